@@ -1,0 +1,179 @@
+"""The SQL tables, and nothing else. One metadata for SQLite and PostgreSQL.
+
+Bodies live apart from the rest, so that lists never touch them. Times are microseconds since
+1970 UTC in a 64-bit integer: they sort, subtract and mean the same in both databases. The
+database invents nothing: no default, no trigger, no sequence.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# One row per recorded call: what lists show and filters ask for.
+call = Table(
+    "call",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("upstream", Text, nullable=False),
+    Column("dialect", Text, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("request_model", Text, nullable=False),
+    Column("response_model", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("status_code", Integer),
+    Column("error", Text, nullable=False),
+    Column("streamed", Boolean, nullable=False),
+    Column("finish_reason", Text, nullable=False),
+    Column("input_tokens", Integer),
+    Column("output_tokens", Integer),
+    Column("cached_tokens", Integer),
+    Column("reasoning_tokens", Integer),
+    Column("cost_usd", Float),
+    Column("duration_ms", Float, nullable=False),
+    Column("time_to_first_token_ms", Float),
+    Column("overhead_ms", Float, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("trace_id", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("provider_id", Text, nullable=False),
+    Column("previous_id", Text, nullable=False),
+    Column("group_id", Text, nullable=False),
+    Column("group_source", Text, nullable=False),
+    Column("side", Text, nullable=False),
+    Column("request_bytes", BigInteger, nullable=False),
+    Column("response_bytes", BigInteger, nullable=False),
+    Column("redacted", Boolean, nullable=False),
+    Column("truncated", Boolean, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("derive_version", Integer, nullable=False),
+    Index(None, "project", "started_at"),
+    Index(None, "project", "group_id"),
+    Index(None, "project", "session_id"),
+    Index(None, "project", "provider_id"),
+    Index(None, "project", "previous_id"),
+)
+
+# The capture as it came, one compressed blob (see storage.store for the codecs).
+body = Table(
+    "body",
+    metadata,
+    Column("call_id", String(32), ForeignKey("call.id"), primary_key=True),
+    Column("codec", Integer, nullable=False),
+    Column("capture", LargeBinary, nullable=False),
+)
+
+tag = Table(
+    "tag",
+    metadata,
+    Column("call_id", String(32), ForeignKey("call.id"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Index(None, "key", "value"),
+)
+
+# What drift is measured on (storage.features says what each column holds).
+feature = Table(
+    "feature",
+    metadata,
+    Column("call_id", String(32), ForeignKey("call.id"), primary_key=True),
+    Column("feature_version", Integer, nullable=False),
+    Column("prompt_chars", Integer, nullable=False),
+    Column("prompt_words", Integer, nullable=False),
+    Column("answer_chars", Integer, nullable=False),
+    Column("answer_words", Integer, nullable=False),
+    Column("turn_count", Integer, nullable=False),
+    Column("message_count", Integer, nullable=False),
+    Column("tool_count", Integer, nullable=False),
+    Column("tool_call_count", Integer, nullable=False),
+    Column("tools_hash", Text, nullable=False),
+    Column("template_hash", Text, nullable=False),
+    Column("tools_called", Text, nullable=False),  # JSON array of names, sorted
+    Column("prompt_years", Text, nullable=False),  # JSON array of numbers, sorted
+    Column("answer_years", Text, nullable=False),
+)
+
+# The split policy of a project; a change is a new version, old ones stay.
+split_policy = Table(
+    "split_policy",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("salt", String(32), nullable=False),
+    Column("test_ratio", Float, nullable=False),
+    Column("val_ratio", Float, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+# Which side a group is on, for ever. Rows are added and never changed; first commit wins.
+reservation = Table(
+    "reservation",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("group_id", Text, primary_key=True),
+    Column("side", Text, nullable=False),
+    Column("u", Float, nullable=False),
+    Column("policy_version", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("reserved_at", BigInteger, nullable=False),
+)
+
+# Every export that was published, and what left in it: a group once trained on stays known.
+dataset = Table(
+    "dataset",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("directory", Text, nullable=False),
+    Column("manifest_sha256", String(64), nullable=False),
+)
+
+dataset_item = Table(
+    "dataset_item",
+    metadata,
+    Column("dataset_id", String(32), ForeignKey("dataset.id"), primary_key=True),
+    Column("call_id", String(32), primary_key=True),
+    Column("group_id", Text, nullable=False),
+    Column("side", Text, nullable=False),
+    Index(None, "call_id"),
+    Index(None, "group_id"),
+)
+
+# How far each worker's spool has been read, and what became of its calls. `opened` is a JSON
+# object: for each call begun but not ended, where in the spool its frames are.
+spool_checkpoint = Table(
+    "spool_checkpoint",
+    metadata,
+    Column("writer", String(32), primary_key=True),
+    Column("segment", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("opened", Text, nullable=False),
+    Column("stored", BigInteger, nullable=False),
+    Column("poisoned", BigInteger, nullable=False),
+    Column("accepted", BigInteger),  # this and the next: known when the writer has closed
+    Column("dropped", Text),  # JSON object: reason -> count
+    Column("closed_at", BigInteger),
+)
