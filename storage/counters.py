@@ -1,0 +1,88 @@
+"""What a writer counts, in a file that survives it: the worker's part of the ledger.
+
+The file `counters` stands beside the writer's segments (see storage.spool). It is 16 bytes of
+`SHALTCNT`, version and number of counters (u32, little-endian), then one u64 a counter, in the
+order of `_COUNTER_NAMES`. The writer maps it into memory and holds a lock on it for as long as it
+lives, which is how others know that it does.
+"""
+
+import fcntl
+import mmap
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+from storage.capture import DropReason
+
+_VERSION = 1
+_COUNTER_NAMES = ("accepted", "spooled", "sampled_out", "opted_out", *DropReason)
+_FILE_BYTES = 16 + 8 * len(_COUNTER_NAMES)
+_HEADER = b"SHALTCNT" + struct.pack("<II", _VERSION, len(_COUNTER_NAMES))
+
+
+class CountersError(Exception):
+    """The counters file is not one this version of shalt can read."""
+
+
+class Counters:
+    """The writer's side: an increment is a write to memory that outlives the process."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = open(directory / "counters", "x+b", buffering=0)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._file.write(_HEADER.ljust(_FILE_BYTES, b"\0"))
+        self._map = mmap.mmap(self._file.fileno(), _FILE_BYTES)
+        self._view = memoryview(self._map)
+        self._values = self._view[16:].cast("Q")
+        self._index = {name: at for at, name in enumerate(_COUNTER_NAMES)}
+
+    def add(self, name: str, count: int = 1) -> None:
+        """Add to a counter: accepted, spooled, sampled_out, opted_out or a DropReason."""
+        self._values[self._index[name]] += count
+
+    def close(self) -> None:
+        """Let go of the file, and with it of the lock."""
+        self._values.release()
+        self._view.release()
+        self._map.close()
+        self._file.close()
+
+
+class Tally(NamedTuple):
+    """A reading of a writer's counters, all taken at once."""
+
+    accepted: int
+    spooled: int
+    sampled_out: int
+    opted_out: int
+    dropped: dict[DropReason, int]
+
+    @property
+    def in_flight(self) -> int:
+        """Calls accepted of which nothing final is known yet."""
+        known = self.spooled + self.sampled_out + self.opted_out + sum(self.dropped.values())
+        return self.accepted - known
+
+
+def read_tally(directory: Path) -> Tally:
+    """Read the counters of the writer in `directory`.
+
+    Raises CountersError when the file is not one of ours, FileNotFoundError when it is gone.
+    """
+    raw = (directory / "counters").read_bytes()
+    if len(raw) != _FILE_BYTES or not raw.startswith(_HEADER):
+        raise CountersError(f"{directory / 'counters'} was not written by this version of shalt")
+    values = struct.unpack_from(f"<{len(_COUNTER_NAMES)}Q", raw, 16)
+    accepted, spooled, sampled_out, opted_out = values[:4]
+    dropped = dict(zip(DropReason, values[4:], strict=True))
+    return Tally(accepted, spooled, sampled_out, opted_out, dropped)
+
+
+def is_alive(directory: Path) -> bool:
+    """Tell whether the writer of `directory` still runs. FileNotFoundError when it is gone."""
+    with open(directory / "counters", "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
