@@ -1,0 +1,403 @@
+"""Every setting: its name, default, unit and meaning. Read once, at the start of a process.
+
+A value comes from the first of these that has it: the command line, a `SHALT_*` variable (a table
+is reached with two underscores: `SHALT_UPSTREAMS__OPENAI__KEY`), `shalt.toml`, the default. What
+shalt does not know is an error that names the nearest thing it does know, so a misspelt setting
+cannot sit there without effect. `explain` tells of each value where it came from.
+
+Secrets stay out of files: a key shalt holds is named (`env:OPENAI_API_KEY`), never written.
+Relative paths start at the working directory. At most 64 upstreams.
+"""
+
+import ipaddress
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
+from pydantic_settings import PydanticBaseSettingsSource as Source
+from pydantic_settings import SettingsError as UnreadableVariable
+
+from shalt import sources
+from shalt.sources import PREFIX, SettingsError, Tree
+from storage.capture import Dialect
+
+__all__ = ["Explained", "Settings", "SettingsError", "Upstream", "explain", "load"]
+
+CONFIG_FILE = Path("shalt.toml")
+UPSTREAMS_MAX = 64  # each has a connection pool of its own in every worker
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+_UPSTREAM_NAME = re.compile(r"[a-z0-9_-]{1,32}")
+_GROUP_SOURCE = re.compile(r"session|root|trace|user|tag:\S+")
+_KNOWN_BASE_URLS = {
+    "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com/v1",
+}
+_LIST = "; `shalt config` lists them all"
+
+
+def _words(value: object) -> object:
+    """Read `a,b` or a JSON array where a list comes from a variable."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [word.strip() for word in value.split(",") if word.strip()]
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Ratio = Annotated[float, Field(ge=0, lt=1)]
+Bytes = Annotated[ByteSize, Field(ge=0, le=1024 * GIB)]  # a number, or text: "64 MiB"
+
+
+class Upstream(BaseModel):
+    """One service that calls are relayed to: the URL called is base_url + the rest of the path."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
+    )
+
+    base_url: str
+    """http(s) URL that the rest of a call's path is added to."""
+    dialect: Dialect = Dialect.OPENAI
+    """Wire format where path and headers of a call do not tell: openai, anthropic, gemini, raw."""
+    key: str = "client"
+    """`client`: the client's own key passes through; `env:NAME`: shalt holds the key."""
+    connect_seconds: Seconds = 5
+    """Longest wait for a connection."""
+    first_byte_seconds: Seconds = 600
+    """Longest wait for an answer to begin."""
+    idle_seconds: Seconds = 300
+    """Longest silence inside an answer."""
+    connections_max: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Connections to this upstream, of each worker."""
+    default: bool = False
+    """Serves `/v1/*`; exactly one upstream does. A single one need not say so."""
+    ca_file: Path | None = None
+    """PEM file of the authorities to trust instead of the system's."""
+    _secret: SecretStr | None = PrivateAttr(None)
+
+    @property
+    def secret(self) -> SecretStr | None:
+        """The key that shalt holds for this upstream; None where the client brings its own."""
+        return self._secret
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_base_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be a URL like https://api.openai.com/v1")
+        if "@" in parts.netloc:
+            raise ValueError("must not hold credentials; name the key instead: key = 'env:NAME'")
+        if "?" in url or "#" in url:
+            raise ValueError("must have neither query nor fragment")
+        if parts.port == 0 or re.search(r"[\x00-\x20\x7f]", url):
+            raise ValueError("must be a URL without white space, its port from 1 to 65535")
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _resolve_key(self) -> "Upstream":
+        if self.key == "client":
+            return self
+        kind, _, name = self.key.partition(":")
+        if kind != "env" or not re.fullmatch(r"\w+", name):
+            raise ValueError(
+                "key must be 'client' or 'env:NAME', NAME being an environment variable; "
+                "never the key itself"
+            )
+        if not os.environ.get(name):
+            raise ValueError(f"key is 'env:{name}', but the variable {name} is not set: export it")
+        self._secret = SecretStr(os.environ[name])
+        return self
+
+
+class Settings(BaseSettings):
+    """All settings of one process. Built by `load`; never changed."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+    )
+
+    host: str = "127.0.0.1"
+    """Address to listen on; loopback, unless `insecure` is set."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8400
+    """TCP port to listen on; 0 takes any that is free."""
+    data_dir: Path = Path("shalt-data")
+    """Directory of the spool and of the SQLite store."""
+    store: str = Field(default="", repr=False)  # it may hold a password
+    """SQLAlchemy URL of the store; empty: `shalt.sqlite` in `data_dir`."""
+    project: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "default"
+    """Project of calls that name none, and of commands."""
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    """Relaying processes; each can keep one core busy."""
+    insecure: bool = False
+    """Listen on an address that others can reach, without access keys."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe message that is logged."""
+    upstream: str = ""
+    """URL of the default upstream, over its `base_url`; its dialect is guessed from the host."""
+    upstreams: Annotated[dict[str, Upstream], Field(min_length=1, max_length=UPSTREAMS_MAX)] = {}
+    """Where calls are relayed to, by name: each serves `/u/<name>/*`, the default one `/v1/*`."""
+    body_bytes_max: Bytes = ByteSize(64 * MIB)
+    """Bytes kept of one body; of a longer one the length and hash are kept too."""
+    spool_bytes_max: Bytes = ByteSize(8 * GIB)
+    """Bytes on disk that may wait for the recorder."""
+    spool_segment_bytes: Bytes = ByteSize(64 * MIB)
+    """Bytes after which a spool file is closed and the next one begun."""
+    spool_segment_seconds: Seconds = 300
+    """Seconds after which a spool file is closed and the next one begun."""
+    spool_sync: Literal["interval", "always"] = "interval"
+    """When calls are synced to disk: every 200 ms, or `always` before a call's last byte passes."""
+    spool_full: Literal["forward_unrecorded", "refuse"] = "forward_unrecorded"
+    """At `spool_bytes_max`, calls pass unrecorded and are counted, or are refused with 503."""
+    on_client_gone: Literal["cancel", "drain"] = "cancel"
+    """When a client leaves: cancel upstream, or read the answer to its end for the record."""
+    shutdown_seconds: Seconds = 30
+    """Longest wait for calls in flight after SIGTERM."""
+    drain_seconds: Seconds = 30
+    """Longest wait for the recorder to empty the spool after SIGTERM."""
+    group_by: Annotated[Words, Field(min_length=1)] = ("session", "root")
+    """What makes a group, the first that applies: session, root, trace, user, tag:KEY."""
+    test_ratio: Ratio = 0.10
+    """Share of a new project's groups that is held out for test."""
+    val_ratio: Ratio = 0.05
+    """Share of a new project's groups that is held out for validation."""
+    metrics_models: Annotated[Words, Field(max_length=200)] = ()
+    """Model names that are metric labels of their own; every other model is `other`."""
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def store_url(self) -> str:
+        """The SQLAlchemy URL of the store, the default filled in."""
+        return self.store or f"sqlite:///{self.data_dir / 'shalt.sqlite'}"
+
+    @property
+    def default_upstream(self) -> str:
+        """The name of the upstream that serves `/v1/*`."""
+        return next(name for name, upstream in self.upstreams.items() if upstream.default)
+
+    @classmethod
+    def settings_customise_origins(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: Source,
+        env_settings: Source,
+        dotenv_settings: Source,
+        file_secret_settings: Source,
+    ) -> tuple[Source, ...]:
+        """Take the arguments alone: reading the surroundings is for `load`, where it shows."""
+        return (init_settings,)
+
+    @field_validator("data_dir")
+    @classmethod
+    def _expand_home(cls, path: Path) -> Path:
+        return path.expanduser()
+
+    @field_validator("group_by")
+    @classmethod
+    def _check_group_by(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        for word in words:
+            if not _GROUP_SOURCE.fullmatch(word):
+                raise ValueError(f"{word!r} is none of session, root, trace, user, tag:KEY")
+        return words
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_upstreams(cls, values: Tree) -> Tree:
+        """Fill in what follows from an upstream's name or number, and put `upstream` in place."""
+        tables = values.get("upstreams", {"openai": {}})
+        if not isinstance(tables, Mapping):
+            return values
+        completed = {str(name): _complete(str(name), table) for name, table in tables.items()}
+        if len(completed) == 1:
+            completed = {name: {"default": True, **table} for name, table in completed.items()}
+        if url := values.get("upstream"):
+            for table in completed.values():
+                if table.get("default"):
+                    table |= {"base_url": url, "dialect": _guess_dialect(url)}
+        return {**values, "upstreams": completed}
+
+    @model_validator(mode="after")
+    def _check_together(self) -> "Settings":
+        for name in self.upstreams:
+            if not _UPSTREAM_NAME.fullmatch(name):
+                raise ValueError(f"upstream name {name!r} must match {_UPSTREAM_NAME.pattern}")
+        defaults = [name for name, upstream in self.upstreams.items() if upstream.default]
+        if len(defaults) != 1:
+            raise ValueError(
+                f"exactly one upstream must have default = true; of {', '.join(self.upstreams)} "
+                f"{'none has' if not defaults else ' and '.join(defaults) + ' have'}"
+            )
+        if self.test_ratio + self.val_ratio >= 1:
+            raise ValueError("test_ratio + val_ratio must be below 1, or nothing is left to train")
+        if self.spool_segment_bytes > self.spool_bytes_max:
+            raise ValueError("spool_segment_bytes must not exceed spool_bytes_max")
+        if not self.insecure and not _is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host} can be reached by others, and whoever reaches shalt can make "
+                "calls and read them: listen on 127.0.0.1 behind something that authenticates, or "
+                "say --insecure (insecure = true) if the network itself keeps strangers out"
+            )
+        return self
+
+
+def load(config: Path | None = None, **overrides: object) -> Settings:
+    """Read the settings: `overrides` (the command line) over variables over the TOML file.
+
+    `config` must exist; without it `./shalt.toml` is read if it is there. Overrides that are None
+    are not given. Raises `SettingsError`.
+
+        load(port=0, data_dir=Path("/tmp/x"))
+    """
+    path = config or (CONFIG_FILE if CONFIG_FILE.exists() else None)
+    given = {name: value for name, value in overrides.items() if value is not None}
+    file, variables = sources.read_file(path) if path else {}, _read_variables()
+    origins = {place: str(path) for place in sources.places(file)}
+    origins |= {place: sources.variable(place) for place in sources.places(variables)}
+    origins |= {place: sources.option(place) for place in sources.places(given)}
+    try:
+        settings = Settings.model_validate(sources.merge(sources.merge(file, variables), given))
+    except ValidationError as error:
+        raise SettingsError(_describe(error, origins)) from None
+    settings._origins.update(origins)
+    return settings
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One setting as `shalt config` shows it, secrets masked."""
+
+    name: str
+    value: str
+    source: str
+    meaning: str
+
+
+def explain(settings: Settings) -> Iterator[Explained]:
+    """Tell of every setting its value, where that came from, and what it means."""
+    origins = settings._origins
+    for name, field in Settings.model_fields.items():
+        if name != "upstreams":
+            text = _text(getattr(settings, name))
+            text = sources.without_password(text) if name == "store" else text
+            yield Explained(name, text, origins.get(name, "default"), field.description or "")
+    for name, upstream in settings.upstreams.items():
+        replaced = ("base_url", "dialect") if settings.upstream and upstream.default else ()
+        for key, field in Upstream.model_fields.items():
+            place = f"upstreams.{name}.{key}"
+            source = origins.get("upstream" if key in replaced else place, "default")
+            yield Explained(place, _text(getattr(upstream, key)), source, field.description or "")
+
+
+def _complete(name: str, table: object) -> Tree:
+    if isinstance(table, Upstream):
+        return {key: getattr(table, key) for key in table.model_fields_set}
+    if not isinstance(table, Mapping):
+        raise ValueError(f"upstreams.{name} must be a table that has a base_url")
+    completed: Tree = {str(key): value for key, value in table.items()}
+    if name in _KNOWN_BASE_URLS:
+        completed.setdefault("base_url", _KNOWN_BASE_URLS[name])
+    completed.setdefault("dialect", _guess_dialect(completed.get("base_url")))
+    return completed
+
+
+def _guess_dialect(url: object) -> Dialect:
+    try:
+        host = urlsplit(str(url)).hostname or ""
+    except ValueError:  # not a URL: base_url's own check says so
+        return Dialect.OPENAI
+    is_anthropic = host == "anthropic.com" or host.endswith(".anthropic.com")
+    return Dialect.ANTHROPIC if is_anthropic else Dialect.OPENAI
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _read_variables() -> Tree:
+    for name, value in os.environ.items():
+        if name.startswith(PREFIX):
+            _check_variable(name, value)
+    try:
+        return EnvSettingsSource(Settings)()
+    except UnreadableVariable as error:
+        raise SettingsError(f"environment: {error}; a table is given as JSON") from None
+
+
+def _check_variable(name: str, value: str) -> None:
+    """Refuse a variable that names no setting: it would be silently without effect."""
+    first, *rest = name.removeprefix(PREFIX).lower().split("__")
+    in_upstream = first == "upstreams" and len(rest) == 2
+    if in_upstream and rest[1] in Upstream.model_fields:
+        return
+    if not rest and first in Settings.model_fields:
+        return
+    known = [f"upstreams.{rest[0]}.{key}" for key in Upstream.model_fields] if in_upstream else []
+    known = known or list(Settings.model_fields)
+    message = f"{name}: is not a setting{sources.nearest(name, map(sources.variable, known))}"
+    if value.startswith(("tcp://", "udp://")) or first.startswith("service_"):
+        message += (
+            "; Kubernetes sets such variables for a Service named shalt: set "
+            "enableServiceLinks: false in the pod, or give the Service another name"
+        )
+    raise SettingsError(message + _LIST)
+
+
+def _describe(error: ValidationError, origins: Mapping[str, str]) -> str:
+    """One line for each mistake: source, setting, what is wrong."""
+    lines = []
+    for mistake in error.errors(include_url=False, include_input=False):
+        steps = [str(step) for step in mistake["loc"]]
+        place, text = ".".join(steps), mistake["msg"].removeprefix("Value error, ")
+        if mistake["type"] == "extra_forbidden":
+            known = Settings.model_fields if len(steps) == 1 else Upstream.model_fields
+            text = f"is not a setting{sources.nearest(steps[-1], known)}{_LIST}"
+        source = next(
+            (origins[at] for at in origins if f"{at}.".startswith(f"{place}.")), "settings"
+        )
+        is_named = not place or source in (sources.variable(place), sources.option(place))
+        lines.append(f"{source}: {text}" if is_named else f"{source}: {place}: {text}")
+    return "\n".join(lines)
+
+
+def _source_of(steps: Sequence[str], origins: Mapping[str, str]) -> str:
+    """Name the source of a place, or of the nearest table above it that was given."""
+    for length in range(len(steps), 0, -1):
+        place = ".".join(steps[:length]) + "."
+        if found := next((origins[at] for at in origins if f"{at}.".startswith(place)), ""):
+            return found
+    return "settings"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
