@@ -380,9 +380,7 @@ def _describe(error: ValidationError, origins: Mapping[str, str]) -> str:
         if mistake["type"] == "extra_forbidden":
             known = Settings.model_fields if len(steps) == 1 else Upstream.model_fields
             text = f"is not a setting{sources.nearest(steps[-1], known)}{_LIST}"
-        source = next(
-            (origins[at] for at in origins if f"{at}.".startswith(f"{place}.")), "settings"
-        )
+        source = _source_of(steps, origins)
         is_named = not place or source in (sources.variable(place), sources.option(place))
         lines.append(f"{source}: {text}" if is_named else f"{source}: {place}: {text}")
     return "\n".join(lines)
