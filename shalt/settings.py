@@ -20,6 +20,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ByteSize,
@@ -147,7 +148,7 @@ class Settings(BaseSettings):
     """Address to listen on; loopback, unless `insecure` is set."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8400
     """TCP port to listen on; 0 takes any that is free."""
-    data_dir: Path = Path("shalt-data")
+    data_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Path("shalt-data")
     """Directory of the spool and of the SQLite store."""
     store: str = Field(default="", repr=False)  # it may hold a password
     """SQLAlchemy URL of the store; empty: `shalt.sqlite` in `data_dir`."""
@@ -212,11 +213,6 @@ class Settings(BaseSettings):
     ) -> tuple[Source, ...]:
         """Take the arguments alone: reading the surroundings is for `load`, where it shows."""
         return (init_settings,)
-
-    @field_validator("data_dir")
-    @classmethod
-    def _expand_home(cls, path: Path) -> Path:
-        return path.expanduser()
 
     @field_validator("group_by")
     @classmethod
