@@ -1,0 +1,175 @@
+"""Statistics against closed forms and published or scipy values, in tables with their source.
+
+False-alarm rates and power are measured in benchmarks/drift_power.py.
+"""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from exporters import statistics
+
+
+def test_ks_agrees_with_the_closed_form_of_two_separated_samples() -> None:
+    result = statistics.ks_two_sample(np.arange(50.0), np.arange(100.0, 150.0), 0.95)
+    assert result.distance.estimate == 1.0
+    assert result.p_value == pytest.approx(float(stats.kstwo.sf(1.0, 25)))
+    assert result.rises
+
+
+def test_ks_names_the_place_where_the_samples_part() -> None:
+    reference = np.repeat([1.0, 2.0], 100)
+    result = statistics.ks_two_sample(reference, np.repeat([1.0, 3.0], 100), 0.95)
+    assert (result.at, result.rises, result.distance.estimate) == (2.0, True, 0.5)
+
+
+def test_ks_of_a_sample_with_itself_is_certain_of_nothing() -> None:
+    sample = np.random.default_rng(1).normal(size=300)
+    result = statistics.ks_two_sample(sample, sample, 0.95)
+    assert (result.p_value, result.distance.estimate, result.distance.lower) == (1.0, 0.0, 0.0)
+
+
+def test_the_dkw_margin_is_the_sum_of_both_sides() -> None:
+    # sqrt(ln(2 / 0.025) / (2 n)) a side (Massart 1990) = 0.046808 at n = 1000, 0.148020 at 100.
+    result = statistics.ks_two_sample(np.zeros(1000), np.ones(100), 0.95)
+    assert result.distance.lower == pytest.approx(1 - 0.046808 - 0.148020, abs=1e-6)
+
+
+def test_the_dkw_interval_holds_the_true_distance_in_at_least_its_share_of_draws() -> None:
+    true = float(stats.norm.cdf(0.25) - stats.norm.cdf(-0.25))  # of N(0,1) and N(0.5,1)
+    held = 0
+    for seed in range(200):
+        random = np.random.default_rng(seed)
+        result = statistics.ks_two_sample(
+            random.normal(size=300), random.normal(0.5, 1, size=200), 0.95
+        )
+        held += result.distance.lower <= true <= result.distance.upper
+    assert held >= 190
+
+
+@pytest.mark.parametrize(
+    ("reference", "current", "p_value"),
+    [
+        ([30, 30, 40], [30, 30, 40], 1.0),
+        # N (ad - bc)^2 / (product of the margins) = 200 (60*54 - 40*46)^2 / (106*94*100*100)
+        # = 3.93416 with one degree of freedom: erfc(sqrt(3.93416 / 2)).
+        ([60, 40], [46, 54], math.erfc(math.sqrt(3.934163 / 2))),
+        # The deviation is 12.5 in each of four cells: 2 * 12.5^2 (1 / 62.5 + 1 / 37.5) = 13.3333.
+        ([50, 50], [75, 25], math.erfc(math.sqrt(13.333333 / 2))),
+    ],
+)
+def test_chi_square_agrees_with_values_worked_by_hand(
+    reference: list[int], current: list[int], p_value: float
+) -> None:
+    result = statistics.chi_square(np.array(reference), np.array(current))
+    assert result == pytest.approx(p_value)
+
+
+def test_chi_square_pools_the_cells_that_expect_too_few() -> None:
+    reference, current = np.array([50, 45, 3, 2]), np.array([40, 50, 4, 6])
+    pooled = stats.chi2_contingency([[50, 45, 5], [40, 50, 10]], correction=False)[1]
+    assert statistics.chi_square(reference, current) == pytest.approx(float(pooled))
+
+
+def test_chi_square_of_singletons_has_nothing_to_say() -> None:
+    # Five hundred system prompts seen once each: no cell expects five.
+    singles = np.ones(4, dtype=np.int64)
+    assert statistics.chi_square(np.r_[singles, 0 * singles], np.r_[0 * singles, singles]) == 1.0
+
+
+def test_chi_square_merges_a_small_remainder_into_the_smallest_kept_cell() -> None:
+    merged = stats.chi2_contingency([[60, 41], [50, 53]], correction=False)[1]
+    result = statistics.chi_square(np.array([60, 40, 1]), np.array([50, 50, 3]))
+    assert result == pytest.approx(float(merged))
+
+
+@pytest.mark.parametrize(
+    ("reference", "reference_total", "current", "current_total"),
+    [(0, 200, 20, 200), (3, 1000, 17, 1000), (10, 50, 2, 500), (400, 400, 380, 400)],
+)
+def test_the_exact_test_agrees_with_fisher(
+    reference: int, reference_total: int, current: int, current_total: int
+) -> None:
+    tests = statistics.exact_counts(
+        np.array([reference]), reference_total, np.array([current]), current_total, 0.05
+    )
+    table = [[current, current_total - current], [reference, reference_total - reference]]
+    tails = [
+        stats.fisher_exact(np.array(table), alternative=side)[1] for side in ("greater", "less")
+    ]
+    assert tests.test_count == 1
+    assert tests.p_values[0] == pytest.approx(2 * float(min(tails)))
+
+
+def test_things_too_rare_to_matter_do_not_weaken_the_test_of_the_others() -> None:
+    # A thousand things seen once each could reach p = 1 at best; one is seen twenty times.
+    reference = np.r_[0, np.ones(500), np.zeros(500)].astype(np.int64)
+    current = np.r_[20, np.zeros(500), np.ones(500)].astype(np.int64)
+    tests = statistics.exact_counts(reference, 1000, current, 1000, 0.001)
+    assert tests.test_count == 1
+    assert tests.p_value == pytest.approx(2 * math.comb(1000, 20) / math.comb(2000, 20))
+
+
+def test_a_family_that_could_never_stand_out_has_no_p_value() -> None:
+    tests = statistics.exact_counts(np.array([1, 0]), 100, np.array([0, 1]), 100, 0.05)
+    assert (tests.test_count, tests.p_value) == (0, 1.0)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300)), min_size=1, max_size=30),
+    st.sampled_from([0.05, 0.001]),
+)
+def test_tarone_never_admits_more_tests_than_it_corrects_for(
+    counts: list[tuple[int, int]], alpha: float
+) -> None:
+    reference, current = (np.array(side) for side in zip(*counts, strict=True))
+    tests = statistics.exact_counts(reference, 300, current, 300, alpha)
+    assert int((tests.p_values < 1).sum()) <= max(tests.test_count, 0)
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "lower", "upper"),
+    # Newcombe, Statistics in Medicine 17 (1998) 857-872, table I, method 3.
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_agrees_with_the_published_table(
+    count: int, total: int, lower: float, upper: float
+) -> None:
+    interval = statistics.wilson(count, total, 0.95)
+    assert (interval.lower, interval.upper) == pytest.approx((lower, upper), abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("current", "current_total", "reference", "reference_total", "lower", "upper"),
+    # Newcombe, Statistics in Medicine 17 (1998) 873-890, table II, method 10.
+    [
+        (56, 70, 48, 80, 0.0524, 0.3339),
+        (9, 10, 3, 10, 0.1705, 0.8090),
+        (5, 56, 0, 29, -0.0381, 0.1926),
+        (10, 10, 0, 10, 0.6075, 1.0),
+    ],
+)
+def test_newcombe_agrees_with_the_published_table(
+    current: int,
+    current_total: int,
+    reference: int,
+    reference_total: int,
+    lower: float,
+    upper: float,
+) -> None:
+    interval = statistics.newcombe(reference, reference_total, current, current_total, 0.95)
+    assert (interval.lower, interval.upper) == pytest.approx((lower, upper), abs=5e-5)
+
+
+def test_bonferroni_never_leaves_the_unit_interval() -> None:
+    assert statistics.bonferroni(0.2, 3) == pytest.approx(0.6)
+    assert statistics.bonferroni(0.5, 3) == 1.0
