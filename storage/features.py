@@ -1,0 +1,132 @@
+"""What is measured of a call for drift, when it is recorded; versioned.
+
+A feature is a number or a short text that says something of a call without its content, so it
+may stay when the bodies are gone. Rows of different `FEATURE_VERSION` are never compared;
+change what a feature means and the version goes up.
+
+The prompt is the last user message (the last message of all, where no user speaks). Not the
+whole request: the history before it is the same conversation measured again at every turn, and
+would make long conversations count many times; `turn_count` and `message_count` measure it.
+The system message is not in it either: it is the application's own text, the same for every
+call, and `template_hash` notices when it changes. The answer is the first choice.
+
+Limits: words and years are read in the first 4,000 and the last 2,000 characters of a text, so
+a call costs the same whatever its size and `prompt_words` stops growing at about 6,000
+characters; `prompt_chars` does not. Words are what white space separates: one for a sentence of
+Chinese. No text feature of any language is here yet. Pure, and total: whatever was derived can be
+measured. Without tools 20 microseconds for a call of 1 KB, 60 for one of 30 KB; 5 more a tool.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from storage.grouping import masked
+from storage.trace import Json, Message, Span, Tool
+
+FEATURE_VERSION = 1
+
+HEAD_CHARS = 4_000  # the task stands at the beginning of a long prompt …
+TAIL_CHARS = 2_000  # … or at its end, after the document
+HASH_CHARS = 32  # 128 bits of SHA-256 in hex: no two tool sets of a project will meet
+
+# The digit before is looked for only where a century stands: four times faster than looking first.
+_YEAR = re.compile(r"(?:19|20)(?<![0-9]..)[0-9][0-9](?![0-9])")
+
+
+class Features(msgspec.Struct, frozen=True):
+    """The columns of table `feature` but for the call's id. Hashes are empty where there is
+    nothing to hash; lists are JSON text, sorted, without repeats."""
+
+    feature_version: int
+    prompt_chars: int
+    prompt_words: int
+    answer_chars: int
+    answer_words: int
+    turn_count: int  # user messages in the request
+    message_count: int  # messages in the request, of any role
+    tool_count: int  # tools offered
+    tool_call_count: int  # tools called by the answer
+    tools_hash: str  # of the tools offered, in whatever order
+    template_hash: str  # of the system and developer messages, numbers, dates and ids masked
+    tools_called: str  # names
+    prompt_years: str  # whole numbers 1900 to 2099
+    answer_years: str
+
+
+def features_of(span: Span) -> Features:
+    """Measure a call. A call that was not understood measures zero."""
+    understood = span.understood
+    prompt = _prompt(understood.messages)
+    answer = understood.choices[0].message if understood.choices else None
+    answer_text = answer.text if answer else ""
+    tool_calls = answer.tool_calls if answer else ()
+    prompt_read, answer_read = _read(prompt), _read(answer_text)
+    return Features(
+        feature_version=FEATURE_VERSION,
+        prompt_chars=len(prompt),
+        prompt_words=len(prompt_read.split()),
+        answer_chars=len(answer_text),
+        answer_words=len(answer_read.split()),
+        turn_count=sum(message.role == "user" for message in understood.messages),
+        message_count=len(understood.messages),
+        tool_count=len(understood.tools),
+        tool_call_count=len(tool_calls),
+        tools_hash=_tools_hash(understood.tools),
+        template_hash=_template_hash(understood.messages),
+        tools_called=_json_list({call.name for call in tool_calls}),
+        prompt_years=_json_list(_years(prompt_read)),
+        answer_years=_json_list(_years(answer_read)),
+    )
+
+
+def _prompt(messages: Sequence[Message]) -> str:
+    for message in reversed(messages):
+        if message.role == "user":
+            return message.text
+    return messages[-1].text if messages else ""
+
+
+def _read(text: str) -> str:
+    """Take the part of a text that is read; the cut is a line's end, so no word spans it."""
+    if len(text) <= HEAD_CHARS + TAIL_CHARS:
+        return text
+    return f"{text[:HEAD_CHARS]}\n{text[-TAIL_CHARS:]}"
+
+
+def _years(text: str) -> set[int]:
+    return set(map(int, _YEAR.findall(text)))
+
+
+def _template_hash(messages: Sequence[Message]) -> str:
+    texts = [message.text for message in messages if message.role in ("system", "developer")]
+    return _hash(masked(text) for text in texts) if texts else ""
+
+
+def _tools_hash(tools: Sequence[Tool]) -> str:
+    """Hash what the model is told of each tool; the order they are offered in is chance."""
+    return _hash(sorted(_canonical(tool) for tool in tools)) if tools else ""
+
+
+def _canonical(tool: Tool) -> str:
+    """Write a tool in one way only. ASCII, so that what cannot be encoded cannot fail either."""
+    # A tool that is no function (a web search, a computer) is all in what was sent.
+    schema = tool.parameters if tool.kind == "function" else tool.raw
+    told: list[Json] = [tool.kind, tool.name, tool.description, schema]
+    return json.dumps(told, sort_keys=True, separators=(",", ":"))
+
+
+def _hash(texts: Iterable[str]) -> str:
+    """Hash texts in order. Each ends in a byte UTF-8 never has: two texts are not their sum."""
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(text.encode("utf-8", "surrogatepass") + b"\xff")
+    return digest.hexdigest()[:HASH_CHARS]
+
+
+def _json_list(values: Iterable[int] | Iterable[str]) -> str:
+    # The escape costs a third of a call's features, and most calls name no year and call no tool.
+    return json.dumps(sorted(values), separators=(",", ":")) if values else "[]"
