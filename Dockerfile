@@ -1,0 +1,31 @@
+# docker build -t shalt .
+# docker run --rm -p 127.0.0.1:8400:8400 -e SHALT_INSECURE=true -v shalt:/data shalt
+#
+# In a container shalt has to listen on all addresses, and whoever reaches it can make calls and
+# read them. It therefore does not start until you say SHALT_INSECURE=true, which is right where the
+# published port is, as above, one that only you can reach.
+
+FROM python:3.13-slim AS build
+WORKDIR /source
+RUN python -m venv /opt/shalt
+COPY requirements.lock ./
+RUN /opt/shalt/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY shalt shalt
+COPY proxy proxy
+COPY storage storage
+COPY exporters exporters
+COPY migrations migrations
+RUN /opt/shalt/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
+
+FROM python:3.13-slim
+COPY --from=build /opt/shalt /opt/shalt
+RUN useradd --system --uid 10001 --home-dir /data --create-home shalt
+USER shalt
+WORKDIR /data
+VOLUME /data
+ENV PATH=/opt/shalt/bin:$PATH PYTHONUNBUFFERED=1 SHALT_DATA_DIR=/data SHALT_HOST=0.0.0.0
+EXPOSE 8400
+HEALTHCHECK CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8400/healthz', timeout=3)"]
+ENTRYPOINT ["shalt"]
+CMD ["serve"]

@@ -1,0 +1,67 @@
+# A fresh machine needs make and Python >= 3.11 with venv; the rest goes into .venv.
+#
+#   make serve            install what is needed, start shalt      (ARGS="--port 8500")
+#   make demo             the same with sample traffic, without a key
+#   make test             install what is needed, run the tests     (ARGS="tests/storage")
+#   make check            lint, format and types
+#   make docs             write the generated tables of the documentation again
+#   make lock             pin the newest releases that pyproject.toml allows
+
+VENV := .venv
+BIN := $(VENV)/bin
+CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11
+PYTHON ?= $(shell for python in $(CANDIDATES); do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: serve demo test check docs lock clean
+
+serve: $(VENV)/serve
+	$(BIN)/shalt serve $(ARGS)
+
+demo: $(VENV)/serve
+	$(BIN)/shalt demo $(ARGS)
+
+test: $(VENV)/test
+	$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(VENV)/test
+	$(BIN)/python tests/test_docs.py
+
+$(VENV)/python:
+	@test -n "$(PYTHON)" || { echo "shalt needs Python >= 3.11 (make PYTHON=/path/to/python3)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# Every file is checked against its hash; shalt itself is linked, so edits take effect.
+$(VENV)/serve: $(VENV)/python requirements.lock pyproject.toml
+	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/test: $(VENV)/python requirements-dev.lock pyproject.toml
+	$(PIP) --require-hashes -r requirements-dev.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	touch $@
+
+# On the lowest Python we support: what it needs, backports included, newer ones need too.
+# All hashes of a release are written, so the locks serve every platform it has files for.
+COMPILE := $(VENV)/lock/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe \
+	--strip-extras --build-deps-for editable --no-header --no-annotate --no-emit-options \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+lock: $(VENV)/python
+	$(BIN)/python -c 'import sys; assert sys.version_info[:2] == (3, 11), "make lock needs 3.11"'
+	$(BIN)/python -m venv $(VENV)/lock
+	$(VENV)/lock/bin/pip install --quiet 'pip-tools>=7.6,<8'
+	$(COMPILE) --extra dev --output-file requirements-dev.lock pyproject.toml
+	$(COMPILE) --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
+	sed -i -e '/^-/d' -e '/^ *#/d' -e '/^$$/d' requirements.lock requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
