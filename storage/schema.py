@@ -3,6 +3,10 @@
 Bodies live apart from the rest, so that lists never touch them. Times are microseconds since
 1970 UTC in a 64-bit integer: they sort, subtract and mean the same in both databases. The
 database invents nothing: no default, no trigger, no sequence.
+
+Narrow tables without blobs are WITHOUT ROWID in SQLite: one b-tree instead of two. `call` and
+`body` are not: the five indexes of `call` would carry 32-byte ids instead of row numbers, and
+blobs do not belong in an index tree.
 """
 
 from sqlalchemy import (
@@ -18,7 +22,10 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
+
+SCHEMA_REVISION = "0001"  # the last one in migrations/versions: what this code reads and writes
 
 metadata = MetaData(
     naming_convention={
@@ -27,6 +34,8 @@ metadata = MetaData(
         "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     }
 )
+
+_LINKED = text("linked_to <> ''")
 
 # One row per recorded call: what lists show and filters ask for.
 call = Table(
@@ -60,6 +69,7 @@ call = Table(
     Column("user_id", Text, nullable=False),
     Column("provider_id", Text, nullable=False),
     Column("previous_id", Text, nullable=False),
+    Column("linked_to", Text, nullable=False),  # previous_id where it decides the group, else ""
     Column("group_id", Text, nullable=False),
     Column("group_source", Text, nullable=False),
     Column("side", Text, nullable=False),
@@ -69,11 +79,13 @@ call = Table(
     Column("truncated", Boolean, nullable=False),
     Column("note", Text, nullable=False),
     Column("derive_version", Integer, nullable=False),
+    Index(None, "project", "id"),  # newest first, page by page
     Index(None, "project", "started_at"),
     Index(None, "project", "group_id"),
     Index(None, "project", "session_id"),
     Index(None, "project", "provider_id"),
-    Index(None, "project", "previous_id"),
+    # Partial: most calls continue nothing, and would fill the index with the empty text.
+    Index(None, "project", "linked_to", sqlite_where=_LINKED, postgresql_where=_LINKED),
 )
 
 # The capture as it came, one compressed blob (see storage.store for the codecs).
@@ -92,6 +104,7 @@ tag = Table(
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
     Index(None, "key", "value"),
+    sqlite_with_rowid=False,
 )
 
 # What drift is measured on (storage.features says what each column holds).
@@ -113,6 +126,7 @@ feature = Table(
     Column("tools_called", Text, nullable=False),  # JSON array of names, sorted
     Column("prompt_years", Text, nullable=False),  # JSON array of numbers, sorted
     Column("answer_years", Text, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # The split policy of a project; a change is a new version, old ones stay.
@@ -138,6 +152,7 @@ reservation = Table(
     Column("policy_version", Integer, nullable=False),
     Column("reason", Text, nullable=False),
     Column("reserved_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # Every export that was published, and what left in it: a group once trained on stays known.
@@ -160,6 +175,7 @@ dataset_item = Table(
     Column("side", Text, nullable=False),
     Index(None, "call_id"),
     Index(None, "group_id"),
+    sqlite_with_rowid=False,
 )
 
 # How far each worker's spool has been read, and what became of its calls. `opened` is a JSON

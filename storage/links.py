@@ -1,0 +1,216 @@
+"""Calls that continue a stored answer (`previous_response_id`) join the group of its call.
+
+The parent of a call is the earliest call of the project whose answer had the id it names and
+that began before it: ids sort by time, so links never form a ring, and a later call that reuses
+an id changes nothing. A call whose parent is not stored yet keeps its own group; when the parent
+comes, the call and all that follow it are moved. So groups and sides come out the same whatever
+the order of arrival.
+
+A moved call takes its parent's side. Where a moved call has already left in a published dataset
+on another side, it and those moved with it become `quarantine`: no side may have both. What is
+already in quarantine stays there.
+
+Cost: one indexed look-up for the calls of a batch; more only where links are found. Moving a
+chain that arrived backwards takes one look-up for each of its levels.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select, update
+
+from storage.reservation import IN_MAX
+from storage.rows import Placed, Recorded, storable
+from storage.schema import call, dataset_item
+from storage.trace import Side
+
+JOINED = "previous_response"  # call.group_source of a call that has its parent's group
+
+
+class Link(msgspec.Struct):
+    """A call, as far as linking is concerned. `side` is None until it is known."""
+
+    id: str
+    provider_id: str
+    linked_to: str
+    group_id: str
+    group_source: str
+    side: Side | None = None
+    parent: "Link | None" = None
+
+
+class Links:
+    """The new calls of one project and the stored calls they move, within one transaction.
+
+    Make it, reserve `own_groups`, `settle`; then `placed` says where each new call belongs and
+    `move` writes where stored ones go.
+    """
+
+    def __init__(self, connection: Connection, project: str, batch: Sequence[Recorded]) -> None:
+        self._connection = connection
+        self._project = project
+        self._new = {link.id: link for link in map(_link_of, batch)}
+        self._known = dict(self._new)  # every link in hand: one object for one call
+        self._trees: list[list[Link]] = []  # moved calls, each tree with its topmost call first
+        self._find_parents()
+
+    def own_groups(self) -> list[str]:
+        """List the groups of new calls without a parent: the sides that `settle` needs."""
+        return [link.group_id for link in self._new.values() if link.parent is None]
+
+    def settle(self, sides: dict[str, Side]) -> None:
+        """Give every new and moved call its final group and side, parents before children."""
+        trees = {tree[0].id: tree for tree in self._trees}
+        moved = chain.from_iterable(self._trees)
+        for link in sorted(chain(self._new.values(), moved), key=lambda link: link.id):
+            parent = link.parent
+            if parent is None:
+                link.side = sides[link.group_id]
+                continue
+            if link.id in trees and self._has_left(trees[link.id], parent.side):
+                for member in trees[link.id]:
+                    member.side = Side.QUARANTINE
+            link.group_id, link.group_source = parent.group_id, JOINED
+            if link.side is not Side.QUARANTINE:
+                link.side = parent.side
+
+    def placed(self, call_id: str) -> Placed:
+        """Say where a new call belongs."""
+        link = self._new[call_id]
+        assert link.side is not None, "settle first"
+        return Placed(link.group_id, link.group_source, link.side)
+
+    def move(self) -> None:
+        """Write the new group and side of the stored calls that were moved."""
+        moves = [
+            {
+                "moved_id": link.id,
+                "group_id": link.group_id,
+                "group_source": link.group_source,
+                "side": link.side,
+            }
+            for link in chain.from_iterable(self._trees)
+        ]
+        if moves:
+            statement = update(call).where(call.c.id == bindparam("moved_id"))
+            self._connection.execute(statement, moves)
+
+    def _find_parents(self) -> None:
+        """Set `parent` of the new calls, and collect the stored calls that get one of them."""
+        answers = [link.provider_id for link in self._new.values() if link.provider_id]
+        waiting = self._stored_children(answers, min(self._new))
+        named = [link.linked_to for link in (*self._new.values(), *waiting) if link.linked_to]
+        earliest = self._earliest(named)
+        for link in self._new.values():
+            link.parent = _parent(link, earliest)
+        for link in waiting:
+            parent = _parent(link, earliest)
+            if parent is not None and parent.id in self._new:
+                link.parent = parent
+                self._trees.append([link])
+        for tree in self._trees:
+            self._add_descendants(tree)
+
+    def _add_descendants(self, tree: list[Link]) -> None:
+        """Append to a moved call the stored calls that follow it, level by level."""
+        level = list(tree)
+        while level:
+            answers = [link.provider_id for link in level if link.provider_id]
+            children = self._stored_children(answers, min(link.id for link in level))
+            earliest = self._earliest([child.linked_to for child in children])
+            members = {link.id for link in level}
+            level = []
+            for child in children:
+                parent = _parent(child, earliest)
+                if parent is not None and parent.id in members:
+                    child.parent = parent
+                    level.append(child)
+            tree += level
+
+    def _stored_children(self, answers: Sequence[str], after: str) -> list[Link]:
+        """Read the stored calls that continue these answers. Index (project, linked_to)."""
+        condition = (
+            call.c.project == self._project,
+            call.c.linked_to != literal_column("''"),  # lets SQLite use the partial index
+            call.c.id > after,
+        )
+        return [
+            self._known.setdefault(row.id, row)
+            for part in _parts(answers)
+            for row in self._read(*condition, call.c.linked_to.in_(part))
+        ]
+
+    def _earliest(self, answers: Iterable[str]) -> dict[str, Link]:
+        """Find the earliest call, stored or new, of each of these answers.
+
+        Index (project, provider_id); the primary key.
+        """
+        wanted = set(answers)
+        ids: list[str] = []
+        for part in _parts(sorted(wanted)):
+            rows = self._connection.execute(
+                select(func.min(call.c.id))
+                .where(call.c.project == self._project, call.c.provider_id.in_(part))
+                .group_by(call.c.provider_id)
+            )
+            ids += rows.scalars()
+        stored = [
+            self._known.setdefault(row.id, row)
+            for part in _parts(ids)
+            for row in self._read(call.c.id.in_(part))
+        ]
+        earliest: dict[str, Link] = {}
+        for link in (*self._new.values(), *stored):
+            if link.provider_id in wanted:
+                best = earliest.setdefault(link.provider_id, link)
+                if link.id < best.id:
+                    earliest[link.provider_id] = link
+        return earliest
+
+    def _read(self, *conditions: ColumnElement[bool]) -> Iterator[Link]:
+        columns = call.c
+        rows = self._connection.execute(
+            select(
+                columns.id,
+                columns.provider_id,
+                columns.linked_to,
+                columns.group_id,
+                columns.group_source,
+                columns.side,
+            ).where(*conditions)
+        )
+        for id, provider_id, linked_to, group_id, group_source, side in rows:
+            yield Link(id, provider_id, linked_to, group_id, group_source, Side(side))
+
+    def _has_left(self, tree: Sequence[Link], side: Side | None) -> bool:
+        """Tell whether a call of the tree was published on another side. Index (call_id)."""
+        ids = [link.id for link in tree if link.side is not side]
+        return any(
+            self._connection.execute(
+                select(dataset_item.c.call_id)
+                .where(dataset_item.c.call_id.in_(part), dataset_item.c.side != side)
+                .limit(1)
+            ).first()
+            for part in _parts(ids)
+        )
+
+
+def _link_of(recorded: Recorded) -> Link:
+    group, understood = recorded.group, recorded.span.understood
+    return Link(
+        id=recorded.span.id,
+        provider_id=storable(understood.provider_id),
+        linked_to=storable(group.linked_to),
+        group_id=storable(group.id),
+        group_source=storable(group.source),
+    )
+
+
+def _parent(link: Link, earliest: dict[str, Link]) -> Link | None:
+    found = earliest.get(link.linked_to) if link.linked_to else None
+    return found if found is not None and found.id < link.id else None
+
+
+def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (values[start : start + IN_MAX] for start in range(0, len(values), IN_MAX))

@@ -1,0 +1,35 @@
+"""Run the numbered Alembic revisions that lie in the top-level package `migrations`.
+
+A module of its own because importing Alembic takes longer than most commands run; only
+`storage.database.upgrade` loads it, and only when there is something to do.
+"""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+SCRIPTS = Path(__file__).parent.parent / "migrations"  # beside `storage`, installed or not
+
+
+def run_migrations(connection: Connection) -> None:
+    """Bring the database of this connection to the newest revision, in its open transaction."""
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def newest_revision() -> str:
+    """Return the number of the last script."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None, f"no revisions in {SCRIPTS}"
+    return head
+
+
+def _config() -> Config:
+    config = Config()
+    # Alembic interpolates its options: a percent sign in the path is written twice.
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    return config

@@ -1,0 +1,280 @@
+"""Everything that only looks at the store: calls, groups, sides, checkpoints, ledger.
+
+Lists read `call` and `tag`, never `body`. Scans stream in constant memory and hold one reading
+transaction from the first row to the last: a call moved meanwhile (storage.links) is seen before
+or after, never both. Several reads see one state when they are made through one `snapshot`.
+
+`where` is text in the language of storage.filters; a wrong one raises its FilterError. What is
+wrong with the database raises StoreUnavailable or StoreNotReady (storage.database).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Engine, Result, Row, Select, func, select
+
+from storage import database, reservation
+from storage.capture import DropReason
+from storage.filters import compile_filter
+from storage.reservation import Policy
+from storage.rows import (
+    CALL_COLUMNS,
+    FEATURE_COLUMNS,
+    CallRow,
+    Checkpoint,
+    GroupSize,
+    LedgerTotals,
+    MeasuredCall,
+    SideCount,
+    StoredCall,
+    Writer,
+    capture_of,
+    features_of_row,
+    row_of,
+    time_of,
+)
+from storage.schema import body, call, feature, spool_checkpoint, tag
+from storage.trace import Side
+
+PAGE_ROWS = 500  # about 1 MB of objects; below reservation.IN_MAX, for a page's ids are one IN
+# Compressed bodies held at a time while scanning; one that is larger comes alone.
+BODIES_BYTES_MAX = 32 * 2**20
+
+_Query = Select[*tuple[Any, ...]]
+_Found = Row[*tuple[Any, ...]]
+
+_decode_dropped = msgspec.json.Decoder(dict[DropReason, int]).decode
+
+
+class StoreReader:
+    """The store as one looks at it: as it is at each read, or one state of it (`snapshot`)."""
+
+    def __init__(self, engine: Engine, pinned: Connection | None = None) -> None:
+        self._engine = engine
+        self._pinned = pinned
+
+    @contextmanager
+    def snapshot(self) -> Iterator["StoreReader"]:
+        """Look at one state of the store until the end of the block. Not for several threads.
+
+        SQLite cannot tidy its log meanwhile: it grows by what is recorded in that time.
+        """
+        with self._reading() as connection:
+            yield StoreReader(self._engine, connection)
+
+    def get(self, call_id: str, project: str | None = None) -> StoredCall | None:
+        """Read one call, None where there is none (in this project). Uses the primary keys."""
+        query = (
+            select(*CALL_COLUMNS, body.c.codec, body.c.capture)
+            .join_from(call, body, body.c.call_id == call.c.id)
+            .where(call.c.id == call_id)
+        )
+        if project is not None:
+            query = query.where(call.c.project == project)
+        with self._reading() as connection:
+            found = connection.execute(query).first()
+            if found is None:
+                return None
+            (row,) = _with_tags(connection, [found])
+        *_, codec, data = found
+        return StoredCall(row, capture_of(codec, data))
+
+    def list(
+        self, project: str, where: str | None = None, *, limit: int, before: str | None = None
+    ) -> Sequence[CallRow]:
+        """Read the newest calls, newest first; `before` is the last id of the page before.
+
+        Index (project, id), from the end; a filter reads on until it has found `limit` calls.
+        """
+        query = _calls(project, where).order_by(call.c.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(call.c.id < before)
+        rows: list[CallRow] = []
+        with self._reading() as connection:
+            for page in connection.execute(query).partitions(PAGE_ROWS):
+                rows += _with_tags(connection, page)
+        return rows
+
+    def scan(
+        self,
+        project: str,
+        where: str | None = None,
+        *,
+        side: Side | None = None,
+        by_group: bool = False,
+    ) -> Iterator[StoredCall]:
+        """Read all calls in the order of their ids, or group by group and by id within each.
+
+        Index (project, id), or (project, group_id) and a sort within each group.
+        """
+        size = select(func.length(body.c.capture)).where(body.c.call_id == call.c.id)
+        query = _calls(project, where, side, size.scalar_subquery().label("body_bytes"))
+        order = (call.c.group_id, call.c.id) if by_group else (call.c.id,)
+        with self._reading() as connection:
+            result = _stream(connection, query.order_by(*order))
+            for page in result.partitions():
+                sizes = [found.body_bytes for found in page]
+                rows = _with_tags(connection, page)
+                for part in _parts(rows, sizes):
+                    captures = _captures(connection, part)
+                    for row in part:
+                        codec, data = captures.pop(row.id)
+                        yield StoredCall(row, capture_of(codec, data))
+
+    def features(
+        self, project: str, where: str | None = None, *, side: Side | None = None
+    ) -> Iterator[Sequence[MeasuredCall]]:
+        """Read what was measured of all calls, in pages, in the order of their ids.
+
+        Index (project, id), or what the planner prefers for the filter, and a sort.
+        """
+        query = _calls(project, where, side, *FEATURE_COLUMNS)
+        query = query.join(feature, feature.c.call_id == call.c.id).order_by(call.c.id)
+        with self._reading() as connection:
+            for page in _stream(connection, query).partitions():
+                rows = _with_tags(connection, page)
+                yield [
+                    MeasuredCall(row, features_of_row(found))
+                    for row, found in zip(rows, page, strict=True)
+                ]
+
+    def count(self, project: str, where: str | None = None, *, side: Side | None = None) -> int:
+        """Count calls. Scans an index of the project, or its calls where there is a filter."""
+        conditions = _conditions(project, where, side)
+        with self._reading() as connection:
+            query = select(func.count()).select_from(call).where(*conditions)
+            return connection.execute(query).scalar_one()
+
+    def sides(self, project: str) -> dict[Side, SideCount]:
+        """Count the groups and calls of each side. Scans the project's calls."""
+        query = (
+            select(call.c.side, func.count(call.c.group_id.distinct()), func.count())
+            .where(call.c.project == project)
+            .group_by(call.c.side)
+        )
+        counts = dict.fromkeys(Side, SideCount(groups=0, calls=0))
+        with self._reading() as connection:
+            for side, groups, calls in connection.execute(query):
+                counts[Side(side)] = SideCount(groups, calls)
+        return counts
+
+    def largest_groups(self, project: str, limit: int) -> Sequence[GroupSize]:
+        """List the groups with the most calls, largest first. Scans the project's calls.
+
+        Of a group partly in quarantine, the side is that of the others where there are any.
+        """
+        size = func.count().label("size")
+        side = func.max(call.c.side)  # "quarantine" sorts before the three others
+        query = (
+            select(call.c.group_id, func.min(call.c.group_source), side, size)
+            .where(call.c.project == project)
+            .group_by(call.c.group_id)
+            .order_by(size.desc(), call.c.group_id)
+            .limit(limit)
+        )
+        with self._reading() as connection:
+            return [
+                GroupSize(group_id, source, Side(side), calls)
+                for group_id, source, side, calls in connection.execute(query)
+            ]
+
+    def policy(self, project: str) -> Policy | None:
+        """Read the split policy in force, None before the project's first call. Primary key."""
+        with self._reading() as connection:
+            return reservation.find_policy(connection, project)
+
+    def writers(self) -> dict[str, Writer]:
+        """Read how far each writer's spool is stored, by writer. Scans a row per worker run."""
+        with self._reading() as connection:
+            rows = connection.execute(select(spool_checkpoint)).all()
+        return {row.writer: _writer_of(row) for row in rows}
+
+    def checkpoints(self) -> dict[str, Checkpoint]:
+        """Read where to go on in each writer's spool. Scans a row per worker run."""
+        return {name: writer.checkpoint for name, writer in self.writers().items()}
+
+    def ledger_totals(self) -> LedgerTotals:
+        """Add up the writers' counts. Scans a row per worker run."""
+        writers = self.writers().values()
+        dropped = dict.fromkeys(DropReason, 0)
+        for writer in writers:
+            for reason, count in (writer.dropped or {}).items():
+                dropped[reason] += count
+        return LedgerTotals(
+            stored=sum(writer.stored for writer in writers),
+            poisoned=sum(writer.poisoned for writer in writers),
+            accepted_closed=sum(writer.accepted or 0 for writer in writers),
+            dropped_closed=dropped,
+        )
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        if self._pinned is not None:
+            yield self._pinned
+        else:
+            with database.reading(self._engine) as connection:
+                yield connection
+
+
+def _calls(
+    project: str, where: str | None, side: Side | None = None, *columns: ColumnElement[Any]
+) -> _Query:
+    return select(*CALL_COLUMNS, *columns).where(*_conditions(project, where, side))
+
+
+def _conditions(
+    project: str, where: str | None, side: Side | None
+) -> Sequence[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [call.c.project == project]
+    if where is not None:
+        conditions.append(compile_filter(where))
+    if side is not None:
+        conditions.append(call.c.side == side.value)
+    return conditions
+
+
+def _stream(connection: Connection, query: _Query) -> Result[*tuple[Any, ...]]:
+    return connection.execute(query, execution_options={"yield_per": PAGE_ROWS})
+
+
+def _with_tags(connection: Connection, page: Sequence[_Found]) -> list[CallRow]:
+    """Make the rows of a page. The tags are one query more, on their primary key."""
+    tags: dict[str, dict[str, str]] = {found.id: {} for found in page}
+    query = select(tag).where(tag.c.call_id.in_(tags)).order_by(tag.c.call_id, tag.c.key)
+    for call_id, key, value in connection.execute(query):
+        tags[call_id][key] = value
+    return [row_of(found, tags[found.id]) for found in page]
+
+
+def _parts(rows: Sequence[CallRow], sizes: Sequence[int]) -> Iterator[Sequence[CallRow]]:
+    """Divide a page so that the bodies of a part stay below BODIES_BYTES_MAX together."""
+    part: list[CallRow] = []
+    part_bytes = 0
+    for row, size in zip(rows, sizes, strict=True):
+        if part and part_bytes + size > BODIES_BYTES_MAX:
+            yield part
+            part, part_bytes = [], 0
+        part.append(row)
+        part_bytes += size
+    if part:
+        yield part
+
+
+def _captures(connection: Connection, rows: Sequence[CallRow]) -> dict[str, tuple[int, bytes]]:
+    """Read the codec and bytes of some bodies. Primary key."""
+    query = select(body.c.call_id, body.c.codec, body.c.capture)
+    query = query.where(body.c.call_id.in_([row.id for row in rows]))
+    return {call_id: (codec, data) for call_id, codec, data in connection.execute(query)}
+
+
+def _writer_of(row: _Found) -> Writer:
+    return Writer(
+        Checkpoint(row.writer, row.segment, row.offset, row.opened),
+        row.stored,
+        row.poisoned,
+        row.accepted,
+        None if row.dropped is None else _decode_dropped(row.dropped),
+        None if row.closed_at is None else time_of(row.closed_at),
+    )

@@ -1,0 +1,323 @@
+"""What goes into the store and comes out of it, and how it becomes rows.
+
+A stored capture is MessagePack, compressed; `body.codec` says how, and a codec is never reused:
+
+    0   MessagePack of Capture as it is (short, or does not shrink)
+    1   the same, zstd
+
+What no database can keep in a text column, NUL and lone surrogates, is replaced by U+FFFD in the
+columns and said so in `note`; the capture keeps the bytes. A count that is negative or does not
+fit 32 bits is no count: it becomes NULL, and is said too.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import msgspec
+import zstandard
+from sqlalchemy import ColumnElement
+
+from storage.capture import Capture, Dialect, DropReason, Endpoint, Outcome
+from storage.features import Features
+from storage.grouping import Group
+from storage.schema import call, feature
+from storage.trace import Side, Span
+
+CODEC_RAW = 0
+CODEC_ZSTD = 1
+ZSTD_LEVEL = 3  # level 9 saves 4 % more for three times the time
+COMPRESS_BYTES_MIN = 256  # below, the frame's header eats what compression saves
+COUNT_MAX = 2**31 - 1  # an INTEGER of PostgreSQL
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNSTORABLE = "characters that no database can store were replaced"
+_UNCOUNTABLE = "a count of tokens was out of range"
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Capture).decode
+
+ColumnValue = str | int | float | bytes | None
+Values = dict[str, ColumnValue]
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """A call ready to be stored: the record, what was understood, its group, its measures."""
+
+    capture: Capture
+    span: Span
+    group: Group
+    features: Features
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """How far a writer's spool has been stored: everything before `offset` of `segment`.
+
+    `opened` is JSON text that only the recorder reads: where the frames of calls lie that had
+    begun before that place and not ended.
+    """
+
+    writer: str
+    segment: int
+    offset: int
+    opened: str = "{}"
+
+
+class Writer(msgspec.Struct, frozen=True):
+    """A writer as the store knows it. The last three are None until it has closed."""
+
+    checkpoint: Checkpoint
+    stored: int
+    poisoned: int
+    accepted: int | None
+    dropped: dict[DropReason, int] | None
+    closed_at: datetime | None
+
+
+class LedgerTotals(msgspec.Struct, frozen=True):
+    """The store's part of the ledger, over all writers; the last two of closed ones only."""
+
+    stored: int
+    poisoned: int
+    accepted_closed: int
+    dropped_closed: dict[DropReason, int]
+
+
+class Placed(NamedTuple):
+    """Where the store has put a call."""
+
+    group_id: str
+    group_source: str
+    side: Side
+
+
+class CallRow(msgspec.Struct, frozen=True):
+    """One row of `call` with its tags: the fields of `shalt ls --json`, then the others."""
+
+    id: str
+    started_at: datetime
+    project: str
+    upstream: str
+    endpoint: Endpoint
+    request_model: str
+    response_model: str
+    outcome: Outcome
+    status_code: int | None
+    streamed: bool
+    finish_reason: str
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+    duration_ms: float
+    time_to_first_token_ms: float | None
+    session_id: str
+    trace_id: str
+    user_id: str
+    group_id: str
+    side: Side
+    tags: dict[str, str]
+    redacted: bool
+    truncated: bool
+    dialect: Dialect
+    method: str
+    path: str
+    error: str
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    overhead_ms: float
+    provider_id: str
+    previous_id: str
+    linked_to: str
+    group_source: str
+    request_bytes: int
+    response_bytes: int
+    note: str
+    derive_version: int
+
+
+class StoredCall(msgspec.Struct, frozen=True):
+    """A call as it was stored: its row, and the verbatim record."""
+
+    row: CallRow
+    capture: Capture
+
+
+class MeasuredCall(msgspec.Struct, frozen=True):
+    """A call's row with what was measured of it."""
+
+    row: CallRow
+    features: Features
+
+
+class DatasetItem(msgspec.Struct, frozen=True):
+    """A call that left in a published dataset, with its group and side at that time."""
+
+    call_id: str
+    group_id: str
+    side: Side
+
+
+class SideCount(msgspec.Struct, frozen=True):
+    """How many groups and calls a side holds."""
+
+    groups: int
+    calls: int
+
+
+class GroupSize(msgspec.Struct, frozen=True):
+    """A group and how many calls it holds."""
+
+    group_id: str
+    group_source: str
+    side: Side
+    calls: int
+
+
+_ROW_FIELDS = tuple(name for name in CallRow.__struct_fields__ if name != "tags")
+CALL_COLUMNS: tuple[ColumnElement[object], ...] = tuple(call.c[name] for name in _ROW_FIELDS)
+FEATURE_COLUMNS: tuple[ColumnElement[object], ...] = tuple(
+    feature.c[name] for name in Features.__struct_fields__
+)
+
+
+def row_of(row: Sequence[object], tags: dict[str, str]) -> CallRow:
+    """Make a CallRow of a result that begins with CALL_COLUMNS."""
+    values = dict(zip(_ROW_FIELDS, row, strict=False))
+    microseconds = values["started_at"]
+    assert isinstance(microseconds, int)
+    values["started_at"] = time_of(microseconds)
+    values["tags"] = tags
+    return msgspec.convert(values, CallRow)
+
+
+def features_of_row(row: Sequence[object]) -> Features:
+    """Make Features of a result that has FEATURE_COLUMNS after CALL_COLUMNS."""
+    values = row[len(CALL_COLUMNS) :]
+    return msgspec.convert(dict(zip(Features.__struct_fields__, values, strict=True)), Features)
+
+
+def time_of(microseconds: int) -> datetime:
+    """Turn a stored time, microseconds since 1970 UTC, into an aware one."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def microseconds_of(time: datetime) -> int:
+    """Turn an aware time into microseconds since 1970 UTC, as the tables keep it."""
+    return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+def storable(text: str) -> str:
+    """Replace NUL and lone surrogates by U+FFFD; return any other text as it is."""
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in text)
+    return text
+
+
+def call_values(recorded: Recorded, placed: Placed) -> Values:
+    """Write the row of `call`, its columns in the order of the table."""
+    span, capture = recorded.span, recorded.capture
+    understood, usage = span.understood, span.understood.usage
+    values: Values = {
+        "id": span.id,
+        "project": span.project,
+        "started_at": span.started_at_ns // 1000,
+        "upstream": span.upstream,
+        "dialect": span.dialect.value,
+        "endpoint": span.endpoint.value,
+        "method": span.method,
+        "path": span.path,
+        "request_model": understood.request_model,
+        "response_model": understood.response_model,
+        "outcome": span.outcome.value,
+        "status_code": span.status_code,
+        "error": span.error,
+        "streamed": understood.streamed,
+        "finish_reason": span.finish_reason,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "cost_usd": None,
+        "duration_ms": span.duration_ms,
+        "time_to_first_token_ms": span.time_to_first_token_ms,
+        "overhead_ms": capture.overhead_ns / 1e6,
+        "session_id": span.session_id,
+        "trace_id": span.trace_id,
+        "user_id": span.user_id,
+        "provider_id": understood.provider_id,
+        "previous_id": understood.previous_id,
+        "linked_to": recorded.group.linked_to,
+        "group_id": placed.group_id,
+        "group_source": placed.group_source,
+        "side": placed.side.value,
+        "request_bytes": capture.request_body.length,
+        "response_bytes": capture.response_body.length,
+        "redacted": span.redacted,
+        "truncated": span.truncated,
+        "note": understood.note,
+        "derive_version": span.derive_version,
+    }
+    _make_storable(values)
+    return values
+
+
+def tag_values(recorded: Recorded) -> list[Values]:
+    """Write the rows of `tag`."""
+    tags = {storable(key): storable(value) for key, value in recorded.span.tags.items()}
+    return [{"call_id": recorded.span.id, "key": key, "value": tags[key]} for key in tags]
+
+
+def feature_values(recorded: Recorded) -> Values:
+    """Write the row of `feature`."""
+    return {"call_id": recorded.span.id, **msgspec.structs.asdict(recorded.features)}
+
+
+def body_values(recorded: Recorded, compressor: zstandard.ZstdCompressor) -> Values:
+    """Write the row of `body`."""
+    data = _encode(recorded.capture)
+    codec = CODEC_RAW
+    if len(data) >= COMPRESS_BYTES_MIN:
+        compressed = compressor.compress(data)
+        if len(compressed) < len(data):
+            data, codec = compressed, CODEC_ZSTD
+    return {"call_id": recorded.span.id, "codec": codec, "capture": data}
+
+
+def capture_of(codec: int, data: bytes) -> Capture:
+    """Read a capture back as it was stored."""
+    if codec == CODEC_ZSTD:
+        data = zstandard.decompress(data)
+    else:
+        assert codec == CODEC_RAW, f"body.codec {codec} is not known to this version"
+    return _decode(data)
+
+
+_TOKEN_COLUMNS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+
+
+def _make_storable(values: Values) -> None:
+    """Replace what a database would refuse, so that a strange answer does not cost its record."""
+    notes = []
+    text = "".join([value for value in values.values() if isinstance(value, str)])
+    if not _is_storable(text):
+        for name, value in values.items():
+            if isinstance(value, str):
+                values[name] = storable(value)
+        notes.append(_UNSTORABLE)
+    for name in _TOKEN_COLUMNS:
+        count = values[name]
+        if count is not None and not (isinstance(count, int) and 0 <= count <= COUNT_MAX):
+            values[name] = None
+            notes.append(_UNCOUNTABLE)
+    if notes:
+        values["note"] = "; ".join(filter(None, [str(values["note"]), *dict.fromkeys(notes)]))
+
+
+def _is_storable(text: str) -> bool:
+    return text.isascii() and "\0" not in text or storable(text) == text
