@@ -4,4 +4,11 @@ In reading order; a module imports only those above it:
 
     sources     files, variables and options as trees; where a value came from
     settings    every setting: name, default, unit, one sentence; read once
+    places      what lies where in a data directory, and the one lock on it
+    child       what every child process of the supervisor begins with
+    worker      the relaying application
+    recording   the recorder as a process
+    metrics     the supervisor for Prometheus
+    console     the application for people, scripts and Prometheus
+    supervisor  workers, recorder and console as child processes
 """

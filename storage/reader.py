@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Result, Row, Select, f
 
 from storage import database, reservation
 from storage.capture import DropReason
+from storage.counters import Tally
 from storage.filters import compile_filter
 from storage.reservation import Policy
 from storage.rows import (
@@ -198,15 +199,21 @@ class StoreReader:
     def ledger_totals(self) -> LedgerTotals:
         """Add up the writers' counts. Scans a row per worker run."""
         writers = self.writers().values()
+        tallies = [writer.tally for writer in writers if writer.tally is not None]
         dropped = dict.fromkeys(DropReason, 0)
-        for writer in writers:
-            for reason, count in (writer.dropped or {}).items():
+        for tally in tallies:
+            for reason, count in tally.dropped.items():
                 dropped[reason] += count
         return LedgerTotals(
             stored=sum(writer.stored for writer in writers),
             poisoned=sum(writer.poisoned for writer in writers),
-            accepted_closed=sum(writer.accepted or 0 for writer in writers),
-            dropped_closed=dropped,
+            closed=Tally(
+                accepted=sum(tally.accepted for tally in tallies),
+                spooled=sum(tally.spooled for tally in tallies),
+                sampled_out=sum(tally.sampled_out for tally in tallies),
+                opted_out=sum(tally.opted_out for tally in tallies),
+                dropped=dropped,
+            ),
         )
 
     @contextmanager
@@ -270,11 +277,19 @@ def _captures(connection: Connection, rows: Sequence[CallRow]) -> dict[str, tupl
 
 
 def _writer_of(row: _Found) -> Writer:
+    closed = row.closed_at is not None
     return Writer(
         Checkpoint(row.writer, row.segment, row.offset, row.opened),
         row.stored,
         row.poisoned,
-        row.accepted,
-        None if row.dropped is None else _decode_dropped(row.dropped),
-        None if row.closed_at is None else time_of(row.closed_at),
+        Tally(
+            accepted=row.accepted,
+            spooled=row.stored + row.poisoned,
+            sampled_out=row.sampled_out,
+            opted_out=row.opted_out,
+            dropped=_decode_dropped(row.dropped),
+        )
+        if closed
+        else None,
+        time_of(row.closed_at) if closed else None,
     )

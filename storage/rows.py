@@ -18,7 +18,8 @@ import msgspec
 import zstandard
 from sqlalchemy import ColumnElement
 
-from storage.capture import Capture, Dialect, DropReason, Endpoint, Outcome
+from storage.capture import Capture, Dialect, Endpoint, Outcome
+from storage.counters import Tally
 from storage.features import Features
 from storage.grouping import Group
 from storage.schema import call, feature
@@ -64,23 +65,21 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 class Writer(msgspec.Struct, frozen=True):
-    """A writer as the store knows it. The last three are None until it has closed."""
+    """A writer as the store knows it. The last two are None until it has closed."""
 
     checkpoint: Checkpoint
     stored: int
     poisoned: int
-    accepted: int | None
-    dropped: dict[DropReason, int] | None
+    tally: Tally | None
     closed_at: datetime | None
 
 
 class LedgerTotals(msgspec.Struct, frozen=True):
-    """The store's part of the ledger, over all writers; the last two of closed ones only."""
+    """The store's part of the ledger, over all writers; `closed` is of closed ones only."""
 
     stored: int
     poisoned: int
-    accepted_closed: int
-    dropped_closed: dict[DropReason, int]
+    closed: Tally
 
 
 class Placed(NamedTuple):

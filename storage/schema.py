@@ -190,6 +190,8 @@ spool_checkpoint = Table(
     Column("stored", BigInteger, nullable=False),
     Column("poisoned", BigInteger, nullable=False),
     Column("accepted", BigInteger),  # this and the next: known when the writer has closed
+    Column("sampled_out", BigInteger),
+    Column("opted_out", BigInteger),
     Column("dropped", Text),  # JSON object: reason -> count
     Column("closed_at", BigInteger),
 )

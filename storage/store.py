@@ -17,7 +17,8 @@ import zstandard
 from sqlalchemy import ColumnElement, Connection, Table, insert, select, update
 
 from storage import database, reservation
-from storage.capture import Clock, DropReason, new_id
+from storage.capture import Clock, new_id
+from storage.counters import Tally
 from storage.database import RowRejected
 from storage.links import Links
 from storage.reader import StoreReader
@@ -145,11 +146,16 @@ class TraceStore(StoreReader):
                 _insert(connection, dataset_item, rows)
         return dataset_id
 
-    def close_writer(self, writer: str, accepted: int, dropped: Mapping[DropReason, int]) -> None:
-        """Write down what a writer that has ended had accepted and dropped. May be repeated."""
+    def close_writer(self, writer: str, tally: Tally) -> None:
+        """Write down what a writer that has ended had counted. May be repeated.
+
+        `tally.spooled` is not kept: it is what was stored and poisoned, which the store knows.
+        """
         values: Values = {
-            "accepted": accepted,
-            "dropped": msgspec.json.encode(dropped).decode(),
+            "accepted": tally.accepted,
+            "sampled_out": tally.sampled_out,
+            "opted_out": tally.opted_out,
+            "dropped": msgspec.json.encode(tally.dropped).decode(),
             "closed_at": self._now_us(),
         }
         with database.writing(self._engine) as connection:

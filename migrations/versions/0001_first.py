@@ -182,6 +182,8 @@ def _create_spool_checkpoint() -> None:
         sa.Column("stored", sa.BigInteger(), nullable=False),
         sa.Column("poisoned", sa.BigInteger(), nullable=False),
         sa.Column("accepted", sa.BigInteger()),
+        sa.Column("sampled_out", sa.BigInteger()),
+        sa.Column("opted_out", sa.BigInteger()),
         sa.Column("dropped", sa.Text()),
         sa.Column("closed_at", sa.BigInteger()),
         sa.PrimaryKeyConstraint("writer", name=op.f("pk_spool_checkpoint")),

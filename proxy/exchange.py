@@ -1,0 +1,332 @@
+"""One call: its copy, its clock and its end. Knows neither ASGI nor sockets.
+
+The relay tells an `Exchange` what passes; the exchange keeps a bounded copy and turns it into the
+frames of the spool. A short call becomes one frame at its end. A call that outlives
+LONG_CALL_NS or of which more than HELD_BYTES_MAX is held is begun at once and continued as it goes,
+so that neither memory nor a killed worker loses it.
+
+Of each body at most `body_bytes_max` is kept; beyond that its length and SHA-256 only.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from typing import Final, Literal
+
+from proxy.recording import Recording
+from storage.capture import Body, Capture, Dialect, Headers, Outcome, endpoint_of, new_id
+from storage.spool import FrameKind, Part, ResponseHead
+
+LONG_CALL_NS: Final = 50_000_000
+# A long call is continued in the spool this often: what a killed worker may lack of one.
+CONTINUE_NS: Final = 500_000_000
+HELD_BYTES_MAX: Final = 1024 * 1024
+# A lost client is watched for once a call is this old: a watcher costs a task.
+WATCH_AFTER_NS: Final = 5_000_000
+
+# What is kept of a call: all of it; no bodies; nothing, but it is counted. `unrecorded` is for what
+# is not a call of an upstream at all (the console's pages): not even counted.
+RecordMode = Literal["full", "metadata", "none", "unrecorded"]
+
+
+class BodyCopy:
+    """What passed of one body: the chunks held, the length of all, and a hash once it is needed.
+
+    A short call takes the whole copy once, at its end. A long one takes what has come again and
+    again, and what was taken is in the spool and no longer here.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_hash",
+        "_kept_bytes_left",
+        "_taken",
+        "_truncated",
+        "held_bytes",
+        "length",
+    )
+
+    def __init__(self, kept_bytes_max: int) -> None:
+        self.length = 0
+        self.held_bytes = 0
+        self._chunks: list[bytes] = []
+        self._kept_bytes_left = kept_bytes_max
+        self._hash = hashlib.sha256()
+        self._taken = False
+        self._truncated = False
+
+    def add(self, data: bytes) -> None:
+        """Take note of bytes that passed."""
+        self.length += len(data)
+        self.held_bytes += len(data)
+        self._chunks.append(data)
+
+    @property
+    def whole(self) -> bytes | None:
+        """Everything that passed so far, if nothing has been taken yet."""
+        return None if self._taken else b"".join(self._chunks)
+
+    def take(self) -> bytes:
+        """Let go of the chunks held; return what of them is to be kept."""
+        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks = []
+        self.held_bytes = 0
+        self._taken = True
+        self._hash.update(data)
+        kept = data[: self._kept_bytes_left]
+        self._kept_bytes_left -= len(kept)
+        self._truncated = self._truncated or len(kept) < len(data)
+        return kept
+
+    def describe(self, kept: bytes) -> Body:
+        """Describe the body now that all has been taken, with the bytes its record shall hold."""
+        digest = self._hash.hexdigest() if self._truncated else ""
+        return Body(kept, self.length, digest, self._truncated)
+
+    def take_whole(self) -> Body:
+        """Take and describe in one: for a call of which nothing was taken before."""
+        if self.length <= self._kept_bytes_left:  # nothing to cut, so nothing to hash
+            return Body(b"".join(self._chunks), self.length)
+        return self.describe(self.take())
+
+
+class Exchange:
+    """One call, from the first byte of its request to the last of its answer.
+
+    `task` relays the call: it is cancelled when the call is abandoned. `watch` starts looking out
+    for the client's leaving; it is called once, when the call has become old enough.
+    """
+
+    __slots__ = (
+        "_begun", "_first_byte_ns", "_forwarded_ns", "_headers", "_mode", "_recording",
+        "_response_headers", "_response_started_ns", "_spool_at_ns", "_started_at_ns",
+        "_started_ns", "_task", "_waited_ns", "_watch", "abandoned", "deadline_ns", "dialect",
+        "ended", "id", "method", "project", "request", "response", "status_code", "target",
+        "upstream",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        recording: Recording,
+        *,
+        project: str,
+        upstream: str,
+        dialect: Dialect,
+        method: str,
+        target: bytes,
+        headers: Headers,
+        mode: RecordMode,
+        task: asyncio.Task[object],
+        watch: Callable[[], None],
+    ) -> None:
+        clock = recording.clock
+        self.id = new_id(clock)
+        self.project = project
+        self.upstream = upstream
+        self.dialect = dialect
+        self.method = method
+        self.target = target
+        self.status_code: int | None = None
+        self.ended = False
+        self.abandoned: Outcome | None = None
+        self.deadline_ns = 0  # 0: none
+        kept_bytes_max = recording.body_bytes_max if mode == "full" else 0
+        self.request = BodyCopy(kept_bytes_max)
+        self.response = BodyCopy(kept_bytes_max)
+        self._recording = recording
+        self._mode = mode
+        self._task = task
+        self._watch: Callable[[], None] | None = watch
+        self._begun = False
+        self._headers = headers
+        self._response_headers: Headers = []
+        self._started_at_ns = clock.wall_ns()
+        self._started_ns = clock.monotonic_ns()
+        self._forwarded_ns: int | None = None
+        self._response_started_ns: int | None = None
+        self._first_byte_ns: int | None = None
+        self._waited_ns = 0
+        self._spool_at_ns = self._started_ns + LONG_CALL_NS
+        recording.opened(self, counted=mode != "unrecorded")
+
+    # What the relay tells.
+
+    def request_passed(self, data: bytes) -> None:
+        """More of the request's body came from the client."""
+        self.request.add(data)
+        if self.request.held_bytes > HELD_BYTES_MAX:
+            self._spool_what_came()
+
+    def forwarded(self) -> None:
+        """The request's head has been handed to an upstream connection."""
+        self._forwarded_ns = self._elapsed_ns()
+
+    def response_started(self, status_code: int, headers: Headers) -> None:
+        """The head of the answer is here."""
+        self.status_code = status_code
+        self._response_headers = headers
+        self._response_started_ns = self._elapsed_ns()
+        if self._begun:
+            head = ResponseHead(
+                self.id, self._response_started_ns, status_code, self._redact(headers)
+            )
+            self._recording.append(FrameKind.RESPONSE, head)
+
+    def response_passed(self, data: bytes) -> None:
+        """More of the answer's body is here."""
+        if self._first_byte_ns is None:
+            self._first_byte_ns = self._elapsed_ns()
+        self.response.add(data)
+        if self.response.held_bytes > HELD_BYTES_MAX:
+            self._spool_what_came()
+
+    def wait_for_upstream(self, seconds: float) -> int:
+        """Note that we wait for the upstream now, and for how long at most; hand out the time."""
+        now_ns = self._recording.clock.monotonic_ns()
+        self.deadline_ns = now_ns + int(seconds * 1e9)
+        return now_ns
+
+    def wait_for_client(self) -> int:
+        """Note that we wait for the client now, which has no limit of ours; hand out the time."""
+        self.deadline_ns = 0
+        return self._recording.clock.monotonic_ns()
+
+    def waited(self, since_ns: int) -> None:
+        """The wait that began at `since_ns` is over; what it took was not our time."""
+        self._waited_ns += self._recording.clock.monotonic_ns() - since_ns
+
+    @property
+    def recorded(self) -> bool:
+        """Whether this is a call of an upstream, with an id of its own, and not our own page."""
+        return self._mode != "unrecorded"
+
+    def stop_watch(self) -> None:
+        """Somebody else looks out for the client's leaving."""
+        self._watch = None
+
+    def abandon(self, outcome: Outcome) -> None:
+        """Stop the relaying task, which will see in `abandoned` why."""
+        if not self.ended and self.abandoned is None:
+            self.abandoned = outcome
+            self._task.cancel()
+
+    def end(self, outcome: Outcome, error: str = "") -> None:
+        """The call is over: hand its record to the spool. The first end counts."""
+        if self.ended:
+            return
+        self.ended = True
+        self._watch = None
+        recording = self._recording
+        recording.ended(self)
+        if self._mode == "unrecorded":
+            return
+        ended_ns = self._elapsed_ns()
+        overhead_ns = max(ended_ns - self._waited_ns, 0)
+        streamed = self._first_byte_ns is not None and self._is_event_stream()
+        recording.metrics.observe(
+            self.upstream,
+            endpoint_of(self.method, self.target.decode("latin-1")),
+            outcome,
+            overhead_seconds=overhead_ns / 1e9,
+            duration_seconds=ended_ns / 1e9,
+            first_token_seconds=(self._first_byte_ns or 0) / 1e9 if streamed else None,
+        )
+        if self._mode == "none":
+            recording.count("opted_out")
+            return
+        self._record(outcome, error, ended_ns, overhead_ns)
+
+    def sweep(self, now_ns: int) -> None:
+        """Do what is due: see `proxy.recording.OpenCall`."""
+        age_ns = now_ns - self._started_ns
+        if self._watch is not None and age_ns > WATCH_AFTER_NS:
+            watch, self._watch = self._watch, None
+            watch()
+        if now_ns > self._spool_at_ns:
+            self._spool_at_ns = now_ns + CONTINUE_NS
+            self._spool_what_came()
+        if 0 < self.deadline_ns < now_ns:
+            self.abandon(Outcome.UPSTREAM_TIMEOUT)
+
+    # How it gets to the spool.
+
+    def _record(self, outcome: Outcome, error: str, ended_ns: int, overhead_ns: int) -> None:
+        if self._begun:
+            self._spool_parts()
+            request = self.request.describe(b"")
+            response = self.response.describe(b"")
+            kind = FrameKind.END
+        else:
+            request = self.request.take_whole()
+            response = self.response.take_whole()
+            kind = FrameKind.CALL
+        capture = self._capture(request, response, outcome, error, ended_ns, overhead_ns)
+        self._recording.append(kind, capture)
+
+    def _spool_what_came(self) -> None:
+        """Begin the call in the spool, or continue it."""
+        if self._mode in ("none", "unrecorded"):
+            self.request.take()
+            self.response.take()
+        elif self._begun:
+            self._spool_parts()
+        else:
+            self._begun = True
+            request = Body(self.request.take(), self.request.length)
+            response = Body(self.response.take(), self.response.length)
+            elapsed_ns = self._elapsed_ns()
+            capture = self._capture(request, response, Outcome.INTERRUPTED, "", elapsed_ns, 0)
+            self._recording.append(FrameKind.BEGIN, capture)
+
+    def _spool_parts(self) -> None:
+        elapsed_ns = self._elapsed_ns()
+        for of_response, copy in ((False, self.request), (True, self.response)):
+            if copy.held_bytes:
+                kept = copy.take()
+                if kept:
+                    part = Part(self.id, elapsed_ns, of_response, kept)
+                    self._recording.append(FrameKind.PART, part)
+
+    def _capture(
+        self,
+        request: Body,
+        response: Body,
+        outcome: Outcome,
+        error: str,
+        ended_ns: int,
+        overhead_ns: int,
+    ) -> Capture:
+        return Capture(
+            id=self.id,
+            project=self.project,
+            upstream=self.upstream,
+            dialect=self.dialect,
+            method=self.method,
+            target=self._recording.redactor.target(self.target).decode("latin-1"),
+            request_headers=self._redact(self._headers),
+            request_body=request,
+            status_code=self.status_code,
+            response_headers=self._redact(self._response_headers),
+            response_body=response,
+            outcome=outcome,
+            error=error,
+            started_at_ns=self._started_at_ns,
+            forwarded_ns=self._forwarded_ns,
+            response_started_ns=self._response_started_ns,
+            first_byte_ns=self._first_byte_ns,
+            ended_ns=ended_ns,
+            overhead_ns=overhead_ns,
+            redacted=False,
+        )
+
+    def _redact(self, headers: Headers) -> Headers:
+        return self._recording.redactor.headers(headers)
+
+    def _elapsed_ns(self) -> int:
+        return self._recording.clock.monotonic_ns() - self._started_ns
+
+    def _is_event_stream(self) -> bool:
+        return any(
+            name == b"content-type" and value.startswith(b"text/event-stream")
+            for name, value in self._response_headers
+        )

@@ -1,0 +1,78 @@
+"""Calls and our own overhead for Prometheus, counted in the worker.
+
+Workers are several processes: `prometheus_client` writes each one's values to a file, and the
+console adds them up (multiprocess mode). Label values come from closed lists: the configured
+upstreams, `Endpoint` and `Outcome`.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from storage.capture import Endpoint, Outcome
+
+_OVERHEAD_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0)
+_FIRST_TOKEN_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_DURATION_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
+
+
+class _Labelled:
+    """The series of one upstream and endpoint, looked up once."""
+
+    def __init__(self, metrics: "CallMetrics", upstream: str, endpoint: Endpoint) -> None:
+        self.calls = {o: metrics.calls.labels(upstream, endpoint, o) for o in Outcome}
+        self.overhead = metrics.overhead.labels(upstream)
+        self.first_token = metrics.first_token.labels(upstream, endpoint)
+        self.duration = metrics.duration.labels(upstream, endpoint)
+
+
+class CallMetrics:
+    """What a worker counts of every call."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.calls = Counter(
+            "shalt_proxy_calls",
+            "Calls that have ended, by how.",
+            ["upstream", "endpoint", "outcome"],
+            registry=registry,
+        )
+        self.overhead = Histogram(
+            "shalt_proxy_overhead_seconds",
+            "Time a call spent in shalt, not waiting for the upstream or the client.",
+            ["upstream"],
+            buckets=_OVERHEAD_BUCKETS,
+            registry=registry,
+        )
+        self.first_token = Histogram(
+            "shalt_proxy_time_to_first_token_seconds",
+            "From the request's arrival to the first byte of a streamed answer.",
+            ["upstream", "endpoint"],
+            buckets=_FIRST_TOKEN_BUCKETS,
+            registry=registry,
+        )
+        self.duration = Histogram(
+            "shalt_proxy_duration_seconds",
+            "From the request's arrival to the last byte of the answer.",
+            ["upstream", "endpoint"],
+            buckets=_DURATION_BUCKETS,
+            registry=registry,
+        )
+        self._series: dict[tuple[str, Endpoint], _Labelled] = {}
+
+    def observe(
+        self,
+        upstream: str,
+        endpoint: Endpoint,
+        outcome: Outcome,
+        *,
+        overhead_seconds: float,
+        duration_seconds: float,
+        first_token_seconds: float | None,
+    ) -> None:
+        """Count one call that has ended. `first_token_seconds` is None unless it was a stream."""
+        series = self._series.get((upstream, endpoint))
+        if series is None:
+            series = self._series[upstream, endpoint] = _Labelled(self, upstream, endpoint)
+        series.calls[outcome].inc()
+        series.overhead.observe(overhead_seconds)
+        series.duration.observe(duration_seconds)
+        if first_token_seconds is not None:
+            series.first_token.observe(first_token_seconds)

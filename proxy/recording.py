@@ -1,0 +1,151 @@
+"""A worker's way to the spool, and the watch over its open calls.
+
+Nothing here can fail a call. Frames are collected and written once a turn of the event loop;
+`fdatasync` runs in a thread. One sweep every SWEEP_SECONDS looks at all open calls, so that a call
+pays for no timer of its own: it is then that long calls are begun in the spool, that what has come
+since is added, that deadlines are enforced and that lost clients begin to be watched for.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+from proxy.metrics import CallMetrics
+from proxy.redact import Redactor
+from storage.capture import Clock
+from storage.spool import SYNC_SECONDS, FrameKind, Payload, SpoolLimits, SpoolWriter
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS: Final = 0.02
+MEASURE_SECONDS: Final = 1.0
+# A power cut may take what a client already has, but for this long only; see SYNC_SECONDS.
+assert SWEEP_SECONDS < 0.05 <= SYNC_SECONDS, "calls must be in the spool 50 ms after their end"
+
+
+class OpenCall(Protocol):
+    """What the sweep asks of a call."""
+
+    id: str
+
+    def sweep(self, now_ns: int) -> None:
+        """Do what is due at the monotonic time `now_ns`; never raise."""
+
+
+class Recording:
+    """The spool of this worker. `run` must be running for syncs and sweeps to happen."""
+
+    def __init__(
+        self,
+        spool: Path,
+        *,
+        limits: SpoolLimits,
+        sync: Literal["interval", "always"],
+        body_bytes_max: int,
+        redactor: Redactor,
+        metrics: CallMetrics,
+        clock: Clock,
+    ) -> None:
+        self.clock = clock
+        self.redactor = redactor
+        self.metrics = metrics
+        self.body_bytes_max = body_bytes_max
+        self.always_sync = sync == "always"
+        self._writer = SpoolWriter(spool, limits=limits, clock=clock)
+        self._open: dict[str, OpenCall] = {}
+        self._flush_is_due = False
+        self._sweep_is_due = False
+        self._wanting_sync: list[asyncio.Future[None]] = []
+        self._sync_wanted = asyncio.Event()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the disk takes what is recorded."""
+        return self._writer.healthy and not self._writer.full
+
+    @property
+    def full(self) -> bool:
+        """Whether the spool has reached its limit."""
+        return self._writer.full
+
+    def count(self, name: str) -> None:
+        """Add one to a counter of the ledger."""
+        self._writer.counters.add(name)
+
+    def opened(self, call: OpenCall, *, counted: bool) -> None:
+        """Watch over a call that has been accepted, and count it in the ledger."""
+        if counted:
+            self._writer.counters.add("accepted")
+        self._open[call.id] = call
+        if not self._sweep_is_due:
+            self._sweep_is_due = True
+            asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
+
+    def ended(self, call: OpenCall) -> None:
+        """Watch over it no longer."""
+        self._open.pop(call.id, None)
+
+    def append(self, kind: FrameKind, payload: Payload) -> bool:
+        """Put a frame on its way to the disk, within this turn of the event loop."""
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+        return self._writer.append(kind, payload)
+
+    async def durable(self) -> None:
+        """Wait until everything appended so far would survive a power cut."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._wanting_sync.append(done)
+        self._sync_wanted.set()
+        await done  # set by run(), which outlives every call
+
+    async def run(self) -> None:
+        """Sync and measure the spool for ever."""
+        loop = asyncio.get_running_loop()
+        measured = 0.0
+        while True:
+            try:
+                async with asyncio.timeout(SYNC_SECONDS):
+                    await self._sync_wanted.wait()
+            except TimeoutError:
+                pass
+            self._sync_wanted.clear()
+            waiting, self._wanting_sync = self._wanting_sync, []
+            self._flush()  # also the next try, when the disk refused the last one
+            if self._writer.unsynced:
+                await self._in_thread(self._writer.sync)
+            for done in waiting:
+                if not done.done():
+                    done.set_result(None)
+            if loop.time() - measured > MEASURE_SECONDS:
+                measured = loop.time()
+                await self._in_thread(self._writer.measure)
+
+    def close(self) -> None:
+        """Write and sync the rest. The recorder may finish this writer then."""
+        self._writer.close()
+
+    async def _in_thread(self, work: Callable[[], None]) -> None:
+        try:
+            await asyncio.to_thread(work)
+        except OSError as error:
+            log.warning("spool could not be synced or measured error=%s", error)
+
+    def _flush(self) -> None:
+        self._flush_is_due = False
+        healthy = self._writer.healthy
+        self._writer.flush()
+        if healthy and not self._writer.healthy:
+            log.error("spool cannot be written, calls go on unrecorded dir=%s", self._writer.id)
+        elif self._writer.healthy and not healthy:
+            log.info("spool can be written again dir=%s", self._writer.id)
+
+    def _sweep(self) -> None:
+        self._sweep_is_due = bool(self._open)
+        if self._sweep_is_due:
+            now_ns = self.clock.monotonic_ns()
+            for call in list(self._open.values()):
+                call.sweep(now_ns)
+            asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)

@@ -1,0 +1,354 @@
+"""The ASGI application: client on one side, upstream on the other, bytes unchanged in between.
+
+Pure ASGI, under any server. A call is one task; a second one exists only while a body is uploaded
+in pieces, or to notice that the client has left, and only for calls that live long enough to care.
+Time-outs and lost clients cancel the call's task, which then knows from its `Exchange` why.
+
+Everything a client is told here is either the upstream's answer or one of `proxy.errors`. An answer
+that breaks off after it began is broken off for the client too: there is nothing true to add.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, Literal
+
+from proxy import errors
+from proxy.errors import OwnError
+from proxy.exchange import Exchange, RecordMode
+from proxy.recording import Recording
+from proxy.routes import Route, Routes, Upstream, request_head, response_headers
+from proxy.upstream import (
+    Connection,
+    ResponseHead,
+    UpstreamCut,
+    UpstreamNotHttp,
+    UpstreamUnreachable,
+)
+from storage.capture import Dialect, Headers, Outcome, endpoint_of
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_PROJECT: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_RECORD_MODES: Final[dict[bytes, RecordMode]] = {
+    b"full": "full",
+    b"metadata": "metadata",
+    b"none": "none",
+}
+
+
+class ClientGone(Exception):
+    """The client left before its request was here."""
+
+
+class Relay:
+    """Hands every request to its upstream. `tasks` owns what a call starts beside itself."""
+
+    def __init__(
+        self,
+        routes: Routes,
+        recording: Recording,
+        tasks: asyncio.TaskGroup,
+        *,
+        default_project: str,
+        on_client_gone: Literal["cancel", "drain"],
+        refuse_when_full: bool,
+    ) -> None:
+        self.recording = recording
+        self.tasks = tasks
+        self.drain = on_client_gone == "drain"
+        self._routes = routes
+        self._default_project = default_project
+        self._refuse_when_full = refuse_when_full
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Relay one request. WebSockets are refused: they are not relayed yet."""
+        if scope["type"] != "http":
+            await receive()
+            await send({"type": "websocket.close", "code": 1011})
+            return
+        route = self._routes.find(scope["raw_path"])
+        headers: Headers = scope["headers"]
+        project, mode, refusal = self._read_our_headers(headers)
+        upstream = route.upstream
+        if upstream is None:
+            name = scope["raw_path"].split(b"/")[2].decode("latin-1")
+            refusal = errors.unknown_upstream(name, self._routes.names)
+        elif self._refuse_when_full and self.recording.full and route.mode == "full":
+            refusal = errors.spool_full()
+        passage = _Passage(self, scope, receive, send, route, project, mode)
+        if refusal is None:
+            await passage.run()
+        else:
+            await passage.refuse(refusal)
+
+    def _read_our_headers(self, headers: Headers) -> tuple[str, RecordMode, OwnError | None]:
+        project, mode = self._default_project, _RECORD_MODES[b"full"]
+        for name, value in headers:
+            if not name.startswith(b"x-shalt-"):
+                continue
+            if name == b"x-shalt-project":
+                if not _PROJECT.fullmatch(value):
+                    rule = "1 to 64 letters, digits, '.', '_' or '-'"
+                    return project, mode, errors.bad_header("x-shalt-project", rule)
+                project = value.decode("ascii")
+            elif name == b"x-shalt-record":
+                wanted = _RECORD_MODES.get(value.strip().lower())
+                if wanted is None:
+                    rule = "full, metadata or none"
+                    return project, "metadata", errors.bad_header("x-shalt-record", rule)
+                mode = wanted
+        return project, mode, None
+
+
+class _Passage:
+    """One call on its way through."""
+
+    __slots__ = (
+        "_chunked", "_client_left", "_connection", "_exchange", "_head", "_more_body", "_path",
+        "_receive", "_relay", "_response_begun", "_scope", "_send", "_upstream",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        relay: Relay,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        route: Route,
+        project: str,
+        mode: RecordMode,
+    ) -> None:
+        self._relay = relay
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._path = route.path
+        self._upstream = route.upstream
+        self._connection: Connection | None = None
+        self._client_left = False
+        self._response_begun = False
+        self._more_body = True
+        query: bytes = scope["query_string"]
+        task = asyncio.current_task()
+        assert task is not None
+        self._exchange = Exchange(
+            relay.recording,
+            project=project,
+            upstream=route.upstream.name if route.upstream else "",
+            dialect=route.upstream.dialect if route.upstream else Dialect.OPENAI,
+            method=scope["method"],
+            target=scope["raw_path"] + b"?" + query if query else scope["raw_path"],
+            headers=scope["headers"],
+            mode=route.mode if route.mode == "unrecorded" else mode,
+            task=task,
+            watch=self._start_watching,
+        )
+
+    async def run(self) -> None:
+        """Relay the call to its end, whatever that is."""
+        exchange, upstream = self._exchange, self._upstream
+        assert upstream is not None
+        try:
+            await self._pass(upstream)
+        except asyncio.CancelledError:
+            if exchange.abandoned is None:
+                exchange.end(Outcome.INTERRUPTED, "shalt was stopped before the call ended")
+                raise
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
+            await self._fail(exchange.abandoned, self._why_abandoned(upstream))
+        except ClientGone:
+            exchange.end(Outcome.CLIENT_GONE)
+        except UpstreamUnreachable as error:
+            await self._fail(Outcome.UPSTREAM_UNREACHABLE, str(error))
+        except UpstreamCut as error:
+            silent = error.before_first_byte
+            outcome = Outcome.UPSTREAM_UNREACHABLE if silent else Outcome.UPSTREAM_CUT
+            await self._fail(outcome, str(error))
+        except UpstreamNotHttp as error:
+            await self._fail(Outcome.UPSTREAM_ERROR, str(error))
+        finally:
+            self._give_back(upstream)
+            exchange.end(Outcome.INTERRUPTED, "a fault in shalt")  # unless it has ended, as it has
+
+    async def refuse(self, error: OwnError) -> None:
+        """Answer ourselves. What the client still sends is not read."""
+        await self._answer(error)
+        self._exchange.end(Outcome.REFUSED, error.message)
+
+    # The way there.
+
+    async def _pass(self, upstream: Upstream) -> None:
+        exchange = self._exchange
+        scope = self._scope
+        self._head, self._chunked = request_head(
+            upstream, scope["method"], self._path, scope["query_string"], scope["headers"]
+        )
+        since_ns = exchange.wait_for_client()
+        message = await self._receive()
+        exchange.waited(since_ns)
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        self._take_body(message)
+        await self._start(upstream, fresh=False)
+        if self._more_body:
+            exchange.stop_watch()
+            self._relay.tasks.create_task(self._upload(upstream))
+        try:
+            head = await self._wait_for_head(upstream)
+        except UpstreamCut as cut:
+            assert self._connection is not None
+            stale = cut.before_first_byte and self._connection.used_before
+            if not stale or exchange.request.whole is None:
+                raise
+            # The upstream had closed an idle connection just as we used it again. Nothing came
+            # back, so this once the request is sent again, on a connection of its own.
+            upstream.pool.discard(self._connection)
+            self._connection = None
+            await self._start(upstream, fresh=True)
+            head = await self._wait_for_head(upstream)
+        await self._pass_answer(upstream, head)
+
+    async def _start(self, upstream: Upstream, *, fresh: bool) -> None:
+        exchange = self._exchange
+        since_ns = exchange.wait_for_upstream(upstream.connect_seconds)
+        connection = await upstream.pool.acquire(fresh=fresh)
+        exchange.waited(since_ns)
+        self._connection = connection
+        # Taken only now: while we connected, an upload may have brought more.
+        body = exchange.request.whole or b""
+        data = self._head + self._framed(body)
+        if self._chunked and not self._more_body:
+            data += b"0\r\n\r\n"
+        connection.start(data, bodyless=self._scope["method"] == "HEAD")
+        exchange.forwarded()
+
+    async def _wait_for_head(self, upstream: Upstream) -> ResponseHead:
+        assert self._connection is not None
+        since_ns = self._exchange.wait_for_upstream(upstream.first_byte_seconds)
+        head = await self._connection.head()
+        self._exchange.waited(since_ns)
+        return head
+
+    async def _upload(self, upstream: Upstream) -> None:
+        """Pass on the rest of the request's body, then watch for the client's leaving."""
+        exchange = self._exchange
+        while self._more_body:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self._client_is_gone()
+                return
+            data = self._take_body(message)
+            connection = self._connection
+            if connection is None:
+                continue  # between two connections: the next one starts with all that came
+            last = b"0\r\n\r\n" if self._chunked and not self._more_body else b""
+            connection.write(self._framed(data) + last)
+            await connection.drain()
+            if exchange.status_code is None:
+                exchange.wait_for_upstream(upstream.first_byte_seconds)
+        await self._watch()
+
+    def _take_body(self, message: Message) -> bytes:
+        data: bytes = message.get("body", b"")
+        self._more_body = message.get("more_body", False)
+        if data:
+            self._exchange.request_passed(data)
+        return data
+
+    def _framed(self, data: bytes) -> bytes:
+        if not self._chunked or not data:
+            return data
+        return b"%x\r\n%b\r\n" % (len(data), data)
+
+    # The way back.
+
+    async def _pass_answer(self, upstream: Upstream, head: ResponseHead) -> None:
+        exchange, connection, send = self._exchange, self._connection, self._send
+        assert connection is not None
+        exchange.response_started(head.status_code, head.headers)
+        self._response_begun = True
+        call_id = exchange.id.encode() if exchange.recorded else b""
+        headers = response_headers(head.status_code, head.headers, call_id)
+        await send({"type": "http.response.start", "status": head.status_code, "headers": headers})
+        last = False
+        while not last:
+            since_ns = exchange.wait_for_upstream(upstream.idle_seconds)
+            data = await connection.read()
+            exchange.waited(since_ns)
+            if data:
+                exchange.response_passed(data)
+            last = connection.complete
+            if last and self._relay.recording.always_sync:
+                self._end()
+                await self._relay.recording.durable()
+            since_ns = exchange.wait_for_client()
+            await send({"type": "http.response.body", "body": data, "more_body": not last})
+            exchange.waited(since_ns)
+        self._end()
+
+    def _end(self) -> None:
+        exchange = self._exchange
+        if self._client_left:
+            exchange.end(Outcome.CLIENT_GONE)
+        elif (exchange.status_code or 0) >= 400:
+            exchange.end(Outcome.UPSTREAM_ERROR)
+        else:
+            exchange.end(Outcome.COMPLETE)
+
+    async def _fail(self, outcome: Outcome, message: str) -> None:
+        if outcome is not Outcome.CLIENT_GONE and not self._response_begun:
+            await self._answer(errors.error_of(outcome, message))
+        # Otherwise returning without the end of the answer makes the server break it off.
+        self._exchange.end(outcome, message)
+
+    async def _answer(self, error: OwnError) -> None:
+        exchange = self._exchange
+        endpoint = endpoint_of(exchange.method, self._scope["path"])
+        headers, body = errors.render(error, exchange.dialect, endpoint, exchange.id)
+        exchange.response_started(error.status_code, headers)
+        exchange.response_passed(body)
+        exchange.wait_for_client()
+        status = error.status_code
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    def _why_abandoned(self, upstream: Upstream) -> str:
+        if self._exchange.abandoned is Outcome.CLIENT_GONE:
+            return ""
+        if self._connection is None:
+            return f"no connection to the upstream within {upstream.connect_seconds:g} s"
+        if self._exchange.status_code is None:
+            return f"no answer from the upstream within {upstream.first_byte_seconds:g} s"
+        return f"nothing more from the upstream for {upstream.idle_seconds:g} s"
+
+    def _give_back(self, upstream: Upstream) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        self._connection = None
+        if self._more_body:
+            upstream.pool.discard(connection)  # an answer before the end of the request
+        else:
+            upstream.pool.release(connection)
+
+    # The client's leaving.
+
+    def _start_watching(self) -> None:
+        self._relay.tasks.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        message = await self._receive()  # ends with the request: the server sees to that
+        if message["type"] == "http.disconnect":
+            self._client_is_gone()
+
+    def _client_is_gone(self) -> None:
+        if self._relay.drain and not self._more_body:
+            self._client_left = True
+        else:
+            self._exchange.abandon(Outcome.CLIENT_GONE)

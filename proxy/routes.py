@@ -1,0 +1,151 @@
+"""Which path goes to which upstream, and with which headers.
+
+    /v1/*             the default upstream: base_url + what follows /v1
+    /u/<upstream>/*   that upstream: base_url + what follows the name
+    anything else     the console, unrecorded
+
+A client names a path, never an address: where a call goes is decided here from the settings, and
+`Host`, absolute request lines and anything in the body have no say in it.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.exchange import RecordMode
+from proxy.upstream import UpstreamPool
+from storage.capture import Dialect, Headers
+
+# Concern one connection only (RFC 9110, section 7.6.1), or are ours to write. `expect` is answered
+# by the server in front of us.
+_REQUEST_HOP_HEADERS: Final = frozenset(
+    (
+        b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization",
+        b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"expect",
+        b"host",
+    )
+)  # fmt: skip
+_RESPONSE_HOP_HEADERS: Final = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
+)
+_OUR_PREFIX: Final = b"x-shalt-"
+_CLIENT_KEY_HEADERS: Final = frozenset((b"authorization", b"x-api-key", b"api-key"))
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """An upstream as the settings describe it, its connections included.
+
+    `host` is what to put in the Host header, None for the client's own; `base_path` is the path of
+    the base URL without a final slash; `key_header` is the header with
+    the key shalt holds for it, or None when the client's own key passes through.
+    """
+
+    name: str
+    dialect: Dialect
+    pool: UpstreamPool
+    host: bytes | None
+    base_path: bytes
+    key_header: tuple[bytes, bytes] | None
+    connect_seconds: float
+    first_byte_seconds: float
+    idle_seconds: float
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where a request goes: to `path` at `upstream`. None: there is no upstream of that name."""
+
+    upstream: Upstream | None
+    path: bytes
+    mode: RecordMode
+
+
+class Routes:
+    """The upstreams by name, the default one, and the console."""
+
+    def __init__(self, upstreams: list[Upstream], *, default: str, console: Upstream) -> None:
+        self._by_name = {upstream.name.encode(): upstream for upstream in upstreams}
+        self._default = self._by_name[default.encode()]
+        self._console = console
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the upstreams."""
+        return [name.decode() for name in self._by_name]
+
+    def find(self, path: bytes) -> Route:
+        """Say where a path goes; `path` is as the client sent it, without the query."""
+        if path.startswith(b"/v1/") or path == b"/v1":
+            return Route(self._default, self._default.base_path + path[3:], "full")
+        if path.startswith(b"/u/"):
+            name, slash, rest = path[3:].partition(b"/")
+            upstream = self._by_name.get(name)
+            if upstream is None:
+                return Route(None, path, "full")
+            return Route(upstream, upstream.base_path + slash + rest, "full")
+        return Route(self._console, path, "unrecorded")
+
+
+def request_head(
+    upstream: Upstream, method: str, path: bytes, query: bytes, headers: Headers
+) -> tuple[bytes, bool]:
+    """Write the head of the request for the upstream; tell whether its body goes out chunked.
+
+    Headers keep their order and repeats; hop-by-hop ones and ours are left out, `host` is the
+    upstream's and stands where the client's stood.
+    """
+    named = _named_by_connection(headers)
+    lines = [method.encode("ascii"), b" ", path or b"/"]
+    if query:
+        lines += (b"?", query)
+    lines.append(b" HTTP/1.1\r\n")
+    if upstream.host is not None and not any(name == b"host" for name, _ in headers):
+        lines += (b"host: ", upstream.host, b"\r\n")
+    chunked = False
+    for name, value in headers:
+        if name in _REQUEST_HOP_HEADERS or name in named:
+            if name == b"host":
+                lines += (b"host: ", upstream.host or value, b"\r\n")
+            elif name == b"transfer-encoding":
+                chunked = True
+            continue
+        if name.startswith(_OUR_PREFIX):
+            continue
+        if upstream.key_header is not None and name in _CLIENT_KEY_HEADERS:
+            continue
+        lines += (name, b": ", value, b"\r\n")
+    if upstream.key_header is not None:
+        lines += (upstream.key_header[0], b": ", upstream.key_header[1], b"\r\n")
+    if chunked:
+        lines.append(b"transfer-encoding: chunked\r\n")
+    lines.append(b"\r\n")
+    return b"".join(lines), chunked
+
+
+def response_headers(status_code: int, headers: Headers, call_id: bytes) -> Headers:
+    """Choose the headers of the answer for the client: all but hop-by-hop ones, and the call's id.
+
+    `content-length` of an answer that can have no body (204, 304) is left out, because servers
+    refuse to send it.
+    """
+    named = _named_by_connection(headers)
+    kept = []
+    for name, value in headers:
+        if name in _RESPONSE_HOP_HEADERS or name in named:
+            continue
+        if name == b"content-length" and status_code in (204, 304):
+            continue
+        kept.append((name, value))
+    if call_id:
+        kept.append((b"x-shalt-call-id", call_id))
+    return kept
+
+
+def _named_by_connection(headers: Headers) -> frozenset[bytes]:
+    """The further headers that `Connection` declares to be hop-by-hop."""
+    for name, value in headers:
+        if name == b"connection":
+            lower = value.lower()
+            if lower not in (b"keep-alive", b"close"):
+                return frozenset(token.strip() for token in lower.split(b","))
+    return frozenset()

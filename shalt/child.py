@@ -1,0 +1,59 @@
+"""What every child process of the supervisor begins with.
+
+A child gets one end of a pipe. The first line in it is its orders as JSON: the settings, and where
+things are. The supervisor never writes again; when the pipe ends, the supervisor is gone, and the
+child leaves as if it had been told to. So nothing secret stands on a command line, no settings are
+read twice, and no child outlives its parent.
+"""
+
+import logging
+import os
+import signal
+import threading
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from shalt.settings import Settings
+
+_ORDERS_BYTES_MAX = 4 * 2**20
+
+
+class Orders(BaseModel):
+    """What a child is told: the settings, the Unix socket of the console, the socket to serve."""
+
+    settings: Settings
+    console_socket: Path
+    listen_fd: int | None = None
+
+
+def receive_orders(pipe: int, name: str) -> Orders:
+    """Read the orders from the pipe, set up logging, and leave when the supervisor does."""
+    line = b""
+    while not line.endswith(b"\n") and len(line) < _ORDERS_BYTES_MAX:
+        piece = os.read(pipe, 65536)
+        if not piece:
+            raise SystemExit("the supervisor went away before it had given orders")
+        line += piece
+    orders = Orders.model_validate_json(line)
+    set_up_logging(orders.settings, name)
+    threading.Thread(target=_leave_with_supervisor, args=(pipe,), daemon=True).start()
+    return orders
+
+
+def set_up_logging(settings: Settings, name: str) -> None:
+    """Log to standard error, one line an event: time, level, process, what happened."""
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format=f"%(asctime)s %(levelname)s {name}[%(process)d] %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S%z",
+    )
+    # What uvicorn would say of a broken-off answer is said by the call's outcome.
+    for noisy in ("uvicorn.error", "uvicorn.access", "asyncio", "httpx2", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+
+
+def _leave_with_supervisor(pipe: int) -> None:
+    while os.read(pipe, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

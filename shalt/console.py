@@ -1,0 +1,152 @@
+"""The application for people, scripts and Prometheus, behind the workers.
+
+It listens on a Unix socket of the supervisor; workers pass on to it what is not a call, so a slow
+page never holds up the loop that carries calls. For now: `/metrics`, `/api`.
+
+There are no access keys yet, so it answers only requests that name this machine as the host:
+a web page elsewhere cannot read it through the visitor's browser by pointing its own name here.
+"""
+
+import ipaddress
+import socket
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import msgspec
+import uvicorn
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from shalt.child import Orders, receive_orders
+from shalt.metrics import RestartCollector
+from shalt.places import Places
+from shalt.recording import open_store
+from shalt.settings import Settings
+from storage.database import StoreUnavailable
+from storage.filter_syntax import FilterError
+from storage.ledger import read_ledger
+from storage.metrics import SpoolCollector
+
+LIST_LIMIT_MAX = 1000
+
+
+class KnownHosts:
+    """Refuses requests whose Host is neither an address nor this machine's name for itself."""
+
+    def __init__(self, application: ASGIApp, allowed: frozenset[str]) -> None:
+        self._application = application
+        self._allowed = allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._is_known(scope):
+            refusal = Response("this console does not go by that host name\n", 421)
+            await refusal(scope, receive, send)
+        else:
+            await self._application(scope, receive, send)
+
+    def _is_known(self, scope: Scope) -> bool:
+        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+        name = host.decode("latin-1").rsplit("]", 1)[0].lstrip("[").lower()
+        if name.count(":") == 1:
+            name = name.partition(":")[0]
+        if name in self._allowed:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+def build(settings: Settings) -> FastAPI:
+    """Make the application."""
+    application = FastAPI(
+        title="shalt",
+        version=version("shalt"),
+        docs_url="/api/docs",
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    places = Places(settings.data_dir)
+    store = open_store(settings)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(places.metrics))  # type: ignore[no-untyped-call]
+    registry.register(SpoolCollector(places.spool, store))
+    registry.register(RestartCollector(places.restarts))
+    allowed = frozenset(("localhost", settings.host.lower()))
+    if not settings.insecure:
+        application.add_middleware(KnownHosts, allowed=allowed)
+
+    @application.exception_handler(StoreUnavailable)
+    def _store_unavailable(_: Request, error: StoreUnavailable) -> Response:
+        return _json({"error": str(error)}, 503)
+
+    @application.exception_handler(FilterError)
+    def _filter_error(_: Request, error: FilterError) -> Response:
+        return _json({"error": str(error)}, 400)
+
+    @application.get("/")
+    def index() -> dict[str, str]:
+        """Say what is here."""
+        return {
+            "shalt": application.version,
+            "calls": "/api/calls",
+            "status": "/api/status",
+            "metrics": "/metrics",
+            "api": "/api/docs",
+        }
+
+    @application.get("/metrics")
+    def metrics() -> Response:
+        """Everything for Prometheus, all processes added up."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    @application.get("/api/status")
+    def status() -> Response:
+        """The ledger: what became of every accepted call."""
+        return _json(read_ledger(places.spool, store)._asdict())
+
+    @application.get("/api/calls")
+    def calls(
+        where: str | None = None,
+        project: str = settings.project,
+        limit: Annotated[int, Query(ge=1, le=LIST_LIMIT_MAX)] = 50,
+        before: str | None = None,
+    ) -> Response:
+        """The newest calls first; `before` is the id of the last one of the page before."""
+        return _json(store.list(project, where, limit=limit, before=before))
+
+    @application.get("/api/calls/{call_id}")
+    def one_call(call_id: str) -> Response:
+        """One call's row; its bodies are for `shalt show`."""
+        found = store.get(call_id)
+        if found is None:
+            raise HTTPException(404, f"no call has the id {call_id}")
+        return _json(found.row)
+
+    return application
+
+
+def serve(orders: Orders) -> None:
+    """Serve until SIGTERM."""
+    assert orders.listen_fd is not None
+    config = uvicorn.Config(
+        build(orders.settings),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=2,
+    )
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=orders.listen_fd)])
+
+
+def _json(value: object, status_code: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status_code, media_type="application/json")
+
+
+if __name__ == "__main__":
+    serve(receive_orders(int(sys.argv[1]), "console"))

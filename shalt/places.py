@@ -1,0 +1,86 @@
+"""What lies where in a data directory, and the one lock on it.
+
+spool/           calls on their way to the store (storage.spool)
+poison/          calls the recorder could not digest, with the reason
+metrics/         the processes' counters for Prometheus, new at every start
+shalt.sqlite     the store, unless `store` says otherwise
+fingerprint.key  32 random bytes: the key under which redacted secrets are fingerprinted
+lock             held by the `shalt` that serves or records from this directory
+"""
+
+import fcntl
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import IO
+
+_FINGERPRINT_KEY_BYTES = 32
+
+
+class DataDirError(Exception):
+    """The data directory cannot be used; the message says what to do."""
+
+
+class Places:
+    """The paths of one data directory."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.spool = data_dir / "spool"
+        self.poison = data_dir / "poison"
+        self.metrics = data_dir / "metrics"
+        self.restarts = self.metrics / "restarts.json"
+        self._fingerprint_key = data_dir / "fingerprint.key"
+        self._lock = data_dir / "lock"
+
+    def prepare(self) -> None:
+        """Make what is missing, readable by this user alone. Raises DataDirError."""
+        try:
+            self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.spool.mkdir(mode=0o700, exist_ok=True)
+            self.poison.mkdir(mode=0o700, exist_ok=True)
+            if not self._fingerprint_key.exists():
+                self._write_fingerprint_key()
+        except OSError as error:
+            raise DataDirError(
+                f"cannot use the data directory {self.data_dir}: {error}; "
+                "choose another with --data-dir or SHALT_DATA_DIR"
+            ) from error
+
+    def clear_metrics(self) -> None:
+        """Forget the counters of earlier processes: after a start Prometheus sees a reset."""
+        shutil.rmtree(self.metrics, ignore_errors=True)
+        self.metrics.mkdir(mode=0o700)
+
+    def lock(self) -> IO[bytes]:
+        """Take the lock; it is let go of when the file returned is closed or the process ends.
+
+        Raises DataDirError when another shalt has it.
+        """
+        file = open(self._lock, "ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise DataDirError(
+                f"another shalt is running on {self.data_dir}: stop it, or choose another "
+                "directory with --data-dir"
+            ) from None
+        return file
+
+    def read_fingerprint_key(self) -> bytes:
+        """Return the key under which redacted secrets are fingerprinted."""
+        return self._fingerprint_key.read_bytes()
+
+    def _write_fingerprint_key(self) -> None:
+        aside = self._fingerprint_key.with_suffix(".new")
+        with open(aside, "wb", opener=_private) as file:
+            file.write(secrets.token_bytes(_FINGERPRINT_KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        aside.rename(self._fingerprint_key)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,194 @@
+"""The relaying application: one process, as many calls at once as its core can carry.
+
+A `FastAPI` with health and readiness; everything else goes straight to `proxy.relay`, which is pure
+ASGI, before any router or middleware could cost a call something.
+"""
+
+import asyncio
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+from urllib.parse import urlsplit
+
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http import httptools_impl
+
+from proxy.metrics import CallMetrics
+from proxy.recording import Recording
+from proxy.redact import Redactor
+from proxy.relay import Relay
+from proxy.routes import Routes, Upstream
+from proxy.upstream import Address, UpstreamPool
+from shalt import settings as settings_module
+from shalt.child import Orders, receive_orders
+from shalt.places import Places
+from storage.capture import Dialect, SystemClock
+from storage.spool import SpoolLimits
+
+# Longer than clients keep an idle connection (httpx 5 s, Go 90 s): whoever closes first while the
+# other begins to send spoils a call, and it must not be us.
+KEEP_ALIVE_SECONDS: Final = 120
+LISTEN_BACKLOG: Final = 2048
+_OWN_PATHS: Final = frozenset((b"/healthz", b"/readyz"))
+
+
+class Worker(FastAPI):
+    """The ASGI application of a worker."""
+
+    def __init__(self, orders: Orders) -> None:
+        super().__init__(lifespan=_lifespan, openapi_url=None)
+        self.orders = orders
+        self.relay: Relay
+        self.add_api_route("/healthz", self._health)
+        self.add_api_route("/readyz", self._readiness)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Relay the request, unless it asks after the worker itself."""
+        if scope["type"] == "lifespan" or scope["raw_path"] in _OWN_PATHS:
+            await super().__call__(scope, receive, send)
+        else:
+            await self.relay(scope, receive, send)
+
+    async def _health(self) -> dict[str, str]:
+        return {"status": "ok"}
+
+    async def _readiness(self) -> dict[str, str]:
+        # Ready as long as calls can pass, recorded or not: taking the worker out of rotation
+        # would harm the application more than a gap in the record does.
+        recording = "ok" if self.relay.recording.healthy else "failing: calls pass unrecorded"
+        return {"status": "ok", "recording": recording}
+
+
+@asynccontextmanager
+async def _lifespan(worker: FastAPI) -> AsyncIterator[None]:
+    assert isinstance(worker, Worker)
+    orders = worker.orders
+    settings = orders.settings
+    recording = build_recording(settings)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(recording.run())
+            worker.relay = Relay(
+                build_routes(orders),
+                recording,
+                tasks,
+                default_project=settings.project,
+                on_client_gone=settings.on_client_gone,
+                refuse_when_full=settings.spool_full == "refuse",
+            )
+            yield
+            running.cancel()
+            # Whoever still watches for a client's leaving has nothing to watch any more.
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+    finally:
+        recording.close()
+
+
+def build_recording(settings: settings_module.Settings) -> Recording:
+    """Open this worker's way to the spool."""
+    places = Places(settings.data_dir)
+    limits = SpoolLimits(
+        spool_bytes=settings.spool_bytes_max,
+        segment_bytes=settings.spool_segment_bytes,
+        segment_seconds=settings.spool_segment_seconds,
+    )
+    return Recording(
+        places.spool,
+        limits=limits,
+        sync=settings.spool_sync,
+        body_bytes_max=settings.body_bytes_max,
+        redactor=Redactor(places.read_fingerprint_key()),
+        metrics=CallMetrics(CollectorRegistry()),
+        clock=SystemClock(),
+    )
+
+
+def build_routes(orders: Orders) -> Routes:
+    """Make the upstreams of the settings, and the console behind its socket."""
+    settings = orders.settings
+    upstreams = [_build_upstream(name, given) for name, given in settings.upstreams.items()]
+    console = Upstream(
+        name="console",
+        dialect=Dialect.RAW,
+        pool=UpstreamPool(
+            Address("console", 0, unix_path=orders.console_socket), connections_max=100
+        ),
+        host=None,
+        base_path=b"",
+        key_header=None,
+        connect_seconds=5,
+        first_byte_seconds=120,
+        idle_seconds=120,
+    )
+    return Routes(upstreams, default=settings.default_upstream, console=console)
+
+
+def _build_upstream(name: str, given: settings_module.Upstream) -> Upstream:
+    parts = urlsplit(given.base_url)
+    host = parts.hostname or ""
+    tls = None
+    if parts.scheme == "https":
+        tls = ssl.create_default_context(cafile=str(given.ca_file) if given.ca_file else None)
+    port = parts.port or (443 if tls else 80)
+    return Upstream(
+        name=name,
+        dialect=given.dialect,
+        pool=UpstreamPool(Address(host, port, tls), connections_max=given.connections_max),
+        host=parts.netloc.encode("idna" if not parts.netloc.isascii() else "ascii"),
+        base_path=parts.path.encode("ascii"),
+        key_header=_key_header(given),
+        connect_seconds=given.connect_seconds,
+        first_byte_seconds=given.first_byte_seconds,
+        idle_seconds=given.idle_seconds,
+    )
+
+
+def _key_header(given: settings_module.Upstream) -> tuple[bytes, bytes] | None:
+    if given.secret is None:
+        return None
+    key = given.secret.get_secret_value().encode("ascii")
+    names: Mapping[Dialect, bytes] = {
+        Dialect.ANTHROPIC: b"x-api-key",
+        Dialect.GEMINI: b"x-goog-api-key",
+    }
+    name = names.get(given.dialect)
+    return (b"authorization", b"Bearer " + key) if name is None else (name, key)
+
+
+def serve(orders: Orders) -> None:
+    """Serve until SIGTERM, then let the calls in flight end."""
+    # uvicorn knows the status lines of registered codes only and drops the connection on others
+    # (529, 777): what an upstream sends must pass.
+    for code in range(100, 1000):
+        httptools_impl.STATUS_LINE.setdefault(code, b"HTTP/1.1 %d \r\n" % code)
+    assert orders.listen_fd is not None
+    listener = socket.socket(fileno=orders.listen_fd)
+    config = uvicorn.Config(
+        Worker(orders),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        backlog=LISTEN_BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=int(orders.settings.shutdown_seconds),
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor passes it on as SIGTERM
+    serve(receive_orders(int(sys.argv[1]), "worker"))
