@@ -103,7 +103,6 @@ tag = Table(
     Column("call_id", String(32), ForeignKey("call.id"), primary_key=True),
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
-    Index(None, "key", "value"),
     sqlite_with_rowid=False,
 )
 

@@ -97,7 +97,6 @@ def _create_call_parts() -> None:
         sa.PrimaryKeyConstraint("call_id", "key", name=op.f("pk_tag")),
         sqlite_with_rowid=False,
     )
-    op.create_index(op.f("ix_tag_key_value"), "tag", ["key", "value"])
     op.create_table(
         "feature",
         sa.Column("call_id", sa.String(length=32), nullable=False),

@@ -1,0 +1,88 @@
+"""What a filter may name: the documented columns and functions. The docs are made from these."""
+
+import difflib
+from enum import StrEnum
+
+from sqlalchemy import Boolean, String
+
+from storage.schema import call
+
+COLUMNS: dict[str, str] = {
+    "id": "The call's id: 32 hex characters that sort by time; the last 16 are random.",
+    "started_at": "When the request arrived; compare it with ISO 8601 texts, UTC.",
+    "project": "The project the call belongs to.",
+    "upstream": "The name of the upstream in the settings.",
+    "dialect": "The wire format of the upstream: openai, anthropic, gemini or raw.",
+    "endpoint": "The kind of call: chat_completions, responses, messages, embeddings, …",
+    "method": "The HTTP method of the request.",
+    "path": "The path of the request as the client sent it, without the query.",
+    "request_model": "The model the request asked for.",
+    "response_model": "The model that answered, by its own account.",
+    "outcome": "How the call ended: complete, upstream_error, upstream_timeout, "
+    "upstream_unreachable, upstream_cut, client_gone, interrupted or refused.",
+    "status_code": "The HTTP status of the answer; NULL where none came.",
+    "error": "What went wrong on shalt's side of the wire; empty if nothing did.",
+    "streamed": "Whether the answer was a stream of events.",
+    "finish_reason": "Why the model stopped, of the first choice, in the upstream's word.",
+    "input_tokens": "Tokens of the request as the upstream counted them, cached ones included.",
+    "output_tokens": "Tokens of the answer as the upstream counted them.",
+    "cached_tokens": "Of the input tokens, those the upstream had cached.",
+    "reasoning_tokens": "Of the output tokens, those spent on reasoning.",
+    "cost_usd": "The price of the call in US dollars; NULL where it is not known.",
+    "duration_ms": "Milliseconds from the request's arrival to the answer's last byte.",
+    "time_to_first_token_ms": "Milliseconds to the first byte of a streamed answer's body.",
+    "overhead_ms": "Of the duration, milliseconds spent in shalt itself.",
+    "session_id": "The session the application named in x-shalt-session; empty if none.",
+    "trace_id": "The W3C trace id of the request, else the call's own id.",
+    "user_id": "The end user the request named; empty if none.",
+    "provider_id": "The upstream's id of the answer: chatcmpl-…, resp_…, msg_….",
+    "previous_id": "The upstream's id of the answer this call continues; empty if none.",
+    "linked_to": "The same where it decides the group, otherwise empty.",
+    "group_id": "The group, which is never divided between train and test.",
+    "group_source": "What made the group: session, root, previous_response, trace, user, tag:….",
+    "side": "Where the group's calls may go: train, val, test or quarantine.",
+    "request_bytes": "Length of the request's body on the wire.",
+    "response_bytes": "Length of the answer's body on the wire, content-encoding kept.",
+    "redacted": "Whether a secret was taken out of what is stored.",
+    "truncated": "Whether a body was longer than what is kept.",
+    "note": "What could not be understood of the call; empty if all was.",
+    "derive_version": "The version of the code that understood the call.",
+}
+
+FUNCTIONS: dict[str, str] = {
+    "substr(text, start, length)": "A part of a text; start counts from 1, length may be left out.",
+    "lower(text)": "The text in lower case.",
+    "upper(text)": "The text in upper case.",
+    "length(text)": "How many characters a text has.",
+    "abs(number)": "The number without its sign.",
+    "round(number, digits)": "The number rounded, to whole ones where digits are left out.",
+    "coalesce(value, …)": "The first of the values that is not NULL.",
+}
+
+
+class Kind(StrEnum):
+    """What a value is. Nothing is converted, but a literal text to a time."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    BOOLEAN = "condition"
+    TIME = "time"
+    NULL = "NULL"
+
+
+def kind_of(name: str) -> Kind:
+    """Say what kind of value a column of COLUMNS holds."""
+    if name == "started_at":
+        return Kind.TIME
+    column_type = call.c[name].type
+    if isinstance(column_type, String):
+        return Kind.TEXT
+    return Kind.BOOLEAN if isinstance(column_type, Boolean) else Kind.NUMBER
+
+
+def nearest(name: str) -> str:
+    """Say which columns may have been meant by a name that is none."""
+    close = difflib.get_close_matches(name, COLUMNS, n=3, cutoff=0.6)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"there are {', '.join(COLUMNS)} and tags['key']"

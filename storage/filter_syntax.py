@@ -1,0 +1,108 @@
+"""The text of a filter to a syntax tree, by sqlglot, and errors that point into the text.
+
+Only what may be a condition is parsed: a statement is not even read. Limits are checked on the
+tokens, before the parser's recursion sees them.
+"""
+
+from collections.abc import Sequence
+
+from sqlglot import Dialect, exp
+from sqlglot.errors import ParseError, TokenError
+from sqlglot.tokenizer_core import Token, TokenType
+
+TEXT_CHARS_MAX = 10_000
+NESTING_MAX = 16  # parentheses, brackets and CASE; the parser takes 20 stack frames for each
+SHOWN_CHARS = 70  # of the filter, on either side of the place an error points at
+EXAMPLE = "outcome = 'complete'"
+
+_DIALECT = Dialect.get_or_raise(None)
+_OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE}
+_CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END}
+
+
+class FilterError(ValueError):
+    """A filter that cannot be used. The message shows the filter, the place and the remedy.
+
+    `start` and `end` are indices of characters; the column in the message counts from 1.
+    """
+
+    def __init__(self, problem: str, text: str, start: int, end: int) -> None:
+        first = max(start - SHOWN_CHARS, 0)
+        shown = text[first : start + SHOWN_CHARS]
+        shown = "".join(char if char.isprintable() else " " for char in shown)
+        carets = "^" * max(min(end - start, SHOWN_CHARS), 1)
+        super().__init__(
+            f"filter, column {start + 1}: {problem}\n  {shown}\n  {' ' * (start - first)}{carets}"
+        )
+        self.problem = problem
+        self.start = start
+        self.end = end
+
+
+def parse(text: str) -> exp.Expr:
+    """Parse a filter; raise FilterError where it is no expression or exceeds a limit."""
+    if len(text) > TEXT_CHARS_MAX:
+        problem = f"it has {len(text)} characters, at most {TEXT_CHARS_MAX} are read"
+        raise FilterError(problem, text, TEXT_CHARS_MAX, len(text))
+    for place, char in enumerate(text):
+        if char == "\0" or "\ud800" <= char <= "\udfff":
+            raise FilterError("no database can store this character", text, place, place + 1)
+    tokens = _tokens(text)
+    try:
+        (tree,) = _DIALECT.parser().parse_into(exp.Condition, tokens, text)
+    except ParseError as error:
+        raise _explained(error, text, tokens) from None
+    except RecursionError:  # the caller's own stack was nearly full
+        raise FilterError("it is nested too deeply", text, 0, len(text)) from None
+    assert tree is not None, "there was a token"
+    return tree
+
+
+def extent(node: exp.Expr, text: str) -> tuple[int, int]:
+    """Say from where to where in the text a node reaches: of itself, or else of its parts."""
+    starts = []
+    ends = []
+    for part in node.walk():
+        if "start" in part.meta:
+            starts.append(int(part.meta["start"]))
+            ends.append(int(part.meta["end"]) + 1)
+    return (min(starts), max(ends)) if starts else (0, len(text))
+
+
+def _tokens(text: str) -> list[Token]:
+    try:
+        tokens = list(_DIALECT.tokenize(text))
+    except TokenError:
+        quote = max(text.rfind("'"), text.rfind('"'), 0)
+        raise FilterError("a quote or a comment is not closed", text, quote, quote + 1) from None
+    if not tokens:
+        raise FilterError(f"it is empty; write a condition such as {EXAMPLE}", text, 0, 1)
+    nesting = 0
+    for token in tokens:
+        start, end = token.start, token.end + 1
+        if token.comments:
+            raise FilterError("after this comes a comment; leave it out", text, start, end)
+        if token.token_type is TokenType.SEMICOLON:
+            raise FilterError("a filter is one condition; join two by AND", text, start, end)
+        nesting += (token.token_type in _OPENING) - (token.token_type in _CLOSING)
+        if nesting > NESTING_MAX:
+            problem = f"more than {NESTING_MAX} parentheses within each other"
+            raise FilterError(problem, text, start, end)
+    return tokens
+
+
+def _explained(error: ParseError, text: str, tokens: Sequence[Token]) -> FilterError:
+    """Turn the parser's complaint into one for somebody who writes a filter."""
+    detail = error.errors[0] if error.errors else {}
+    place = (detail.get("line"), detail.get("col"))
+    token = next((token for token in tokens if (token.line, token.col) == place), tokens[-1])
+    description = str(detail.get("description", ""))
+    if description.startswith("Required keyword"):
+        problem = "something is missing after this"
+    elif description.startswith("Expect"):
+        problem = f"{description[0].lower()}{description[1:]} after this"
+    elif description.startswith("The number of provided arguments"):
+        problem = "too many arguments"
+    else:
+        problem = f"this does not belong in a condition such as {EXAMPLE}"
+    return FilterError(problem, text, token.start, token.end + 1)
