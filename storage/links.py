@@ -21,7 +21,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select, update
 
 from storage.reservation import IN_MAX
-from storage.rows import Placed, Recorded, storable
+from storage.rows import Placed, Recorded, Values, storable
 from storage.schema import call, dataset_item
 from storage.trace import Side
 
@@ -83,12 +83,12 @@ class Links:
 
     def move(self) -> None:
         """Write the new group and side of the stored calls that were moved."""
-        moves = [
+        moves: list[Values] = [
             {
                 "moved_id": link.id,
                 "group_id": link.group_id,
                 "group_source": link.group_source,
-                "side": link.side,
+                "side": link.side and link.side.value,
             }
             for link in chain.from_iterable(self._trees)
         ]

