@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http import httptools_impl
 
 from proxy.metrics import CallMetrics
@@ -35,7 +35,6 @@ from storage.spool import SpoolLimits
 # Longer than clients keep an idle connection (httpx 5 s, Go 90 s): whoever closes first while the
 # other begins to send spoils a call, and it must not be us.
 KEEP_ALIVE_SECONDS: Final = 120
-LISTEN_BACKLOG: Final = 2048
 _OWN_PATHS: Final = frozenset((b"/healthz", b"/readyz"))
 
 
@@ -163,16 +162,14 @@ def _key_header(given: settings_module.Upstream) -> tuple[bytes, bytes] | None:
     return (b"authorization", b"Bearer " + key) if name is None else (name, key)
 
 
-def serve(orders: Orders) -> None:
-    """Serve until SIGTERM, then let the calls in flight end."""
+def server_config(application: ASGIApp, shutdown_seconds: int) -> uvicorn.Config:
+    """Configure the server: nothing added to what passes, nothing refused that an upstream says."""
     # uvicorn knows the status lines of registered codes only and drops the connection on others
-    # (529, 777): what an upstream sends must pass.
+    # (529, 777).
     for code in range(100, 1000):
         httptools_impl.STATUS_LINE.setdefault(code, b"HTTP/1.1 %d \r\n" % code)
-    assert orders.listen_fd is not None
-    listener = socket.socket(fileno=orders.listen_fd)
-    config = uvicorn.Config(
-        Worker(orders),
+    return uvicorn.Config(
+        application,
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -182,11 +179,16 @@ def serve(orders: Orders) -> None:
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        backlog=LISTEN_BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=int(orders.settings.shutdown_seconds),
+        timeout_graceful_shutdown=shutdown_seconds,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+
+
+def serve(orders: Orders) -> None:
+    """Serve until SIGTERM, then let the calls in flight end."""
+    assert orders.listen_fd is not None
+    config = server_config(Worker(orders), int(orders.settings.shutdown_seconds))
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=orders.listen_fd)])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,148 @@
+"""A relay under a real server in a thread, its spool in a directory, for the tests of proxy."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from proxy.metrics import CallMetrics
+from proxy.recording import Recording
+from proxy.redact import Redactor
+from proxy.relay import Receive, Relay, Scope, Send
+from proxy.routes import Routes, Upstream
+from proxy.upstream import Address, UpstreamPool
+from shalt.worker import server_config
+from storage.capture import Capture, Dialect, SystemClock
+from storage.counters import Tally, read_tally
+from storage.replay import Frame, SpoolReader
+from storage.spool import FrameKind, SpoolLimits, writers
+
+WAIT_SECONDS = 10.0
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for a condition, and fail when it takes too long."""
+    until = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def upstream_at(port: int, name: str = "openai", **given: object) -> Upstream:
+    """Describe an upstream on loopback, with short time-outs."""
+    settings: dict[str, object] = {
+        "dialect": Dialect.OPENAI,
+        "pool": UpstreamPool(Address("127.0.0.1", port), connections_max=100),
+        "host": b"127.0.0.1:%d" % port,
+        "base_path": b"/v1",
+        "key_header": None,
+        "connect_seconds": 1.0,
+        "first_byte_seconds": 0.3,
+        "idle_seconds": 0.3,
+        **given,
+    }
+    return Upstream(name=name, **settings)  # type: ignore[arg-type]
+
+
+@dataclass
+class RunningRelay:
+    """A relay that serves: its port, and what it has recorded."""
+
+    port: int
+    spool: Path
+    recording: Recording
+
+    def tally(self) -> Tally:
+        """Read the worker's counters."""
+        return read_tally(self.spool / writers(self.spool)[0])
+
+    def calls(self, count: int) -> list[Capture]:
+        """Wait for so many ended calls in the spool and return them, the first to end first."""
+        wait_until(lambda: len(self._ended()) >= count)
+        return self._ended()
+
+    def frames(self) -> list[FrameKind]:
+        """List the kinds of the frames in the spool, in order."""
+        return [frame.kind for frame in self._read()]
+
+    def _ended(self) -> list[Capture]:
+        ended = []
+        for frame in self._read():
+            if isinstance(frame.payload, Capture) and frame.kind is not FrameKind.BEGIN:
+                ended.append(frame.payload)
+        return ended
+
+    def _read(self) -> list[Frame]:
+        return SpoolReader(self.spool / writers(self.spool)[0]).read(10_000, 2**30)
+
+
+@contextmanager
+def running_relay(
+    spool: Path,
+    upstreams: list[Upstream],
+    *,
+    body_bytes_max: int = 2**26,
+    on_client_gone: Literal["cancel", "drain"] = "cancel",
+    sync: Literal["interval", "always"] = "interval",
+    limits: SpoolLimits | None = None,
+    refuse_when_full: bool = False,
+) -> Iterator[RunningRelay]:
+    """Serve a relay over the upstreams, the first of them the default one."""
+    console = upstream_at(1, "console", host=None, base_path=b"")
+    ready = threading.Event()
+    relays: list[Relay] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await relays[0](scope, receive, send)
+            return
+        await receive()
+        recording = Recording(
+            spool,
+            limits=limits or SpoolLimits(),
+            sync=sync,
+            body_bytes_max=body_bytes_max,
+            redactor=Redactor(b"key"),
+            metrics=CallMetrics(CollectorRegistry()),
+            clock=SystemClock(),
+        )
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(recording.run())
+            routes = Routes(upstreams, default=upstreams[0].name, console=console)
+            relays.append(
+                Relay(
+                    routes,
+                    recording,
+                    tasks,
+                    default_project="default",
+                    on_client_gone=on_client_gone,
+                    refuse_when_full=refuse_when_full,
+                )
+            )
+            await send({"type": "lifespan.startup.complete"})
+            ready.set()
+            await receive()
+            running.cancel()
+        for upstream in upstreams:
+            upstream.pool.close()
+        recording.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(server_config(application, 1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        assert ready.wait(WAIT_SECONDS)
+        yield RunningRelay(listener.getsockname()[1], spool, relays[0].recording)
+    finally:
+        server.should_exit = True
+        thread.join()
