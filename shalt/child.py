@@ -36,13 +36,17 @@ def receive_orders(pipe: int, name: str) -> Orders:
             raise SystemExit("the supervisor went away before it had given orders")
         line += piece
     orders = Orders.model_validate_json(line)
-    set_up_logging(orders.settings, name)
+    set_up_process(orders.settings, name)
     threading.Thread(target=_leave_with_supervisor, args=(pipe,), daemon=True).start()
     return orders
 
 
-def set_up_logging(settings: Settings, name: str) -> None:
-    """Log to standard error, one line an event: time, level, process, what happened."""
+def set_up_process(settings: Settings, name: str) -> None:
+    """Log to standard error, one line an event: time, level, process, what happened.
+
+    And make files that this user alone can read: they hold what was said to models.
+    """
+    os.umask(0o077)
     logging.basicConfig(
         level=settings.log_level.upper(),
         format=f"%(asctime)s %(levelname)s {name}[%(process)d] %(message)s",

@@ -11,7 +11,7 @@ import time
 
 from prometheus_client import CollectorRegistry
 
-from shalt.child import receive_orders, set_up_logging
+from shalt.child import receive_orders, set_up_process
 from shalt.places import Places
 from shalt.settings import Settings
 from storage.capture import SystemClock
@@ -85,7 +85,7 @@ def record(settings: Settings) -> int:
 
 def record_alone(settings: Settings) -> int:
     """Record without serving: for a spool that was left behind. Raises DataDirError."""
-    set_up_logging(settings, "recorder")
+    set_up_process(settings, "recorder")
     places = Places(settings.data_dir)
     places.prepare()
     with places.lock():

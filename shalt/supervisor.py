@@ -25,7 +25,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from shalt.child import Orders, set_up_logging
+from shalt.child import Orders, set_up_process
 from shalt.places import Places
 from shalt.settings import Settings
 
@@ -134,7 +134,7 @@ def run(settings: Settings, ready: Callable[[str], None]) -> int:
     `ready` is called once with the URL that is listened on: from then on calls are accepted.
     Raises `shalt.places.DataDirError` and AddressInUse before anything is started.
     """
-    set_up_logging(settings, "shalt")
+    set_up_process(settings, "shalt")
     places = Places(settings.data_dir.absolute())
     places.prepare()
     with ExitStack() as stack:

@@ -65,6 +65,10 @@ class Worker(FastAPI):
         return {"status": "ok", "recording": recording}
 
 
+class _Over(Exception):
+    """The worker has been told to end, and all its calls have."""
+
+
 @asynccontextmanager
 async def _lifespan(worker: FastAPI) -> AsyncIterator[None]:
     assert isinstance(worker, Worker)
@@ -73,7 +77,7 @@ async def _lifespan(worker: FastAPI) -> AsyncIterator[None]:
     recording = build_recording(settings)
     try:
         async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(recording.run())
+            tasks.create_task(recording.run())
             worker.relay = Relay(
                 build_routes(orders),
                 recording,
@@ -83,10 +87,9 @@ async def _lifespan(worker: FastAPI) -> AsyncIterator[None]:
                 refuse_when_full=settings.spool_full == "refuse",
             )
             yield
-            running.cancel()
-            # Whoever still watches for a client's leaving has nothing to watch any more.
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                task.cancel()
+            raise _Over
+    except* _Over:  # which has cancelled all tasks of the group
+        pass
     finally:
         recording.close()
 
