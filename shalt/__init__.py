@@ -11,4 +11,16 @@ In reading order; a module imports only those above it:
     metrics     the supervisor for Prometheus
     console     the application for people, scripts and Prometheus
     supervisor  workers, recorder and console as child processes
+    terminal    what every command prints with
+    serving     commands: serve, config
+    calls       commands: ls, show
+    state       command: status
+    exporting   commands: split, export
+    drifting    command: drift
+    demo_texts  what the people and the model of the demo say
+    demo_calls  the demo's conversations
+    demo_upstream  the demo's upstream
+    demo        command: demo
+    cli         the command line: what can be said
+    __main__    python -m shalt
 """

@@ -1,0 +1,5 @@
+"""`python -m shalt` is `shalt`."""
+
+from shalt.cli import main
+
+main()

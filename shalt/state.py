@@ -1,0 +1,90 @@
+"""The command `status`: what became of every call accepted, and how full things are."""
+
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from shalt.places import DataDirError, Places
+from shalt.recording import open_store
+from shalt.settings import Settings
+from shalt.sources import without_password
+from shalt.terminal import print_json, print_line
+from storage.ledger import Ledger, read_ledger
+from storage.metrics import oldest_seconds
+from storage.spool import spool_bytes
+
+Counts = dict[str, int]
+
+
+def status(settings: Settings, *, as_json: bool) -> None:
+    """Print the ledger, the spool, the store, and the project's calls and groups by side."""
+    places = Places(settings.data_dir)
+    if not places.data_dir.exists():
+        raise DataDirError(
+            f"there is no data directory {settings.data_dir}: `shalt serve` makes it; another is "
+            "named with --data-dir or SHALT_DATA_DIR"
+        )
+    store = open_store(settings)
+    ledger = read_ledger(places.spool, store)
+    waiting = {
+        "bytes": spool_bytes(places.spool),
+        "bytes_max": int(settings.spool_bytes_max),
+        "oldest_seconds": round(oldest_seconds(places.spool, store), 3),
+    }
+    url, size = without_password(settings.store_url), _store_bytes(settings.store_url)
+    sides: dict[str, Counts] = {}
+    if ledger.store_ready:
+        counts = store.sides(settings.project).items()
+        sides = {
+            side.value: {"groups": count.groups, "calls": count.calls} for side, count in counts
+        }
+    if as_json:
+        print_json(
+            {
+                "ledger": {**ledger._asdict(), "balanced": is_balanced(ledger)},
+                "spool": waiting,
+                "store": {"url": url, "bytes": size, "ready": ledger.store_ready},
+                "project": settings.project,
+                "sides": sides,
+            }
+        )
+        return
+    _print_ledger(ledger)
+    print_line()
+    print_line(
+        f"spool     {_megabytes(waiting['bytes'])} of {_megabytes(waiting['bytes_max'])}, "
+        f"oldest call {waiting['oldest_seconds']:g} s"
+    )
+    print_line(
+        f"store     {url}  {_megabytes(size)}{'' if ledger.store_ready else '  NOT READABLE'}"
+    )
+    for side, count in sides.items():
+        print_line(f"{side:<10}{count['calls']:>9,} calls in {count['groups']:,} groups")
+
+
+def is_balanced(ledger: Ledger) -> bool:
+    """Tell whether the ledger adds up, as it always must."""
+    known = ledger.stored + ledger.sampled_out + ledger.opted_out + sum(ledger.dropped.values())
+    return ledger.accepted == known + ledger.backlog + ledger.in_flight
+
+
+def _print_ledger(ledger: Ledger) -> None:
+    print_line(f"accepted    {ledger.accepted:>9,} calls, of these")
+    for name in ("stored", "sampled_out", "opted_out", "backlog", "in_flight"):
+        print_line(f"  {name:<12}{getattr(ledger, name):>7,}")
+    for reason, count in ledger.dropped.items():
+        if count:
+            print_line(f"  dropped     {count:>7,}  {reason}", style="bold red")
+    if not is_balanced(ledger):
+        print_line("  the numbers do not add up: please report it", style="bold red")
+
+
+def _store_bytes(url: str) -> int:
+    """Size of a SQLite store with its log; 0 where it is not there."""
+    database = make_url(url).database or ""
+    paths = (Path(database + ending) for ending in ("", "-wal"))
+    return sum(path.stat().st_size for path in paths if path.is_file())
+
+
+def _megabytes(count: float) -> str:
+    return f"{count / 1e6:,.1f} MB"

@@ -1,0 +1,64 @@
+"""What every command prints with: a table, JSON lines, text, raw bytes.
+
+A terminal gets colour and the width it has; a pipe gets tab-separated values, which `cut` and
+`awk` take apart, or with `--json` one object a line. Text of a call is never taken for markup or
+for control of the terminal: what a model says must not move the cursor of who reads it.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+CELL_CHARS_MAX = 200
+# C0, DEL and C1 but for line feed and tab: with them a text could write over what stands above.
+# Lone surrogates: no output can encode them.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def harmless(text: str) -> str:
+    """Make control characters visible, so that they act on nothing."""
+    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows of cells under their columns; without a terminal, separated by tabs."""
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            print_line("\t".join(map(_cell, row)))
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="ellipsis", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(_cell(cell)) for cell in row))
+    Console(highlight=False).print(table)
+
+
+def print_line(text: str = "", style: str = "") -> None:
+    """Print text as it is, control characters made visible; `style` only on a terminal."""
+    if style and sys.stdout.isatty():
+        Console(highlight=False, soft_wrap=True).print(Text(harmless(text), style=style))
+    else:
+        sys.stdout.write(harmless(text) + "\n")
+
+
+def print_json(value: object) -> None:
+    """Print one JSON object as one line."""
+    print_bytes(orjson.dumps(value, option=orjson.OPT_UTC_Z) + b"\n")
+
+
+def print_bytes(data: bytes) -> None:
+    """Write bytes to standard output, exactly."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+
+
+def _cell(text: str) -> str:
+    """Keep a cell on one line."""
+    line = harmless(" ".join(text.split()))
+    return line if len(line) <= CELL_CHARS_MAX else line[: CELL_CHARS_MAX - 1] + "…"
