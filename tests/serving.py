@@ -1,0 +1,100 @@
+"""The whole of shalt as a user starts it: real processes, a real port, a data directory."""
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.relaying import wait_until
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass
+class Shalt:
+    """A running `shalt serve`."""
+
+    process: subprocess.Popen[str]
+    port: int
+    data_dir: Path
+
+    def get(self, path: str) -> bytes:
+        """Fetch a page of it."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+            data: bytes = answer.read()
+        return data
+
+    def status(self) -> dict[str, int]:
+        """The ledger."""
+        ledger: dict[str, int] = json.loads(self.get("/api/status"))
+        return ledger
+
+    def settled(self) -> bool:
+        """Whether everything accepted has been stored or accounted for."""
+        status = self.status()
+        return bool(status["store_ready"]) and status["backlog"] == status["in_flight"] == 0
+
+    def child(self, module: str) -> int:
+        """The process id of the child that runs a module, 0 if there is none."""
+        return next(iter(self.children(module)), 0)
+
+    def children(self, module: str) -> list[int]:
+        """The process ids of the children that run a module."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                command = (entry / "cmdline").read_bytes().split(b"\0")
+                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if parent == self.process.pid and module.encode() in command:
+                found.append(int(entry.name))
+        return found
+
+    def rows(self, sql: str) -> list[tuple[object, ...]]:
+        """Ask the store, past shalt."""
+        with closing(sqlite3.connect(self.data_dir / "shalt.sqlite")) as database:
+            return database.execute(sql).fetchall()
+
+    def stop(self) -> int:
+        """Ask it to end; return the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+
+@contextmanager
+def running_shalt(data_dir: Path, upstream: str, *options: str) -> Iterator[Shalt]:
+    """Start `shalt serve` on a free port; end it, if the test has not."""
+    command = [sys.executable, "-m", "shalt", "serve", "--port", "0", "--data-dir", str(data_dir)]
+    process = subprocess.Popen(
+        [*command, "--upstream", upstream, *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=data_dir.parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout is not None
+    try:
+        found = None
+        while found is None:
+            line = process.stdout.readline()
+            assert line, f"shalt ended with {process.wait()}"
+            found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+        shalt = Shalt(process, int(found[1]), data_dir)
+        wait_until(lambda: b"ok" in shalt.get("/healthz"))
+        yield shalt
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(60)
+        process.stdout.close()
