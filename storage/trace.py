@@ -29,16 +29,24 @@ class Side(StrEnum):
 
 
 class ToolCall(msgspec.Struct, frozen=True):
-    """A tool call the model asked for. `arguments` is the text it wrote, JSON or not."""
+    """A tool call the model asked for. `arguments` is the text it wrote, JSON or not.
+
+    `kind` is the dialect's word; `function_call` is the one of OpenAI's first function calls,
+    which had no id. `raw` is the call as it was sent, where that held more than is here.
+    """
 
     name: str
     arguments: str
     id: str = ""
     kind: str = "function"
+    raw: dict[str, Json] | None = None
 
 
 class Part(msgspec.Struct, frozen=True):
-    """One piece of a message's content. `raw` is the piece as the dialect wrote it."""
+    """One piece of a message's content. `raw` is the piece as the dialect wrote it.
+
+    A text has no `raw` unless it held more than its text (citations, a cache mark).
+    """
 
     kind: Literal["text", "image", "audio", "file", "other"]
     text: str = ""
@@ -46,7 +54,12 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One message. Text alone is a `str`; anything richer is parts, in order."""
+    """One message. Text alone is a `str`; anything richer is parts, in order.
+
+    `extra` is what else the message held. Under `role` it keeps a role that is none of ours; under
+    `items` (Responses) or `blocks` (Anthropic) the whole message as sent, where order or detail
+    would be lost otherwise: reasoning between calls, signatures, ids.
+    """
 
     role: Role
     content: str | tuple[Part, ...] | None = None
@@ -82,15 +95,21 @@ class Choice(msgspec.Struct, frozen=True):
     finish_reason: str = ""
     index: int = 0
     logprobs: Json = None
+    extra: dict[str, Json] | None = None
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens as the upstream counted them; None where it did not say."""
+    """Tokens as the upstream counted them; None where it did not say.
+
+    `input_tokens` is all of the input, in every dialect: `cached_tokens` (read from a cache) and
+    `cache_write_tokens` (written to one) are parts of it, `reasoning_tokens` part of the output.
+    """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 class Understood(msgspec.Struct, frozen=True):
@@ -107,7 +126,7 @@ class Understood(msgspec.Struct, frozen=True):
     tools: tuple[Tool, ...] = ()
     choices: tuple[Choice, ...] = ()
     usage: Usage = Usage()
-    settings: dict[str, Json] = {}  # sampling parameters and response_format, as sent
+    settings: dict[str, Json] = {}  # what else the request said: sampling, response_format, …
     metadata: dict[str, str] = {}
     user_id: str = ""
     provider_id: str = ""  # the upstream's id of the answer: chatcmpl-…, resp_…, msg_…
@@ -118,6 +137,7 @@ class Understood(msgspec.Struct, frozen=True):
     error_message: str = ""
     ended: bool = False
     note: str = ""
+    extra: dict[str, Json] | None = None  # what else the answer said: usage as sent, citations, …
 
 
 class Span(msgspec.Struct, frozen=True):
