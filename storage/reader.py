@@ -125,14 +125,20 @@ class StoreReader:
                         yield StoredCall(row, capture_of(codec, data))
 
     def features(
-        self, project: str, where: str | None = None, *, side: Side | None = None
+        self,
+        project: str,
+        where: str | None = None,
+        *,
+        side: Side | None = None,
+        by_group: bool = False,
     ) -> Iterator[Sequence[MeasuredCall]]:
-        """Read what was measured of all calls, in pages, in the order of their ids.
+        """Read what was measured of all calls, in pages, in the orders that `scan` has.
 
         Index (project, id), or what the planner prefers for the filter, and a sort.
         """
         query = _calls(project, where, side, *FEATURE_COLUMNS)
-        query = query.join(feature, feature.c.call_id == call.c.id).order_by(call.c.id)
+        order = (call.c.group_id, call.c.id) if by_group else (call.c.id,)
+        query = query.join(feature, feature.c.call_id == call.c.id).order_by(*order)
         with self._reading() as connection:
             for page in _stream(connection, query).partitions():
                 rows = _with_tags(connection, page)
