@@ -1,0 +1,148 @@
+"""Compare two windows of calls: did the traffic leave the reference, where, and by how much?
+
+Every feature of `exporters.measures` is tested (`exporters.findings` says how). The verdict is
+`drift` if any feature has a change whose corrected p-value is below alpha and whose effect is
+beyond its floor, by its lower bound.
+
+`ALPHA` is 0.001 for the whole report: comparing unchanged traffic every hour gives one false
+alarm in 42 days at worst. benchmarks/drift_power.py measures the rate, and the power, beside it.
+
+Fewer than `GROUPS_MIN` groups on either side is `insufficient`, which is not `quiet`. Values the
+reference never had are listed all the same: the first call with a new tool set is a fact.
+
+Drift is no loss of quality; it says that the reference no longer speaks for the traffic. Not here:
+languages, topics, JSON validity, and weekly cycles: compare like weeks with like weeks.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from exporters.findings import Finding, Unseen, find, find_unseen, varies
+from exporters.measures import FEATURES, Side
+from exporters.windows import Measured, Window
+
+REPORT_VERSION = 1
+ALPHA = 0.001
+GROUPS_MIN = 200  # with fewer, a tenth of the traffic could change unnoticed
+
+Verdict = Literal["quiet", "drift", "insufficient"]
+
+
+class FeatureVersionError(Exception):
+    """The calls of two windows were measured by different versions of the features."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of one feature. `note` says why it was not tested, else it is empty."""
+
+    feature: str
+    side: Side
+    kind: Literal["number", "category", "term"]
+    p_adjusted: float
+    drift: bool
+    note: str
+
+
+class WindowSummary(msgspec.Struct, frozen=True):
+    """`calls` that qualified, and of how many groups one call each was compared."""
+
+    label: str
+    calls: int
+    groups: int
+
+
+class DriftReport(msgspec.Struct, frozen=True):
+    """A whole comparison. `exporters.report` writes it as JSON, with these names, and as text.
+
+    `shared_groups` are in both windows: they can only make them look more alike.
+    """
+
+    version: int
+    verdict: Verdict
+    why: str
+    alpha: float
+    feature_version: int
+    reference: WindowSummary
+    current: WindowSummary
+    shared_groups: int
+    findings: tuple[Finding, ...]
+    unseen: tuple[Unseen, ...]
+    outcomes: tuple[Outcome, ...]
+
+
+def compare(reference: Window, current: Window, *, alpha: float = ALPHA) -> DriftReport:
+    """Compare the current window with the reference, feature by feature.
+
+    `alpha`, 0..1, is the chance of a verdict `drift` where nothing changed. Findings come drift
+    first, then by how many times their effect's bound is the floor. Raises FeatureVersionError
+    where calls were measured differently. Pure. Cost: 0.2 s for two windows of 10,000 groups.
+    """
+    feature_version = _feature_version((*reference.rows, *current.rows))
+    enough = min(len(reference.rows), len(current.rows)) >= GROUPS_MIN
+    findings, outcomes = _test_all(reference, current, alpha) if enough else ([], [])
+    findings.sort(key=lambda finding: (not finding.drift, -finding.effect.bound / finding.floor))
+    drifted = [outcome.feature for outcome in outcomes if outcome.drift]
+    tested = sum(not outcome.note for outcome in outcomes)
+    if not enough:
+        verdict: Verdict = "insufficient"
+        why = (
+            f"a window has fewer than {GROUPS_MIN} groups: too few calls to tell drift from chance"
+        )
+    elif drifted:
+        verdict = "drift"
+        why = f"{len(drifted)} of {tested} features changed: {', '.join(drifted)}"
+    else:
+        verdict = "quiet"
+        why = f"none of {tested} features changed by more than chance and the floors allow"
+    unseen = (find_unseen(feature, reference.rows, current.rows) for feature in FEATURES)
+    return DriftReport(
+        version=REPORT_VERSION,
+        verdict=verdict,
+        why=why,
+        alpha=alpha,
+        feature_version=feature_version,
+        reference=_summary(reference),
+        current=_summary(current),
+        shared_groups=len(_groups(reference) & _groups(current)),
+        findings=tuple(findings),
+        unseen=tuple(values for values in unseen if values),
+        outcomes=tuple(outcomes),
+    )
+
+
+def _test_all(
+    reference: Window, current: Window, alpha: float
+) -> tuple[list[Finding], list[Outcome]]:
+    """Test what varies. A constant says nothing either way, so it need not cost the others."""
+    findings: list[Finding] = []
+    outcomes: list[Outcome] = []
+    varying = [feature for feature in FEATURES if varies(feature, reference.rows, current.rows)]
+    for feature in FEATURES:
+        p_adjusted, note = 1.0, "the same for every call of both windows"
+        found: list[Finding] = []
+        if feature in varying:
+            p_adjusted, found = find(feature, reference.rows, current.rows, alpha, len(varying))
+            note = ""
+        findings += found
+        drift = any(finding.drift for finding in found)
+        outcomes.append(Outcome(feature.name, feature.side, feature.kind, p_adjusted, drift, note))
+    return findings, outcomes
+
+
+def _feature_version(rows: tuple[Measured, ...]) -> int:
+    versions = sorted({row.features.feature_version for row in rows})
+    if len(versions) > 1:
+        raise FeatureVersionError(
+            f"calls were measured by versions {versions} of the features, which do not compare: "
+            "choose windows of one version, or export the reference again"
+        )
+    return versions[0] if versions else 0
+
+
+def _summary(window: Window) -> WindowSummary:
+    return WindowSummary(window.label, window.call_count, len(window.rows))
+
+
+def _groups(window: Window) -> set[str]:
+    return {row.group_id for row in window.rows}

@@ -1,0 +1,193 @@
+"""Unchanged traffic is quiet, planted changes are found and named.
+
+How often and how surely is measured in benchmarks/drift_power.py; here are fixed seeds.
+"""
+
+import dataclasses
+import json
+import random
+from pathlib import Path
+
+import msgspec
+import pytest
+from scipy import stats
+
+from exporters.drift import ALPHA, GROUPS_MIN, FeatureVersionError, compare
+from exporters.windows import Measured, Window
+from storage.trace import Choice, Message, Understood
+from tests.exporters.calls import Traffic, measured_of, window
+
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "datasets"
+
+
+def test_halves_of_one_population_alarm_no_more_often_than_alpha_allows() -> None:
+    alarms = sum(
+        compare(
+            window(Traffic(), 300, 2 * seed), window(Traffic(), 300, 2 * seed + 1), alpha=0.05
+        ).verdict
+        == "drift"
+        for seed in range(100)
+    )
+    # 0.05 of a hundred is five; more than eleven would happen once in a hundred runs.
+    assert alarms <= stats.binom.ppf(0.99, 100, 0.05)
+
+
+def test_a_year_that_a_tenth_of_the_prompts_name_is_found_among_200_calls() -> None:
+    report = compare(window(Traffic(), 200, 1), window(Traffic(new_year_ratio=0.1), 200, 2))
+    found = report.findings[0]
+    assert (report.verdict, found.feature, found.value) == ("drift", "prompt_years", "2024")
+    assert found.unseen
+    assert found.effect.lower < 0.1 < found.effect.upper
+
+
+def test_a_finding_says_in_a_sentence_what_changed() -> None:
+    report = compare(window(Traffic(), 1000, 1), window(Traffic(new_year_ratio=0.1), 1000, 2))
+    share = f"{report.findings[0].current * 100:.1f}".removesuffix(".0")
+    assert report.findings[0].sentence == (
+        f"{share} % of prompts name 2024; 0 % of the reference did."
+    )
+
+
+def test_the_examples_of_a_finding_have_what_it_says() -> None:
+    current = window(Traffic(new_year_ratio=0.1), 500, 2)
+    report = compare(window(Traffic(), 500, 1), current)
+    rows = {row.call_id: row for row in current.rows}
+    examples = report.findings[0].example_call_ids
+    assert len(examples) == 5
+    assert all("2024" in rows[call_id].features.prompt_years for call_id in examples)
+    assert list(examples) == sorted(examples, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "features"),
+    [
+        (Traffic(new_tool_ratio=0.05), {"tools_hash", "tools_called"}),
+        (Traffic(new_model_ratio=0.2), {"request_model", "response_model"}),
+        (Traffic(new_template_ratio=0.05), {"template_hash"}),
+        (Traffic(longer_by=1.0), {"prompt_words", "prompt_chars"}),
+    ],
+)
+def test_a_planted_change_is_found_where_it_is(changed: Traffic, features: set[str]) -> None:
+    report = compare(window(Traffic(), 1000, 3), window(changed, 1000, 4))
+    drifted = {outcome.feature for outcome in report.outcomes if outcome.drift}
+    assert report.verdict == "drift"
+    assert features <= drifted
+
+
+def test_a_value_that_vanished_is_found_with_examples_of_the_reference() -> None:
+    reference = window(Traffic(new_year_ratio=0.1), 500, 1)
+    report = compare(reference, window(Traffic(), 500, 2))
+    found = report.findings[0]
+    assert (found.value, found.current, found.unseen) == ("2024", 0.0, False)
+    assert found.effect.upper < 0
+    assert set(found.example_call_ids) <= {row.call_id for row in reference.rows}
+
+
+def rows_of_models(shares: list[float], count: int, seed: int) -> Window:
+    models = random.Random(seed).choices(
+        [f"model-{number}" for number in range(len(shares))], shares, k=count
+    )
+    rows = tuple(
+        measured_of(Understood(request_model=model), f"{seed:016x}{number:016x}")
+        for number, model in enumerate(models)
+    )
+    return Window("", count, rows)
+
+
+def test_many_small_moves_between_values_are_found_together() -> None:
+    # Of a hundred models half gain 0.4 points each and half lose them: 20 % of the traffic.
+    moved = [0.014 if number % 2 else 0.006 for number in range(100)]
+    report = compare(rows_of_models([0.01] * 100, 20_000, 1), rows_of_models(moved, 20_000, 2))
+    (found,) = [finding for finding in report.findings if finding.drift]
+    assert found.feature == "request_model"
+    assert found.effect.lower < 0.2 < found.effect.upper
+    assert len(found.value.split(",")) == 20
+
+
+def test_a_change_below_the_floor_is_reported_and_is_no_drift() -> None:
+    # 0.6 points of a common value: certain with 200,000 calls, and of no consequence.
+    report = compare(
+        rows_of_models([0.5, 0.5], 200_000, 1), rows_of_models([0.506, 0.494], 200_000, 2)
+    )
+    assert report.verdict == "quiet"
+    assert report.findings
+    assert not any(finding.drift for finding in report.findings)
+
+
+def test_a_new_value_is_listed_although_no_test_can_see_it() -> None:
+    reference = rows_of_models([1.0], 500, 1)
+    once = measured_of(Understood(request_model="new"), "f" * 32)
+    report = compare(reference, Window("", 501, (*rows_of_models([1.0], 500, 2).rows, once)))
+    (unseen,) = report.unseen
+    assert report.verdict == "quiet"
+    assert (unseen.feature, unseen.value_count) == ("request_model", 1)
+    assert (unseen.values[0].value, unseen.values[0].example_call_ids) == ("new", ("f" * 32,))
+
+
+def test_too_few_groups_are_insufficient_and_not_quiet() -> None:
+    few = window(Traffic(new_year_ratio=1.0), GROUPS_MIN - 1, 2)
+    report = compare(window(Traffic(), 1000, 1), few)
+    assert (report.verdict, report.outcomes, report.findings) == ("insufficient", (), ())
+    assert any(unseen.feature == "prompt_years" for unseen in report.unseen)
+
+
+def test_empty_windows_are_insufficient() -> None:
+    empty = Window("", 0, ())
+    assert compare(empty, empty).verdict == "insufficient"
+
+
+def test_features_of_two_versions_are_refused() -> None:
+    old = window(Traffic(), 10, 1)
+    features = msgspec.structs.replace(old.rows[0].features, feature_version=0)
+    changed = msgspec.structs.replace(old.rows[0], features=features)
+    with pytest.raises(FeatureVersionError, match=r"\[0, 1\]"):
+        compare(old, dataclasses.replace(old, rows=(changed,)))
+
+
+def test_a_constant_feature_is_not_tested_and_says_so() -> None:
+    report = compare(rows_of_models([0.5, 0.5], 300, 1), rows_of_models([0.5, 0.5], 300, 2))
+    tested = [outcome.feature for outcome in report.outcomes if not outcome.note]
+    assert tested == ["request_model"]
+
+
+def test_groups_in_both_windows_are_counted() -> None:
+    both = window(Traffic(), 300, 1)
+    assert compare(both, both).shared_groups == 300
+
+
+def rows_of_set(name: str, project: str) -> list[Measured]:
+    """Read a labelled set as chat calls: the system prompt, the text, the label as answer."""
+    path = SHARED / f"{name}.jsonl"
+    if not path.exists():
+        pytest.skip(f"the shared data sets are not beside the checkout: {path}")
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines()):
+        user, assistant = json.loads(line)["messages"]
+        understood = Understood(
+            messages=(Message("user", user["content"]),),
+            choices=(Choice(Message("assistant", assistant["content"]), "stop"),),
+        )
+        rows.append(measured_of(understood, f"{project}{number:031x}"))
+    return rows
+
+
+def test_another_data_set_is_drift() -> None:
+    clinc, banking = rows_of_set("clinc150", "a"), rows_of_set("banking77", "b")
+    report = compare(
+        Window("clinc150", len(clinc), tuple(clinc)),
+        Window("banking77", len(banking), tuple(banking)),
+    )
+    assert report.verdict == "drift"
+
+
+@pytest.mark.parametrize("name", ["clinc150", "banking77"])
+@pytest.mark.parametrize("seed", range(10))
+def test_random_halves_of_a_data_set_are_quiet(name: str, seed: int) -> None:
+    rows = rows_of_set(name, "a")
+    random.Random(seed).shuffle(rows)
+    half = len(rows) // 2
+    report = compare(
+        Window("", half, tuple(rows[:half])), Window("", len(rows) - half, tuple(rows[half:]))
+    )
+    assert report.verdict == "quiet"
+    assert report.alpha == ALPHA
