@@ -32,7 +32,7 @@ from shalt.settings import Settings
 log = logging.getLogger(__name__)
 
 RESTART_PAUSE_SECONDS: Final = 0.1  # doubled with every quick death
-RESTART_PAUSE_SECONDS_MAX: Final = 10.0
+RESTART_PAUSE_SECONDS_MAX: Final = 2.0  # connections queue meanwhile, they are not refused
 QUICK_DEATH_SECONDS: Final = 10.0
 # What a child gets over its own limit before it is killed.
 GRACE_SECONDS: Final = 5.0
