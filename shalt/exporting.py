@@ -113,14 +113,14 @@ def export(
 
 def _print_manifest(manifest: Manifest, directory: Path) -> None:
     """Say what was written, and what became of every call that is no row."""
-    rows = sum(side.rows for side in manifest.sides.values())
+    rows = sum(entry.rows for entry in manifest.sides.values())
     print_line(f"{directory}: {rows:,} rows of {manifest.calls:,} calls", style="bold")
-    for file in manifest.files:
-        if file.name in SIDE_FILES.values():
-            print_line(f"  {file.name:<20}{file.rows:>8,} rows of {file.groups:,} groups")
+    for side, name in SIDE_FILES.items():
+        entry = manifest.sides[side]
+        print_line(f"  {name:<20}{entry.rows:>8,} rows of {entry.groups:,} groups")
     reasons: Counter[str] = Counter()
-    for side in manifest.sides.values():
-        reasons.update({reason.value: count for reason, count in side.reasons.items()})
+    for entry in manifest.sides.values():
+        reasons.update({reason.value: count for reason, count in entry.reasons.items()})
     if reasons:
         print_line("calls that are no row of their own")
     for reason, count in reasons.most_common():

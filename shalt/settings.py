@@ -203,7 +203,7 @@ class Settings(BaseSettings):
         return next(name for name, upstream in self.upstreams.items() if upstream.default)
 
     @classmethod
-    def settings_customise_origins(
+    def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],
         init_settings: Source,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shalt.settings import Explained, SettingsError, explain, load
+from shalt.settings import Explained, Settings, SettingsError, explain, load
 from storage.capture import Dialect
 
 
@@ -57,6 +57,12 @@ def test_each_value_remembers_its_source(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_every_setting_says_what_it_means() -> None:
     assert all(row.meaning.endswith(".") for row in explained().values())
+
+
+def test_settings_built_directly_read_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    write("workers = 2")
+    monkeypatch.setenv("SHALT_PORT", "9")
+    assert (Settings().workers, Settings().port) == (1, 8400)
 
 
 def test_options_that_are_none_are_not_given(monkeypatch: pytest.MonkeyPatch) -> None:

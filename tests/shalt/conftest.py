@@ -1,0 +1,32 @@
+"""A data directory with real traffic: that of the demo, through real processes, once a session."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shalt.settings import Settings
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def demo_output(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Run `shalt demo --once`; return its data directory and what it printed."""
+    data_dir = tmp_path_factory.mktemp("demo") / "data"
+    run = subprocess.run(
+        [sys.executable, "-m", "shalt", "demo", "--once", "--port", "0", "--data-dir", data_dir],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert run.returncode == 0, run.stderr
+    return data_dir, run.stdout
+
+
+@pytest.fixture(scope="session")
+def demo_settings(demo_output: tuple[Path, str]) -> Settings:
+    """The settings that see the demo's traffic."""
+    return Settings(data_dir=demo_output[0])

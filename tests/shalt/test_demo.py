@@ -1,0 +1,94 @@
+"""`shalt demo` from its start to its end, and what it tells people to try."""
+
+import shlex
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shalt.demo_calls import PERIODS, conversations
+from shalt.recording import open_store
+from shalt.settings import Settings
+
+CHECKOUT = Path(__file__).parents[2]
+EXIT_CODES = {"no drift: two random halves": 0, "drift: the callers of 2024": 3}
+
+
+def test_every_call_of_the_demo_is_stored_once(demo_settings: Settings) -> None:
+    sent = sum(len(calls) for period in PERIODS for calls in conversations(period))
+    store = open_store(demo_settings)
+    assert store.count("default") == sent
+    assert store.ledger_totals().stored == sent
+
+
+def test_the_demo_says_where_to_point_an_application(demo_output: tuple[Path, str]) -> None:
+    assert "shalt listens on http://127.0.0.1:" in demo_output[1]
+    assert 'OpenAI(base_url="http://127.0.0.1:' in demo_output[1]
+
+
+def test_everything_it_tells_to_try_works(demo_output: tuple[Path, str], tmp_path: Path) -> None:
+    lines = [line.strip() for line in demo_output[1].splitlines()]
+    tried = 0
+    for title, command in zip(lines, lines[1:], strict=False):
+        if title.startswith("# "):
+            arguments = [sys.executable, "-m", *shlex.split(command)]
+            run = subprocess.run(
+                arguments,
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                env={"PYTHONPATH": str(CHECKOUT), "PATH": "/usr/bin:/bin"},
+            )
+            expected = next((EXIT_CODES[key] for key in EXIT_CODES if key in title), 0)
+            assert run.returncode == expected, (command, run.stdout, run.stderr)
+            tried += 1
+    assert tried == 7
+    assert (tmp_path / "demo-dataset" / "manifest.json").exists()
+
+
+def test_traffic_is_sent_once_and_an_old_directory_is_served_as_it_is(
+    demo_output: tuple[Path, str], demo_settings: Settings
+) -> None:
+    before = open_store(demo_settings).count("default")
+    run = subprocess.run(
+        [sys.executable, "-m", "shalt", "demo", "--once", "--port=0", "--data-dir", demo_output[0]],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 0, run.stderr
+    assert open_store(demo_settings).count("default") == before
+
+
+def test_a_port_in_use_is_said_so(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        run = subprocess.run(
+            [sys.executable, "-m", "shalt", "demo", "--port", str(port), "--data-dir", tmp_path],
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert run.returncode == 2
+    assert f"cannot listen on 127.0.0.1 port {port}" in run.stderr
+
+
+@pytest.mark.parametrize("variable", ["SHALT_STORE", "SHALT_UPSTREAM"])
+def test_the_demo_minds_no_settings_of_the_product(
+    demo_output: tuple[Path, str], tmp_path: Path, variable: str
+) -> None:
+    elsewhere = f"sqlite:///{tmp_path}/elsewhere.sqlite"
+    subprocess.run(
+        [sys.executable, "-m", "shalt", "demo", "--once", "--port=0", "--data-dir", demo_output[0]],
+        cwd=CHECKOUT,
+        capture_output=True,
+        timeout=60,
+        check=True,
+        env={variable: elsewhere, "PATH": "/usr/bin:/bin"},
+    )
+    assert not (tmp_path / "elsewhere.sqlite").exists()

@@ -1,0 +1,55 @@
+"""What commands print, and what they never let through to a terminal."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from shalt.terminal import (
+    CELL_CHARS_MAX,
+    harmless,
+    print_bytes,
+    print_json,
+    print_line,
+    print_table,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Grüße\n\tund 漢字 🙂", "Grüße\n\tund 漢字 🙂"),
+        ("\x1b[2Jgone", "\\x1b[2Jgone"),
+        ("back\rspace\x08", "back\\rspace\\x08"),
+        ("c1 \x9b31m", "c1 \\x9b31m"),
+        ("lone \ud800", "lone \\ud800"),
+    ],
+)
+def test_control_characters_are_shown_and_do_nothing(text: str, shown: str) -> None:
+    assert harmless(text) == shown
+
+
+def test_a_pipe_gets_values_separated_by_tabs(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["a", "b"], [["1", "two\nlines\tand a tab"], ["[bold]", "x" * 999]])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["a\tb", "1\ttwo lines and a tab"]
+    assert lines[2] == "[bold]\t" + "x" * (CELL_CHARS_MAX - 1) + "…"
+
+
+def test_markup_of_a_text_is_only_text(capsys: pytest.CaptureFixture[str]) -> None:
+    print_line("[red]not red[/red]", style="bold")
+    assert capsys.readouterr().out == "[red]not red[/red]\n"
+
+
+def test_json_is_one_object_a_line(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    print_json({"at": datetime(2026, 10, 1, tzinfo=UTC), "text": "a\nü"})
+    assert (
+        capsysbinary.readouterr().out == '{"at":"2026-10-01T00:00:00Z","text":"a\\nü"}\n'.encode()
+    )
+
+
+def test_bytes_are_written_as_they_are_and_in_order(
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    print_line("first")
+    print_bytes(b"\x00\xff\r\n")
+    assert capsysbinary.readouterr().out == b"first\n\x00\xff\r\n"
