@@ -69,8 +69,8 @@ class DemoUpstream:
                 body = await reader.readexactly(_content_length(head))
                 await asyncio.sleep(THINKING_SECONDS)
                 await self._answer(body, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the other side has left
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # the other side has left, or the demo ends
         finally:
             writer.close()
 

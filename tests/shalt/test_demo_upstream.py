@@ -17,12 +17,13 @@ TOOL_CALL = {
 }
 MESSAGES: Any = [{"role": "user", "content": "Grüße?"}]
 PREPARED = {"model": "m", "messages": MESSAGES}
+STREAMED = {"model": "m", "stream": True, "messages": MESSAGES}  # in the order of the SDK
 
 
 @pytest.fixture(name="client")
 def _client() -> Iterator[openai.OpenAI]:
     prepared = json.dumps(PREPARED, separators=(",", ":"), ensure_ascii=False).encode()
-    streamed = json.dumps({**PREPARED, "stream": True}, separators=(",", ":"), ensure_ascii=False)
+    streamed = json.dumps(STREAMED, separators=(",", ":"), ensure_ascii=False)
     tools = Answer({"role": "assistant", "content": None, "tool_calls": [TOOL_CALL]}, "tool_calls")
     calls = [
         DemoCall({}, prepared, Answer(status=429, error="slower")),
