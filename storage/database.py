@@ -66,6 +66,7 @@ class RowRejected(StoreError):
 def open_engine(url: str) -> Engine:
     """Make the engine for a store; nothing is opened yet.
 
+    `?timeout=SECONDS` in the URL is how long to wait for another writer.
     Raise StoreError where the URL names no SQLite file.
     """
     parsed = make_url(url)
@@ -74,8 +75,10 @@ def open_engine(url: str) -> Engine:
             f"the store {parsed.render_as_string()} is not a SQLite file: "
             "write it as sqlite:////absolute/path/to/shalt.sqlite"
         )
+    if "timeout" not in parsed.query:
+        parsed = parsed.update_query_dict({"timeout": str(BUSY_SECONDS)})
     # Values never stand in error messages: they are what users said.
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
+    engine = create_engine(parsed, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -191,7 +194,7 @@ def _refuse_newer(engine: Engine, found: str) -> None:
     # Revisions are numbered 0001, 0002, …, so they compare as text.
     if found > SCHEMA_REVISION:
         raise StoreTooNew(
-            f"the store {engine.url.render_as_string()} is at revision {found}, this shalt knows "
+            f"the store {_shown(engine)} is at revision {found}, this shalt knows "
             f"up to {SCHEMA_REVISION}: run the newer shalt that upgraded it"
         )
 
@@ -203,7 +206,7 @@ def _refuse_missing_file(engine: Engine) -> None:
 
 def _not_ready(engine: Engine, what: str) -> StoreNotReady:
     return StoreNotReady(
-        f"the store {engine.url.render_as_string()} {what}: `shalt serve` creates and upgrades it"
+        f"the store {_shown(engine)} {what}: `shalt serve` creates and upgrades it"
     )
 
 
@@ -217,14 +220,18 @@ def _named_errors(engine: Engine) -> Iterator[None]:
         if "no such table" in reason:
             raise _not_ready(engine, "has no tables") from error
         raise StoreUnavailable(
-            f"the store {engine.url.render_as_string()} cannot be used now: {reason}"
+            f"the store {_shown(engine)} cannot be used now: {reason}"
         ) from error
     except exc.DBAPIError as error:
         if type(error) is exc.DatabaseError:  # "file is not a database", "image is malformed"
             raise StoreUnavailable(
-                f"the store {engine.url.render_as_string()} cannot be used: {_reason(error)}"
+                f"the store {_shown(engine)} cannot be used: {_reason(error)}"
             ) from error
         raise RowRejected(f"the database refused a row: {_reason(error)}") from error
+
+
+def _shown(engine: Engine) -> str:
+    return engine.url.set(query={}).render_as_string()
 
 
 def _reason(error: exc.SQLAlchemyError) -> str:

@@ -1,0 +1,134 @@
+"""Calls for the tests of the store, made by hand; the number of a call is its place in time."""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from storage.capture import Body, Capture, Dialect, Endpoint, Outcome
+from storage.features import features_of
+from storage.grouping import group_of
+from storage.rows import Checkpoint, Recorded
+from storage.store import TraceStore
+from storage.trace import Choice, Message, Span, Understood, Usage
+
+START_NS = 1_790_000_000_000_000_000  # 21 September 2026
+WRITER = "f" * 32
+
+
+@dataclass
+class StillClock:
+    """A clock that stands until it is set."""
+
+    now_ns: int = START_NS
+
+    def wall_ns(self) -> int:
+        return self.now_ns
+
+    def monotonic_ns(self) -> int:
+        return self.now_ns
+
+
+def id_of(number: int) -> str:
+    return f"{number:032x}"
+
+
+def capture_of(number: int, project: str = "default", request: bytes = b"{}") -> Capture:
+    return Capture(
+        id=id_of(number),
+        project=project,
+        upstream="openai",
+        dialect=Dialect.OPENAI,
+        method="POST",
+        target="/v1/chat/completions",
+        request_headers=[(b"content-type", b"application/json"), (b"x-twice", b"\xff")],
+        request_body=Body(request, len(request)),
+        status_code=200,
+        response_headers=[(b"content-type", b"application/json")],
+        response_body=Body(b'{"answer": "%d"}' % number, 20),
+        outcome=Outcome.COMPLETE,
+        error="",
+        started_at_ns=START_NS + number * 1_000_000_000,
+        forwarded_ns=1_000,
+        response_started_ns=2_000,
+        first_byte_ns=3_000,
+        ended_ns=12_500_000,
+        overhead_ns=50_000,
+        redacted=False,
+    )
+
+
+def span_of(capture: Capture, understood: Understood, **fields: Any) -> Span:
+    values: dict[str, Any] = {
+        "id": capture.id,
+        "project": capture.project,
+        "upstream": capture.upstream,
+        "dialect": capture.dialect,
+        "endpoint": Endpoint.CHAT_COMPLETIONS,
+        "method": capture.method,
+        "path": capture.target,
+        "started_at_ns": capture.started_at_ns,
+        "duration_ms": 12.5,
+        "time_to_first_token_ms": None,
+        "outcome": capture.outcome,
+        "status_code": capture.status_code,
+        "error": "",
+        "session_id": "",
+        "trace_id": capture.id,
+        "user_id": "",
+        "tags": {},
+        "redacted": False,
+        "truncated": False,
+        "understood": understood,
+    }
+    return Span(**values | fields)
+
+
+def understood_of(text: str, **fields: Any) -> Understood:
+    values: dict[str, Any] = {
+        "request_model": "small-1",
+        "response_model": "small-1-0613",
+        "messages": (Message("user", text),),
+        "choices": (Choice(Message("assistant", "Certainly."), "stop"),),
+        "usage": Usage(7, 3),
+        "ended": True,
+    }
+    return Understood(**values | fields)
+
+
+def recorded(
+    number: int,
+    text: str | None = None,
+    *,
+    project: str = "default",
+    session_id: str = "",
+    tags: dict[str, str] | None = None,
+    request: bytes = b"{}",
+    **understood: Any,
+) -> Recorded:
+    """Make call `number`, which begins a conversation of its own unless `text` says otherwise."""
+    capture = capture_of(number, project, request)
+    meaning = understood_of(text or f"Question {number}?", **understood)
+    span = span_of(capture, meaning, session_id=session_id, tags=tags or {})
+    return Recorded(capture, span, group_of(span, capture), features_of(span))
+
+
+def at(offset: int, segment: int = 1) -> Checkpoint:
+    return Checkpoint(WRITER, segment, offset)
+
+
+def url_of(directory: Path) -> str:
+    return f"sqlite:///{directory / 'shalt.sqlite'}"
+
+
+def new_store(directory: Path, **options: float) -> TraceStore:
+    store = TraceStore(url_of(directory), clock=StillClock(), **options)
+    store.upgrade()
+    return store
+
+
+def ask(directory: Path, sql: str) -> list[tuple[Any, ...]]:
+    """Ask the file itself, past the store."""
+    with closing(sqlite3.connect(directory / "shalt.sqlite")) as connection:
+        return connection.execute(sql).fetchall()

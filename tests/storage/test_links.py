@@ -1,0 +1,160 @@
+"""Calls that continue an answer end in its group and on its side, whatever comes first."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain, combinations, pairwise, permutations
+from pathlib import Path
+
+import pytest
+
+from storage.rows import DatasetItem, Recorded
+from storage.store import TraceStore
+from storage.trace import Side
+from tests.storage.calls import at, id_of, new_store, recorded
+
+RATIOS = {"test_ratio": 0.5, "val_ratio": 0.0}
+
+
+def chained(number: int, previous: int | None, session_id: str = "") -> Recorded:
+    """Call `number`, whose answer is resp_<number>, continuing call `previous`."""
+    previous_id = f"resp_{previous}" if previous else ""
+    return recorded(
+        number, session_id=session_id, provider_id=f"resp_{number}", previous_id=previous_id
+    )
+
+
+def chain_link(number: int, project: int) -> Recorded:
+    """Call `number` of a chain of 1, 2, 3, 4 that a project has to itself."""
+    return recorded(
+        number + 10 * project,
+        f"Question {number}?",
+        project=f"p{project}",
+        provider_id=f"resp_{number}",
+        previous_id=f"resp_{number - 1}" if number > 1 else "",
+    )
+
+
+def batchings(order: Sequence[int]) -> Iterator[list[Sequence[int]]]:
+    """Cut a sequence into batches in every possible way."""
+    inner = range(1, len(order))
+    for cuts in chain.from_iterable(combinations(inner, count) for count in range(len(order))):
+        yield [order[start:end] for start, end in pairwise((0, *cuts, len(order)))]
+
+
+def placed(store: TraceStore, numbers: Sequence[int], project: str) -> list[tuple[str, Side]]:
+    found = [store.get(id_of(number), project) for number in numbers]
+    return [(each.row.group_id, each.row.side) for each in found if each is not None]
+
+
+def test_a_chain_is_one_group_in_every_order_and_batching(store: TraceStore) -> None:
+    project = 0
+    for order in permutations((1, 2, 3, 4)):
+        for batches in batchings(order):
+            project += 1  # a project a run, and ids that no other run has
+            calls = {number: chain_link(number, project) for number in order}
+            for batch in batches:
+                store.insert([calls[number] for number in batch], at(project))
+            found = placed(store, [number + 10 * project for number in (1, 2, 3, 4)], f"p{project}")
+            assert {group for group, _ in found} == {calls[1].group.id}, batches
+            assert len({side for _, side in found}) == 1, batches
+    assert project == 24 * 8
+
+
+def test_a_tree_that_arrives_backwards_is_one_group(store: TraceStore) -> None:
+    tree = [chained(1, None), chained(2, 1), chained(3, 1), chained(4, 2), chained(5, 2)]
+    for call in reversed(tree):
+        store.insert([call], at(1))
+    assert {group for group, _ in placed(store, range(1, 6), "default")} == {tree[0].group.id}
+
+
+def test_a_session_of_its_own_is_stronger_than_the_link(store: TraceStore) -> None:
+    store.insert([chained(1, None), chained(2, 1, session_id="mine")], at(1))
+    assert placed(store, [2], "default")[0][0] == "mine"
+
+
+def test_a_later_answer_with_the_same_id_changes_nothing(store: TraceStore) -> None:
+    first, child = chained(1, None), chained(3, 1)
+    store.insert([first, child], at(1))
+    store.insert([recorded(2, provider_id="resp_1")], at(2))
+    assert placed(store, [3], "default")[0][0] == first.group.id
+
+
+def test_an_earlier_answer_with_the_same_id_takes_the_children(store: TraceStore) -> None:
+    earlier, later = recorded(1, provider_id="r"), recorded(2, provider_id="r")
+    child = recorded(3, previous_id="r")
+    store.insert([later, child], at(1))
+    store.insert([earlier], at(2))
+    assert placed(store, [3], "default")[0][0] == earlier.group.id
+
+
+def test_answers_that_all_have_one_id_make_no_ring(store: TraceStore) -> None:
+    calls = [recorded(number, provider_id="r", previous_id="r") for number in range(1, 9)]
+    for call in reversed(calls):
+        store.insert([call], at(1))
+    assert {group for group, _ in placed(store, range(1, 9), "default")} == {calls[0].group.id}
+
+
+def test_a_link_does_not_reach_into_another_project(store: TraceStore) -> None:
+    child = chained(2, 1)
+    store.insert([recorded(1, provider_id="resp_1", project="other"), child], at(1))
+    assert placed(store, [2], "default")[0][0] == child.group.id
+
+
+def test_a_moved_call_takes_the_side_of_its_parent(tmp_path: Path) -> None:
+    store, parent, child = store_with_sides(tmp_path, Side.TEST, Side.TRAIN)
+    store.insert([child], at(1))
+    store.insert([parent], at(2))
+    assert placed(store, [1, 2], "default") == [(parent.group.id, Side.TEST)] * 2
+    store.close()
+
+
+@pytest.mark.parametrize("left", [2, 3])
+def test_moved_calls_of_which_one_has_left_in_train_are_quarantined(
+    tmp_path: Path, left: int
+) -> None:
+    store, parent, child = store_with_sides(tmp_path, Side.TEST, Side.TRAIN)
+    store.insert([child, chained(3, 2)], at(1))
+    item = DatasetItem(id_of(left), child.group.id, Side.TRAIN)
+    store.record_dataset("default", "/tmp/d", "0" * 64, [item])
+    store.insert([parent, chained(4, 3)], at(2))
+    sides = [side for _, side in placed(store, [1, 2, 3, 4], "default")]
+    assert sides == [Side.TEST, Side.QUARANTINE, Side.QUARANTINE, Side.QUARANTINE]
+    assert {group for group, _ in placed(store, [1, 2, 3, 4], "default")} == {parent.group.id}
+    store.close()
+
+
+def test_moved_calls_that_left_on_the_same_side_stay_on_it(tmp_path: Path) -> None:
+    store, parent, child = store_with_sides(tmp_path, Side.TRAIN, Side.TRAIN)
+    store.insert([child], at(1))
+    item = DatasetItem(id_of(2), child.group.id, Side.TRAIN)
+    store.record_dataset("default", "/tmp/d", "0" * 64, [item])
+    store.insert([parent], at(2))
+    assert placed(store, [1, 2], "default") == [(parent.group.id, Side.TRAIN)] * 2
+    store.close()
+
+
+def test_a_chain_of_a_thousand_that_arrives_backwards_is_joined(store: TraceStore) -> None:
+    calls = [chained(number, number - 1 or None) for number in range(1, 1001)]
+    for start in range(900, -1, -100):
+        store.insert(calls[start : start + 100], at(1))
+    (group,) = store.largest_groups("default", 2)
+    assert (group.group_id, group.calls) == (calls[0].group.id, 1000)
+
+
+def store_with_sides(
+    directory: Path, parent_side: Side, child_side: Side
+) -> tuple[TraceStore, Recorded, Recorded]:
+    """Make a store, call 1 and a call 2 that continues it, of groups on the wanted sides."""
+    store = new_store(directory, **RATIOS)
+    texts = [f"Probe {number}?" for number in range(40)]
+    probes = [recorded(1000 + number, text) for number, text in enumerate(texts)]
+    store.insert(probes, at(0))
+    sides = {row.id: row.side for row in store.list("default", limit=40)}
+    of_side = {
+        side: [
+            text for text, probe in zip(texts, probes, strict=True) if sides[probe.span.id] is side
+        ]
+        for side in Side
+    }
+    parent = recorded(1, of_side[parent_side][0], provider_id="resp_1")
+    child = recorded(2, of_side[child_side][-1], provider_id="resp_2", previous_id="resp_1")
+    return store, parent, child

@@ -1,0 +1,181 @@
+"""What is stored is stored once, with its checkpoint, or not at all."""
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from storage.capture import DropReason
+from storage.counters import Tally
+from storage.database import RowRejected, StoreUnavailable
+from storage.grouping import Group
+from storage.rows import Checkpoint, DatasetItem, Recorded
+from storage.store import TraceStore
+from storage.trace import Side
+from tests.storage.calls import WRITER, StillClock, ask, at, id_of, new_store, recorded, url_of
+
+CHECKOUT = Path(__file__).parents[2]
+KILLS = 5
+
+
+def test_a_call_comes_back_as_it_was(store: TraceStore) -> None:
+    call = recorded(1, tags={"task": "intent", "b": "ü"}, session_id="s1")
+    store.insert([call], at(100))
+    found = store.get(call.span.id)
+    assert found is not None
+    assert found.capture == call.capture
+    assert found.row.tags == {"b": "ü", "task": "intent"}
+    assert (found.row.group_id, found.row.group_source) == ("s1", "session")
+
+
+def test_a_replay_inserts_nothing_twice(store: TraceStore) -> None:
+    batch = [recorded(number, tags={"n": str(number)}) for number in range(10)]
+    assert store.insert(batch[:7], at(70)) == 7
+    assert store.insert(batch, at(100)) == 3
+    assert store.insert(batch, at(100)) == 0
+    assert store.count("default") == 10
+    assert store.writers()[WRITER].stored == 10
+
+
+def test_the_same_call_twice_in_a_batch_is_stored_once(store: TraceStore) -> None:
+    assert store.insert([recorded(1), recorded(1)], at(100)) == 1
+
+
+def test_the_checkpoint_moves_without_calls_too(store: TraceStore) -> None:
+    store.insert([], Checkpoint(WRITER, 3, 500, '{"a": 1}'), poisoned=2)
+    known = store.writers()[WRITER]
+    assert known.checkpoint == Checkpoint(WRITER, 3, 500, '{"a": 1}')
+    assert (known.stored, known.poisoned) == (0, 2)
+
+
+def test_a_refused_row_stores_nothing_and_moves_no_checkpoint(store: TraceStore) -> None:
+    store.insert([recorded(1)], at(100))
+    good, poisonous = recorded(2), poison(3)
+    with pytest.raises(RowRejected):
+        store.insert([good, poisonous], at(300))
+    assert store.count("default") == 1
+    assert store.checkpoints()[WRITER].offset == 100
+    assert store.insert([good], at(200)) == 1
+
+
+def test_a_locked_database_is_unavailable_and_nothing_is_wrong_with_the_row(
+    store: TraceStore, tmp_path: Path
+) -> None:
+    impatient = TraceStore(f"{url_of(tmp_path)}?timeout=0", clock=StillClock())
+    holder = sqlite3.connect(tmp_path / "shalt.sqlite", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    try:
+        with pytest.raises(StoreUnavailable, match="locked"):
+            impatient.insert([recorded(1)], at(100))
+    finally:
+        holder.close()
+        impatient.close()
+    assert store.insert([recorded(1)], at(100)) == 1
+
+
+def test_a_reader_sees_whole_batches_while_one_is_written(store: TraceStore) -> None:
+    store.insert([], at(0))
+    batches = [[recorded(10 * b + n) for n in range(10)] for b in range(30)]
+    writer = threading.Thread(target=lambda: [store.insert(each, at(1)) for each in batches])
+    writer.start()
+    counts: list[int] = []
+    while writer.is_alive():
+        counts.append(store.count("default"))
+    writer.join()
+    assert store.count("default") == 300
+    assert counts == sorted(counts)
+    assert all(count % 10 == 0 for count in counts)
+
+
+def test_a_kill_leaves_rows_and_checkpoint_in_agreement(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    for _ in range(KILLS):
+        before = store.count("default")
+        child = subprocess.Popen(
+            [sys.executable, "-c", INSERT_FOR_EVER, url_of(tmp_path)],
+            cwd=CHECKOUT,
+            stdout=subprocess.PIPE,
+        )
+        assert child.stdout is not None
+        for _ in range(7):
+            child.stdout.readline()  # one line a batch: it is in the middle of the next one
+        child.kill()
+        child.wait()
+        child.stdout.close()
+        stored, offset = store.ledger_totals().stored, store.checkpoints()[WRITER].offset
+        assert store.count("default") == stored == offset >= before + 7 * 20
+    assert ask(tmp_path, "PRAGMA integrity_check") == [("ok",)]
+    for table in ("body", "feature", "tag"):
+        assert ask(tmp_path, f"SELECT count(*) FROM {table}") == [(store.count("default"),)]
+    store.close()
+
+
+def test_a_changed_policy_leaves_reserved_groups_where_they_are(store: TraceStore) -> None:
+    store.insert([recorded(number) for number in range(100)], at(100))
+    before = {row.group_id: row.side for row in store.list("default", limit=100)}
+    changed = store.change_policy("default", 0.9, 0.05)
+    assert changed.version == 2
+    store.insert([recorded(200 + n, text=f"Question {n}?") for n in range(100)], at(200))
+    store.insert([recorded(400 + n, text=f"New question {n}?") for n in range(100)], at(300))
+    rows = store.list("default", limit=300)
+    assert {row.group_id: row.side for row in rows if row.group_id in before} == before
+    new_sides = [row.side for row in rows if row.group_id not in before]
+    assert new_sides.count(Side.TEST) > 75
+
+
+def test_projects_have_policies_and_groups_of_their_own(store: TraceStore) -> None:
+    store.insert([recorded(1, "Hello"), recorded(2, "Hello", project="other")], at(100))
+    mine, other = store.policy("default"), store.policy("other")
+    assert mine is not None
+    assert other is not None
+    assert mine.salt != other.salt
+    assert store.count("other") == 1
+    assert store.get(id_of(1), "other") is None
+
+
+def test_a_published_dataset_is_remembered_call_by_call(store: TraceStore, tmp_path: Path) -> None:
+    items = [DatasetItem(id_of(number), f"g{number}", Side.TRAIN) for number in range(12_000)]
+    dataset_id = store.record_dataset("default", "/tmp/d", "0" * 64, iter(items))
+    found = ask(tmp_path, "SELECT dataset_id, count(*) FROM dataset_item GROUP BY 1")
+    assert found == [(dataset_id, 12_000)]
+
+
+def test_a_closed_writer_counts_in_the_totals(store: TraceStore) -> None:
+    store.insert([recorded(1)], at(100), poisoned=1)
+    tally = Tally(5, 2, 1, 0, {DropReason.WORKER_DIED: 2})
+    store.close_writer(WRITER, tally)
+    store.close_writer(WRITER, tally)
+    totals = store.ledger_totals()
+    assert (totals.stored, totals.poisoned, totals.closed.accepted) == (1, 1, 5)
+    assert totals.closed.dropped[DropReason.WORKER_DIED] == 2
+
+
+def test_a_writer_that_never_stored_a_call_can_be_closed(store: TraceStore) -> None:
+    store.close_writer(WRITER, Tally(3, 0, 0, 0, {DropReason.SPOOL_FULL: 3}))
+    assert store.ledger_totals().closed.accepted == 3
+    assert store.writers()[WRITER].closed_at is not None
+
+
+def poison(number: int) -> Recorded:
+    """A call that SQLite cannot take: a number beyond 64 bits."""
+    call = recorded(number)
+    span = msgspec.structs.replace(call.span, status_code=2**70)
+    return Recorded(call.capture, span, Group(id_of(number), "root"), call.features)
+
+
+INSERT_FOR_EVER = """
+import sys
+from storage.store import TraceStore
+from tests.storage.calls import StillClock, at, recorded
+store = TraceStore(sys.argv[1], clock=StillClock())
+number = store.count("default")
+while True:
+    batch = [recorded(number + n, tags={"n": str(n)}) for n in range(20)]
+    number += 20
+    assert store.insert(batch, at(number)) == 20
+    print(number, flush=True)
+"""
