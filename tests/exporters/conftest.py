@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, insert
 
+from storage.schema import split_policy
 from storage.store import TraceStore
 
 NOON_NS = 1_790_942_400_000_000_000  # 2026-10-02T12:00:00Z
+SALT = "0123456789abcdef" * 2
 
 
 class StillClock:
@@ -25,9 +28,29 @@ def clock() -> StillClock:
     return StillClock()
 
 
-@pytest.fixture
-def store(tmp_path: Path, clock: StillClock) -> Iterator[TraceStore]:
-    made = TraceStore(f"sqlite:///{tmp_path / 'shalt.sqlite'}", clock=clock)
+def make_store(path: Path) -> TraceStore:
+    """Make a store whose salt is known, so that no test depends on how groups happen to fall."""
+    url = f"sqlite:///{path}"
+    made = TraceStore(url, clock=StillClock())
     made.upgrade()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(
+            insert(split_policy).values(
+                project="default",
+                version=1,
+                salt=SALT,
+                test_ratio=0.10,
+                val_ratio=0.05,
+                created_at=0,
+            )
+        )
+    engine.dispose()
+    return made
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[TraceStore]:
+    made = make_store(tmp_path / "shalt.sqlite")
     yield made
     made.close()

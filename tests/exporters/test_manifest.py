@@ -1,0 +1,47 @@
+"""The manifest reads back, and has the names that scripts rely on."""
+
+import json
+from pathlib import Path
+
+import msgspec
+
+from exporters.dataset import export
+from exporters.manifest import IdLine, Manifest, manifest_json
+from storage.store import TraceStore
+from tests.exporters.calls import conversation, record
+
+
+def test_a_manifest_reads_back_as_it_was_written(store: TraceStore, tmp_path: Path) -> None:
+    record(store, conversation(1, "hi", 3))
+    manifest = export(store, "default", tmp_path / "out")
+    assert msgspec.json.decode(manifest_json(manifest), type=Manifest) == manifest
+    assert (tmp_path / "out" / "manifest.json").read_bytes() == manifest_json(manifest) + b"\n"
+
+
+def test_a_manifest_has_the_documented_names(store: TraceStore, tmp_path: Path) -> None:
+    record(store, conversation(1, "hi", 3))
+    written = json.loads(manifest_json(export(store, "default", tmp_path / "out")))
+    assert list(written) == [
+        "version",
+        "shalt_version",
+        "project",
+        "format",
+        "turns",
+        "where",
+        "policy",
+        "derive_version",
+        "feature_version",
+        "calls",
+        "sides",
+        "files",
+        "reference",
+        "warnings",
+    ]
+    assert list(written["sides"]) == ["train", "val", "test", "quarantine"]
+    assert list(written["sides"]["train"]) == ["calls", "groups", "rows", "reasons", "left_out"]
+    assert list(written["files"][0]) == ["name", "sha256", "bytes", "rows"]
+
+
+def test_an_id_line_without_continued_calls_is_short() -> None:
+    line = msgspec.json.encode(IdLine("train.jsonl", 0, "a", "b"))
+    assert line == b'{"file":"train.jsonl","row":0,"call":"a","group":"b"}'
