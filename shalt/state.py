@@ -26,14 +26,12 @@ def status(settings: Settings, *, as_json: bool) -> None:
         )
     store = open_store(settings)
     ledger = read_ledger(places.spool, store)
-    waiting = {
-        "bytes": spool_bytes(places.spool),
-        "bytes_max": int(settings.spool_bytes_max),
-        "oldest_seconds": round(oldest_seconds(places.spool, store), 3),
-    }
+    waiting, waiting_max = spool_bytes(places.spool), int(settings.spool_bytes_max)
     url, size = without_password(settings.store_url), _store_bytes(settings.store_url)
+    oldest: float | None = None  # how old only the store can tell: it knows what it has taken
     sides: dict[str, Counts] = {}
     if ledger.store_ready:
+        oldest = round(oldest_seconds(places.spool, store), 3)
         counts = store.sides(settings.project).items()
         sides = {
             side.value: {"groups": count.groups, "calls": count.calls} for side, count in counts
@@ -41,8 +39,12 @@ def status(settings: Settings, *, as_json: bool) -> None:
     if as_json:
         print_json(
             {
-                "ledger": {**ledger._asdict(), "balanced": is_balanced(ledger)},
-                "spool": waiting,
+                "ledger": {
+                    **ledger._asdict(),
+                    "dropped": {reason.value: count for reason, count in ledger.dropped.items()},
+                    "balanced": is_balanced(ledger),
+                },
+                "spool": {"bytes": waiting, "bytes_max": waiting_max, "oldest_seconds": oldest},
                 "store": {"url": url, "bytes": size, "ready": ledger.store_ready},
                 "project": settings.project,
                 "sides": sides,
@@ -52,8 +54,8 @@ def status(settings: Settings, *, as_json: bool) -> None:
     _print_ledger(ledger)
     print_line()
     print_line(
-        f"spool     {_megabytes(waiting['bytes'])} of {_megabytes(waiting['bytes_max'])}, "
-        f"oldest call {waiting['oldest_seconds']:g} s"
+        f"spool     {_megabytes(waiting)} of {_megabytes(waiting_max)}, "
+        f"oldest call {'?' if oldest is None else f'{oldest:g}'} s"
     )
     print_line(
         f"store     {url}  {_megabytes(size)}{'' if ledger.store_ready else '  NOT READABLE'}"

@@ -1,0 +1,119 @@
+"""The command line as a process: exit codes, errors, help, and what it does not load."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from exporters import formats, selection
+from shalt import cli
+from shalt.settings import Settings
+
+CHECKOUT = Path(__file__).parents[2]
+COMMANDS = "serve demo record ls show status split export drift config".split()
+
+
+def shalt(
+    *arguments: str | Path, cwd: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "shalt", *arguments],
+        cwd=cwd,
+        env={"PYTHONPATH": str(CHECKOUT), "PATH": "/usr/bin:/bin", **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    run = shalt("--help", cwd=tmp_path)
+    assert run.returncode == 0
+    assert all(f"\n  {command}" in run.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_ends_with_an_example(command: str, tmp_path: Path) -> None:
+    run = shalt(command, "--help", cwd=tmp_path)
+    assert run.returncode == 0
+    assert f"    shalt {command}" in run.stdout.partition("Example")[2]
+
+
+def test_help_loads_no_settings_and_no_database(tmp_path: Path) -> None:
+    heavy = "{'pydantic', 'sqlalchemy', 'numpy', 'scipy', 'fastapi', 'rich', 'orjson'}"
+    code = f"import sys, shalt.cli; print(sorted({heavy} & set(sys.modules)))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "[]"
+
+
+def test_the_version_is_printed(tmp_path: Path) -> None:
+    assert shalt("--version", cwd=tmp_path).stdout.startswith("shalt 0.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ls"], "shalt: the store sqlite:///shalt-data/shalt.sqlite is not there"),
+        (["status"], "shalt: there is no data directory shalt-data"),
+        (["config", "--config", "absent.toml"], "shalt: absent.toml: cannot be read"),
+        (["serve", "--host", "0.0.0.0"], "shalt: settings: host 0.0.0.0 can be reached"),
+        (["serve", "--workers", "0"], "shalt: --workers: Input should be greater"),
+        (["show", "x", "--decoded"], "--decoded is for --raw"),
+        (["drift", "--reference", "x"], "Missing option '--current'"),
+        (["nonsense"], "No such command 'nonsense'"),
+    ],
+)
+def test_a_mistake_is_one_message_and_exit_code_2(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    run = shalt(*arguments, cwd=tmp_path)
+    assert run.returncode == 2
+    assert message in run.stderr
+    assert "Traceback" not in run.stderr
+    assert run.stdout == ""
+
+
+def test_a_variable_that_is_not_a_setting_is_refused(tmp_path: Path) -> None:
+    run = shalt("config", cwd=tmp_path, environment={"SHALT_PROT": "1"})
+    assert run.returncode == 2
+    assert "did you mean SHALT_PORT?" in run.stderr
+
+
+def test_a_closed_pipe_is_quiet(demo_settings: Settings) -> None:
+    command = f"{sys.executable} -m shalt ls --limit 600 --data-dir {demo_settings.data_dir}"
+    run = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{command} | head -1"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.stdout.startswith("id\t")
+    assert run.stderr == ""
+
+
+def test_the_exit_code_of_drift_reaches_the_shell(demo_settings: Settings, tmp_path: Path) -> None:
+    run = shalt(
+        *("drift", "--data-dir", demo_settings.data_dir),
+        *("--reference", "where:tags['period']='2023'"),
+        *("--current", "where:tags['period']='2024'"),
+        cwd=tmp_path,
+    )
+    assert run.returncode == 3, run.stderr
+
+
+def test_a_package_of_another_application_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "storage").mkdir()
+    (tmp_path / "storage" / "__init__.py").touch()
+    run = shalt("--version", cwd=tmp_path)  # the working directory comes first
+    assert run.returncode == 2
+    assert "the package storage is taken from" in run.stderr
+
+
+def test_the_choices_are_those_of_the_exporters() -> None:
+    assert [turns.value for turns in cli.Turns] == [turns.value for turns in selection.Turns]
+    assert {form.value for form in cli.Format} == set(formats.FORMATS)

@@ -1,0 +1,61 @@
+"""`shalt export` and `shalt split`, over the demo's traffic."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from exporters.staging import StagingError
+from shalt import exporting
+from shalt.recording import open_store
+from shalt.settings import Settings
+
+Printed = pytest.CaptureFixture[bytes]
+
+
+@pytest.fixture(name="own_settings")
+def _own_settings(demo_settings: Settings, tmp_path: Path) -> Settings:
+    """A copy of the demo's store, to change."""
+    with open_store(demo_settings).snapshot():  # nobody writes meanwhile
+        shutil.copytree(demo_settings.data_dir, tmp_path / "data")
+    return Settings(data_dir=tmp_path / "data")
+
+
+def test_export_writes_the_files_and_says_what_became_of_every_call(
+    own_settings: Settings, tmp_path: Path, capsysbinary: Printed
+) -> None:
+    directory = tmp_path / "dataset"
+    exporting.export(own_settings, directory, form="openai", where=None, turns="leaf")
+    text = capsysbinary.readouterr().out.decode()
+    rows = [len((directory / f"{s}.jsonl").read_text().splitlines()) for s in ("train", "val")]
+    assert min(rows) > 0
+    assert f"train.jsonl         {rows[0]:>8,} rows of {rows[0]:,} groups" in text
+    assert "token_limit" in text
+    assert "warning: test.jsonl" in text
+
+
+def test_export_to_a_full_directory_is_refused(own_settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(StagingError, match="full"):
+        exporting.export(own_settings, tmp_path / "full", form="openai", where=None, turns="leaf")
+
+
+def test_split_shows_and_changes_the_ratios(own_settings: Settings, capsysbinary: Printed) -> None:
+    exporting.split(own_settings, test_ratio=None, val_ratio=None, as_json=False)
+    assert b"policy 1: test 0.1, val 0.05" in capsysbinary.readouterr().out
+    exporting.split(own_settings, test_ratio=0.2, val_ratio=None, as_json=True)
+    shown = json.loads(capsysbinary.readouterr().out)
+    assert (shown["policy_version"], shown["test_ratio"], shown["val_ratio"]) == (2, 0.2, 0.05)
+    assert shown["sides"]["train"]["groups"] > 300
+    assert len(shown["salt"]) == 32
+
+
+def test_split_of_a_new_project_shows_what_it_would_get(
+    own_settings: Settings, capsysbinary: Printed
+) -> None:
+    settings = own_settings.model_copy(update={"project": "new", "test_ratio": 0.3})
+    exporting.split(settings, test_ratio=None, val_ratio=None, as_json=True)
+    shown = json.loads(capsysbinary.readouterr().out)
+    assert (shown["policy_version"], shown["test_ratio"]) == (0, 0.3)
