@@ -17,6 +17,7 @@ from storage.trace import Choice, Message, Span
 _COLUMNS = (
     "id started_at outcome endpoint request_model finish_reason tokens duration_ms side tags"
 ).split()
+_ELASTIC = ("endpoint", "request_model", "tags")  # of the others, every character is needed
 
 
 class CallNotFound(Exception):
@@ -30,7 +31,7 @@ def ls(settings: Settings, *, where: str | None, limit: int, as_json: bool) -> N
         for row in rows:
             print_json(msgspec.structs.asdict(row))
     else:
-        print_table(_COLUMNS, map(_cells, rows))
+        print_table(_COLUMNS, map(_cells, rows), elastic=_ELASTIC)
 
 
 def show(settings: Settings, call_id: str, *, as_json: bool) -> None:

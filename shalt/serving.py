@@ -34,4 +34,4 @@ def show_settings(settings: Settings, *, as_json: bool) -> None:
             print_json(row)
     else:
         cells = ((row.name, row.value, row.source, row.meaning) for row in rows)
-        print_table(("setting", "value", "source", "meaning"), cells)
+        print_table(("setting", "value", "source", "meaning"), cells, elastic=["meaning"])

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 CELL_CHARS_MAX = 200
+ELASTIC_CHARS_MIN = 10
 # C0, DEL and C1 but for line feed and tab: with them a text could write over what stands above.
 # Lone surrogates: no output can encode them.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -25,18 +26,30 @@ def harmless(text: str) -> str:
     return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows of cells under their columns; without a terminal, separated by tabs."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, elastic: Sequence[str] = ()
+) -> None:
+    """Print rows of cells under their columns; without a terminal, separated by tabs.
+
+    On a narrow terminal the `elastic` columns are cut, down to ELASTIC_CHARS_MIN; then it wraps.
+    """
     if not sys.stdout.isatty():
         for row in (columns, *rows):
             print_line("\t".join(map(_cell, row)))
         return
+    lines = [[_cell(cell) for cell in row] for row in rows]
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="ellipsis", no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(_cell(cell)) for cell in row))
-    Console(highlight=False).print(table)
+    needed = 0
+    for at, column in enumerate(columns):
+        width = max(len(line[at]) for line in [columns, *lines])
+        if column in elastic:
+            width = min(width, ELASTIC_CHARS_MIN)
+        needed += width + 2
+        table.add_column(column, overflow="ellipsis", no_wrap=True, min_width=width)
+    for line in lines:
+        table.add_row(*map(Text, line))
+    width = max(Console().width, needed)
+    Console(highlight=False, width=width).print(table)
 
 
 def print_line(text: str = "", style: str = "") -> None:
