@@ -1,0 +1,235 @@
+"""Capture to span: what a call meant. Pure and total.
+
+The same capture gives the same span, and every capture gives one: what cannot be understood is
+said in `note`, in words of ours, and the bytes stay in the capture. The end of the path decides
+how the bodies are read, for `/messages` header and dialect too. Chat completions, Responses and
+Anthropic messages are understood; of every other call only the model, where the request names one.
+
+Limits: TAGS_MAX tags with keys of TAG_KEY_CHARS_MAX and values of TAG_VALUE_CHARS_MAX characters,
+names and ids of NAME_CHARS_MAX; what is cut is noted. U+0000 in these becomes U+FFFD, because
+PostgreSQL's text cannot hold it. The texts of messages are whole. Bodies are decoded within the
+limits of storage.encoding and read within those of storage.wire.
+"""
+
+import re
+from collections.abc import Callable
+from urllib.parse import unquote
+
+import msgspec
+
+from storage import wire_anthropic, wire_openai, wire_responses
+from storage.capture import Body, Capture, Dialect, Endpoint, Headers, Outcome, endpoint_of
+from storage.encoding import decode
+from storage.trace import Span, Understood
+from storage.wire import NOTE_CHARS_MAX, Notes, as_text, read_object
+
+TAGS_MAX = 64
+TAG_KEY_CHARS_MAX = 128
+TAG_VALUE_CHARS_MAX = 1_024
+NAME_CHARS_MAX = 512
+
+Format = Callable[[bytes, bytes, bool], Understood]
+
+_TAG_PREFIX = b"x-shalt-tag-"
+# https://www.w3.org/TR/trace-context/#traceparent-header: ids of zeros are none, ff is no version,
+# 00 has four fields; later versions may append more.
+_TRACEPARENT = re.compile(
+    r"(?!ff)(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace_id>[0-9a-f]{32})"
+    r"-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?P<more>-.*)?"
+)
+# Azure and Gemini name the model in the path: /deployments/gpt-4o/…, /models/gemini-2.5-pro:…
+_MODEL_IN_PATH = re.compile(r"/(?:deployments/([^/]+)/|models/([^/:]+):)")
+_STREAM_BEGINNINGS = (b"data:", b"event:", b":", b"id:", b"retry:", b"\xef\xbb\xbf")
+
+
+def derive(capture: Capture) -> Span:
+    """Derive the span of a call. Never raises: a fault of ours is said in the span's note."""
+    notes: Notes = []
+    understood = Understood()
+    for response in (capture.response_body, Body()):  # a fault in one half must not lose the other
+        try:
+            understood = _understand(capture, response, notes)
+            break
+        except Exception as error:  # noqa: BLE001 — one odd call must not stop those behind it
+            # Its type alone: its text may quote the body.
+            notes.append(f"not all was understood: {type(error).__name__} while reading")
+    headers = capture.request_headers
+    answered = capture.status_code is not None
+    streamed = understood.streamed if answered else understood.settings.get("stream") is True
+    tags = _tags(headers, understood.metadata, notes)
+    session_id = _name(_header(headers, b"x-shalt-session"), notes)
+    user_id = _name(understood.user_id, notes)
+    return Span(
+        id=capture.id,
+        project=capture.project,
+        upstream=capture.upstream,
+        dialect=_dialect(capture),
+        endpoint=endpoint_of(capture.method, capture.target),
+        method=capture.method,
+        path=capture.target.partition("?")[0],
+        started_at_ns=capture.started_at_ns,
+        duration_ms=capture.ended_ns / 1e6,
+        time_to_first_token_ms=_time_to_first_token_ms(capture, streamed),
+        outcome=capture.outcome,
+        status_code=capture.status_code,
+        error=capture.error,
+        session_id=session_id,
+        trace_id=_trace_id(headers) or capture.id,
+        user_id=user_id,
+        tags=tags,
+        redacted=capture.redacted,
+        truncated=capture.request_body.truncated or capture.response_body.truncated,
+        understood=_bounded(understood, streamed, notes),
+    )
+
+
+def _understand(capture: Capture, response_body: Body, notes: Notes) -> Understood:
+    request = _read_body("request", capture.request_headers, capture.request_body, notes)
+    response = _read_body("answer", capture.response_headers, response_body, notes)
+    streamed = _is_stream(capture.response_headers, response)
+    understand = _format(capture)
+    if understand is None:
+        endpoint = endpoint_of(capture.method, capture.target)
+        notes.append(f"bodies of this kind are not understood ({endpoint})")
+        is_json = request[:64].lstrip().startswith(b"{")
+        understood = Understood(
+            request_model=as_text(read_object(request, "", []).get("model")) if is_json else "",
+            streamed=streamed,
+            ended=capture.outcome in (Outcome.COMPLETE, Outcome.UPSTREAM_ERROR),
+        )
+    else:
+        if not capture.request_body.data:
+            notes.append("the request has no body")
+        understood = understand(request, response, streamed)
+    if not understood.request_model:
+        found = _MODEL_IN_PATH.search(capture.target.partition("?")[0])
+        if found:
+            model = unquote(found[1] or found[2])
+            understood = msgspec.structs.replace(understood, request_model=model)
+    return understood
+
+
+def _format(capture: Capture) -> Format | None:
+    """Choose how to read the bodies of a call; None where we do not know how."""
+    match endpoint_of(capture.method, capture.target):
+        case Endpoint.CHAT_COMPLETIONS:
+            return wire_openai.understand
+        case Endpoint.RESPONSES:
+            return wire_responses.understand
+        case Endpoint.MESSAGES:
+            # OpenAI's assistants have /threads/<id>/messages.
+            named = any(name == b"anthropic-version" for name, _ in capture.request_headers)
+            if named or capture.dialect is Dialect.ANTHROPIC or "/threads/" not in capture.target:
+                return wire_anthropic.understand
+    return None
+
+
+def _dialect(capture: Capture) -> Dialect:
+    understand = _format(capture)
+    if understand is None:
+        return capture.dialect
+    return Dialect.ANTHROPIC if understand is wire_anthropic.understand else Dialect.OPENAI
+
+
+def _read_body(what: str, headers: Headers, body: Body, notes: Notes) -> bytes:
+    data, trouble = decode(headers, body.data)
+    if body.truncated:
+        notes.append(f"of the {what} {len(body.data)} of {body.length} bytes were kept")
+    elif trouble:
+        notes.append(f"the {what} {trouble}")
+    return data
+
+
+def _is_stream(headers: Headers, response: bytes) -> bool:
+    """Tell whether an answer is an event stream: by what it is called unless it is JSON, or by
+    how it begins, because some servers call a stream JSON or nothing at all."""
+    beginning = response[:64].lstrip()
+    if _header(headers, b"content-type").lower().startswith("text/event-stream"):
+        return not beginning.startswith((b"{", b"["))
+    return beginning.startswith(_STREAM_BEGINNINGS)
+
+
+def _time_to_first_token_ms(capture: Capture, streamed: bool) -> float | None:
+    succeeded = capture.status_code is not None and 200 <= capture.status_code < 300
+    if not (streamed and succeeded) or capture.first_byte_ns is None:
+        return None
+    return capture.first_byte_ns / 1e6
+
+
+def _header(headers: Headers, wanted: bytes) -> str:
+    return next((_header_text(value) for name, value in headers if name == wanted), "")
+
+
+def _header_text(value: bytes) -> str:
+    """HTTP says latin-1, applications send UTF-8; hardly any latin-1 text is valid UTF-8."""
+    try:
+        return value.decode().strip()
+    except UnicodeDecodeError:
+        return value.decode("latin-1").strip()
+
+
+def _trace_id(headers: Headers) -> str:
+    found = _TRACEPARENT.fullmatch(_header(headers, b"traceparent"))
+    if not found or (found["version"] == "00" and found["more"]):
+        return ""
+    return found["trace_id"]
+
+
+def _tags(headers: Headers, metadata: dict[str, str], notes: Notes) -> dict[str, str]:
+    """Collect the tags of headers and body; the first of a key counts, headers before the body."""
+    given = [
+        (_header_text(name.removeprefix(_TAG_PREFIX)), _header_text(value))
+        for name, value in headers
+        if name.startswith(_TAG_PREFIX)
+    ]
+    tags: dict[str, str] = {}
+    for key, value in [*given, *metadata.items()]:
+        key = _cut(key.lower(), TAG_KEY_CHARS_MAX, "a tag's key", notes)
+        if key in tags:
+            continue
+        if len(tags) == TAGS_MAX:
+            notes.append(f"only {TAGS_MAX} tags were kept")
+            break
+        tags[key] = _cut(value, TAG_VALUE_CHARS_MAX, "a tag's value", notes)
+    return tags
+
+
+def _bounded(understood: Understood, streamed: bool, notes: Notes) -> Understood:
+    """Bring the names and ids of an answer into their limits, and all notes together."""
+    choices = understood.choices
+    if any(_is_out_of_bounds(choice.finish_reason) for choice in choices):
+        choices = tuple(
+            msgspec.structs.replace(choice, finish_reason=_name(choice.finish_reason, notes))
+            for choice in choices
+        )
+    bounded = msgspec.structs.replace(
+        understood,
+        streamed=streamed,
+        choices=choices,
+        request_model=_name(understood.request_model, notes),
+        response_model=_name(understood.response_model, notes),
+        user_id=_name(understood.user_id, notes),
+        provider_id=_name(understood.provider_id, notes),
+        previous_id=_name(understood.previous_id, notes),
+        conversation_id=_name(understood.conversation_id, notes),
+        system_fingerprint=_name(understood.system_fingerprint, notes),
+        error_code=_name(understood.error_code, notes),
+    )
+    if understood.note:
+        notes.append(understood.note)
+    note = "; ".join(dict.fromkeys(notes))
+    return msgspec.structs.replace(bounded, note=note[:NOTE_CHARS_MAX])
+
+
+def _name(text: str, notes: Notes) -> str:
+    return _cut(text, NAME_CHARS_MAX, "a name or id", notes) if _is_out_of_bounds(text) else text
+
+
+def _is_out_of_bounds(text: str) -> bool:
+    return len(text) > NAME_CHARS_MAX or "\0" in text
+
+
+def _cut(text: str, chars_max: int, what: str, notes: Notes) -> str:
+    if len(text) > chars_max:
+        notes.append(f"{what} was cut to {chars_max} characters")
+    return text[:chars_max].replace("\0", "\ufffd")
