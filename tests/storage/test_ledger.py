@@ -1,0 +1,33 @@
+"""Tests of storage.ledger; how it adds up over recordings is tested in test_recorder."""
+
+from pathlib import Path
+
+from storage.capture import DropReason, SystemClock
+from storage.counters import Tally
+from storage.ledger import read_ledger
+from storage.spool import FrameKind, SpoolLimits, SpoolWriter
+from storage.store import TraceStore
+from tests.storage.calls import capture_of
+
+
+def test_without_a_store_all_that_was_spooled_is_backlog(tmp_path: Path) -> None:
+    writer = SpoolWriter(tmp_path / "spool", limits=SpoolLimits(), clock=SystemClock())
+    writer.counters.add("accepted", 2)
+    writer.append(FrameKind.CALL, capture_of(1))
+    writer.flush()
+    store = TraceStore(f"sqlite:///{tmp_path / 'none.sqlite'}", clock=SystemClock())
+    ledger = read_ledger(tmp_path / "spool", store)
+    assert (ledger.accepted, ledger.backlog, ledger.in_flight) == (2, 1, 1)
+    assert not ledger.store_ready
+    writer.close()
+
+
+def test_writers_of_the_past_count_for_ever(tmp_path: Path) -> None:
+    store = TraceStore(f"sqlite:///{tmp_path / 'shalt.sqlite'}", clock=SystemClock())
+    store.upgrade()
+    store.close_writer("a" * 32, Tally(7, 0, 1, 2, {DropReason.SPOOL_FULL: 4}))
+    store.close_writer("b" * 32, Tally(3, 0, 0, 3, {}))
+    ledger = read_ledger(tmp_path / "spool", store)
+    assert (ledger.accepted, ledger.sampled_out, ledger.opted_out) == (10, 1, 5)
+    assert ledger.dropped[DropReason.SPOOL_FULL] == 4
+    store.close()
