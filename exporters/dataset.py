@@ -8,7 +8,8 @@ two ways to be wrong one is harmless: a group believed to have left that has not
 
 The same store gives byte-identical files. Memory holds the calls of one group (up to a limit, see
 exporters.selection), a sample of 20,000 measured calls, and 100 bytes for each group of val and
-test. What is not here: labels, near-duplicates, several processes.
+test; a group larger than that limit is read twice. What is not here: labels, near-duplicates,
+several processes, and the turns an upstream kept for us (previous_response_id).
 """
 
 from collections import Counter
@@ -281,7 +282,7 @@ class _Run:
     def _warnings(self) -> Iterator[str]:
         for name in SIDE_FILES.values():
             if self._files[name].rows == 0:
-                yield f"{name} is empty"
+                yield f"{name} is empty: loaders refuse an empty file, so do not name it to them"
         test_groups = self._groups[Side.TEST]
         if 0 < test_groups < TEST_GROUPS_MIN:
             yield (
