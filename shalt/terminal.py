@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 import orjson
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -38,18 +39,20 @@ def print_table(
             print_line("\t".join(map(_cell, row)))
         return
     lines = [[_cell(cell) for cell in row] for row in rows]
+    wanted = [max(cell_len(line[at]) for line in [columns, *lines]) for at in range(len(columns))]
+    # What the others leave over, the elastic columns share; the last may use what is not needed.
+    left = Console().width - sum(wanted) - 2 * len(columns)
+    left += sum(width for width, name in zip(wanted, columns, strict=True) if name in elastic)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    needed = 0
-    for at, column in enumerate(columns):
-        width = max(len(line[at]) for line in [columns, *lines])
-        if column in elastic:
-            width = min(width, ELASTIC_CHARS_MIN)
-        needed += width + 2
-        table.add_column(column, overflow="ellipsis", no_wrap=True, min_width=width)
+    sharing = len(elastic)
+    for name, width in zip(columns, wanted, strict=True):
+        if name in elastic:
+            width = min(width, max(ELASTIC_CHARS_MIN, left // sharing))
+            left, sharing = left - width, sharing - 1
+        table.add_column(name, overflow="ellipsis", no_wrap=True, width=width)
     for line in lines:
         table.add_row(*map(Text, line))
-    width = max(Console().width, needed)
-    Console(highlight=False, width=width).print(table)
+    Console(highlight=False, width=sum(wanted) + 2 * len(columns)).print(table)
 
 
 def print_line(text: str = "", style: str = "") -> None:
