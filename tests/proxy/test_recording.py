@@ -1,0 +1,89 @@
+"""Tests of proxy.recording: the worker's way to the spool, on a running event loop."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from proxy.metrics import CallMetrics
+from proxy.recording import Recording
+from proxy.redact import Redactor
+from storage.capture import SystemClock
+from storage.counters import read_tally
+from storage.replay import SpoolReader
+from storage.spool import FrameKind, SpoolLimits, writers
+from tests.storage.calls import capture_of
+
+
+class Watched:
+    """A call that only notes when it is looked at."""
+
+    def __init__(self) -> None:
+        self.id = "x"
+        self.sweeps: list[int] = []
+
+    def sweep(self, now_ns: int) -> None:
+        self.sweeps.append(now_ns)
+
+
+def recording_in(spool: Path) -> Recording:
+    return Recording(
+        spool,
+        limits=SpoolLimits(),
+        sync="always",
+        body_bytes_max=100,
+        redactor=Redactor(b"key"),
+        metrics=CallMetrics(CollectorRegistry()),
+        clock=SystemClock(),
+    )
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+def test_a_frame_is_on_disk_after_this_turn_of_the_loop(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        recording = recording_in(tmp_path)
+        recording.append(FrameKind.CALL, capture_of(1))
+        recording.append(FrameKind.CALL, capture_of(2))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        directory = tmp_path / writers(tmp_path)[0]
+        assert len(SpoolReader(directory).read(10, 10**6)) == 2
+        recording.close()
+
+    asyncio.run(scenario())
+
+
+def test_open_calls_are_looked_at_until_they_end(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        recording, call = recording_in(tmp_path), Watched()
+        recording.opened(call, counted=True)
+        await until(lambda: len(call.sweeps) >= 2)
+        recording.ended(call)
+        seen = len(call.sweeps)
+        await asyncio.sleep(0.05)
+        assert len(call.sweeps) == seen
+        assert read_tally(tmp_path / writers(tmp_path)[0]).accepted == 1
+        recording.close()
+
+    asyncio.run(scenario())
+
+
+def test_durable_waits_for_the_sync(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        recording = recording_in(tmp_path)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(recording.run())
+            recording.append(FrameKind.CALL, capture_of(1))
+            async with asyncio.timeout(5):
+                await asyncio.gather(*(recording.durable() for _ in range(10)))
+            assert read_tally(tmp_path / writers(tmp_path)[0]).spooled == 1
+            running.cancel()
+        recording.close()
+
+    asyncio.run(scenario())

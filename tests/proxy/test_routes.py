@@ -1,0 +1,79 @@
+"""Tests of proxy.routes."""
+
+import pytest
+
+from proxy.routes import Routes, Upstream, request_head, response_headers
+from proxy.upstream import Address, UpstreamPool
+from storage.capture import Dialect
+
+
+def upstream(name: str, base_path: bytes = b"/v1", host: bytes | None = b"api.example") -> Upstream:
+    pool = UpstreamPool(Address("127.0.0.1", 1), connections_max=1)
+    return Upstream(name, Dialect.OPENAI, pool, host, base_path, None, 1, 1, 1)
+
+
+def routes() -> Routes:
+    given = [upstream("openai"), upstream("replay", b"")]
+    return Routes(given, default="openai", console=upstream("console", b"", None))
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "there"),
+    [
+        (b"/v1/chat/completions", "openai", b"/v1/chat/completions"),
+        (b"/v1", "openai", b"/v1"),
+        (b"/u/replay/v1beta/models/x:y", "replay", b"/v1beta/models/x:y"),
+        (b"/u/openai/chat/completions", "openai", b"/v1/chat/completions"),
+        (b"/v1//evil.example/x", "openai", b"/v1//evil.example/x"),
+        (b"/v1/../../x", "openai", b"/v1/../../x"),
+        (b"/v1@evil.example/", "console", b"/v1@evil.example/"),
+        (b"/v1beta/x", "console", b"/v1beta/x"),
+        (b"//v1/x", "console", b"//v1/x"),
+        (b"/metrics", "console", b"/metrics"),
+    ],
+)
+def test_a_path_has_one_place_to_go(path: bytes, name: str, there: bytes) -> None:
+    route = routes().find(path)
+    assert route.upstream is not None
+    assert (route.upstream.name, route.path) == (name, there)
+    assert (route.mode == "unrecorded") == (name == "console")
+
+
+@pytest.mark.parametrize("path", [b"/u/nowhere/x", b"/u/", b"/u/evil.example:80/x", b"/u/%6fpenai"])
+def test_a_name_that_is_not_configured_leads_nowhere(path: bytes) -> None:
+    assert routes().find(path).upstream is None
+
+
+def test_headers_keep_their_order_and_host_its_place() -> None:
+    headers = [(b"a", b"1"), (b"host", b"shalt"), (b"b", b"2"), (b"a", b"3")]
+    head, chunked = request_head(upstream("openai"), "POST", b"/v1/x", b"q=1", headers)
+    assert head == (b"POST /v1/x?q=1 HTTP/1.1\r\na: 1\r\nhost: api.example\r\nb: 2\r\na: 3\r\n\r\n")
+    assert not chunked
+
+
+def test_a_chunked_request_stays_chunked() -> None:
+    headers = [(b"host", b"x"), (b"transfer-encoding", b"chunked")]
+    head, chunked = request_head(upstream("openai"), "POST", b"/v1/x", b"", headers)
+    assert chunked
+    assert head.count(b"transfer-encoding: chunked\r\n") == 1
+
+
+def test_the_console_sees_the_clients_host() -> None:
+    console = upstream("console", b"", None)
+    head, _ = request_head(console, "GET", b"/", b"", [(b"host", b"localhost:8400")])
+    assert b"host: localhost:8400\r\n" in head
+
+
+def test_an_answer_loses_what_is_hop_by_hop_and_gains_the_id() -> None:
+    headers = [
+        (b"connection", b"x-hop, keep-alive"),
+        (b"x-hop", b"1"),
+        (b"transfer-encoding", b"chunked"),
+        (b"x-end", b"2"),
+    ]
+    assert response_headers(200, headers, b"id") == [(b"x-end", b"2"), (b"x-shalt-call-id", b"id")]
+
+
+def test_an_answer_without_a_body_has_no_length() -> None:
+    assert response_headers(304, [(b"content-length", b"20")], b"") == []
+    assert response_headers(200, [(b"content-length", b"20")], b"") == [(b"content-length", b"20")]
