@@ -32,7 +32,7 @@ check: $(VENV)/test
 	$(BIN)/mypy
 
 docs: $(VENV)/test
-	$(BIN)/python tests/test_docs.py
+	$(BIN)/python docs/tables.py
 
 $(VENV)/python:
 	@test -n "$(PYTHON)" || { echo "shalt needs Python >= 3.11 (make PYTHON=/path/to/python3)"; exit 1; }

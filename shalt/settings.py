@@ -152,7 +152,7 @@ class Settings(BaseSettings):
     """Directory of the spool and of the SQLite store."""
     store: str = Field(default="", repr=False)  # it may hold a password
     """SQLAlchemy URL of the store; empty: `shalt.sqlite` in `data_dir`."""
-    project: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "default"
+    project: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "default"
     """Project of calls that name none, and of commands."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """Relaying processes; each can keep one core busy."""
