@@ -37,7 +37,8 @@ def request(
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         sized = {"content-length": str(len(body))} if body or method == "POST" else {}
-        connection.putrequest(method, path, skip_accept_encoding=True)
+        named = "host" in (headers or {})
+        connection.putrequest(method, path, skip_host=named, skip_accept_encoding=True)
         for name, value in {**sized, **(headers or {})}.items():
             connection.putheader(name, value)
         connection.endheaders(body)

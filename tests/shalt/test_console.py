@@ -1,0 +1,65 @@
+"""Tests of shalt.console."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.client import request
+from tests.relaying import wait_until
+from tests.serving import Shalt, running_shalt
+from tests.upstream import running_upstream
+
+
+@pytest.fixture(scope="module")
+def shalt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shalt]:
+    folder = tmp_path_factory.mktemp("console")
+    with running_upstream() as upstream, running_shalt(folder / "data", upstream.url) as running:
+        for number in range(3):
+            headers = {"x-shalt-tag-number": str(number)}
+            request(running.port, "/v1/plain", headers=headers)
+        wait_until(lambda: running.status()["stored"] == 3)
+        yield running
+
+
+def fetch(shalt: Shalt, path: str) -> object:
+    return json.loads(shalt.get(path))
+
+
+def test_calls_are_listed_newest_first_and_page_by_page(shalt: Shalt) -> None:
+    first = json.loads(shalt.get("/api/calls?limit=2"))
+    rest = json.loads(shalt.get(f"/api/calls?before={first[-1]['id']}"))
+    assert [row["tags"] for row in first + rest] == [{"number": n} for n in ("2", "1", "0")]
+
+
+def test_calls_are_filtered_by_the_filter_language(shalt: Shalt) -> None:
+    rows = json.loads(shalt.get("/api/calls?where=tags%5B'number'%5D='1'"))
+    assert len(rows) == 1
+
+
+def test_a_filter_that_cannot_be_read_is_400_with_the_place(shalt: Shalt) -> None:
+    answer = request(shalt.port, "/api/calls?where=modle='x'", b"", "GET")
+    assert answer.status == 400
+    assert "modle" in str(answer.json()["error"])
+
+
+def test_one_call_is_found_by_its_id_and_an_unknown_one_is_404(shalt: Shalt) -> None:
+    known = json.loads(shalt.get("/api/calls?limit=1"))[0]["id"]
+    assert json.loads(shalt.get(f"/api/calls/{known}"))["id"] == known
+    assert request(shalt.port, "/api/calls/none", b"", "GET").status == 404
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_prometheus_finds_nothing_to_complain_about(shalt: Shalt) -> None:
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"], input=shalt.get("/metrics"),
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_pages_are_not_recorded(shalt: Shalt) -> None:
+    shalt.get("/")
+    assert shalt.status()["accepted"] == 3

@@ -1,0 +1,129 @@
+"""Tests of shalt.supervisor: the whole of it, as a user starts it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.client import Answer, request, send_and_leave
+from tests.relaying import wait_until
+from tests.serving import ROOT, Shalt, running_shalt
+from tests.upstream import Upstream, running_upstream
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with running_upstream() as seen:
+        yield seen
+
+
+@pytest.fixture
+def shalt(upstream: Upstream, tmp_path: Path) -> Iterator[Shalt]:
+    with running_shalt(tmp_path / "data", f"{upstream.url}/v1") as running:
+        yield running
+
+
+def test_a_call_is_answered_and_stored_and_all_ends_well(shalt: Shalt) -> None:
+    body = b'{"model": "m", "messages": [{"role": "user", "content": "hello"}]}'
+    answer = request(shalt.port, "/v1/plain", body)
+    assert answer.status == 200
+    wait_until(lambda: shalt.status()["stored"] == 1)
+    assert shalt.stop() == 0
+    assert shalt.rows("select id from call") == [(answer.header("x-shalt-call-id"),)]
+    assert list((shalt.data_dir / "spool").iterdir()) == []
+
+
+@pytest.mark.parametrize("module", ["shalt.worker", "shalt.recording", "shalt.console"])
+def test_a_child_that_dies_is_started_again_and_counted(shalt: Shalt, module: str) -> None:
+    killed = shalt.child(module)
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: shalt.child(module) not in (0, killed))
+    assert request(shalt.port, "/v1/plain").status == 200
+    wait_until(lambda: shalt.status()["stored"] == 1)
+    process = {"recording": "recorder"}.get(module[6:], module[6:])
+    expected = f'shalt_supervisor_restarts_total{{process="{process}"}} 1.0'
+    assert expected in shalt.get("/metrics").decode()
+
+
+def test_calls_in_flight_may_end_after_sigterm(shalt: Shalt, upstream: Upstream) -> None:
+    answers: list[Answer] = []
+    caller = threading.Thread(
+        target=lambda: answers.append(request(shalt.port, "/v1/chunked", b"{}"))
+    )
+    caller.start()
+    wait_until(lambda: upstream.heads)
+    shalt.process.send_signal(signal.SIGTERM)
+    caller.join()
+    assert (answers[0].body, answers[0].whole) == (b"hello world", True)
+    assert shalt.process.wait(60) == 0
+    assert shalt.rows("select outcome from call") == [("complete",)]
+
+
+def test_a_killed_supervisor_leaves_no_process_behind(shalt: Shalt) -> None:
+    modules = ("shalt.worker", "shalt.recording", "shalt.console")
+    children = [shalt.child(module) for module in modules]
+    shalt.process.kill()
+    shalt.process.wait()
+    wait_until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
+
+
+def test_several_workers_share_the_port_and_the_metrics(upstream: Upstream, tmp_path: Path) -> None:
+    with running_shalt(tmp_path / "data", f"{upstream.url}/v1", "--workers", "2") as shalt:
+        wait_until(lambda: len(shalt.children("shalt.worker")) == 2)
+        for _ in range(40):
+            assert request(shalt.port, "/v1/plain").status == 200
+        wait_until(lambda: shalt.status()["stored"] == 40)
+        expected = (
+            'shalt_proxy_calls_total{endpoint="other",outcome="complete",upstream="openai"} 40.0'
+        )
+        assert expected in shalt.get("/metrics").decode()
+
+
+def test_a_dead_recorder_costs_no_call(shalt: Shalt) -> None:
+    # A directory where the database should be: no recorder can live.
+    for _ in range(5):
+        recorder = shalt.child("shalt.recording")
+        if recorder:
+            os.kill(recorder, signal.SIGKILL)
+        assert request(shalt.port, "/v1/plain").status == 200
+    wait_until(shalt.settled)
+    assert shalt.status()["stored"] == 5
+
+
+def test_a_client_waiting_for_nothing_holds_nothing_up(shalt: Shalt) -> None:
+    with send_and_leave(shalt.port, "/v1/hang"):
+        time.sleep(0.1)
+        assert request(shalt.port, "/v1/plain").status == 200
+
+
+def test_a_port_that_is_taken_is_said_so(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "shalt", "serve", "--port", port]
+        found = subprocess.run(
+            [*command, "--data-dir", str(tmp_path / "data")],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert found.returncode == 2
+    assert f"cannot listen on 127.0.0.1 port {port}" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_nothing_of_the_console_can_be_reached_by_another_name(shalt: Shalt) -> None:
+    for host, status in (("evil.example", 421), ("localhost:1", 200), ("127.0.0.1", 200)):
+        assert request(shalt.port, "/api/status", b"", "GET", {"host": host}).status == status
+
+
+def test_the_ledger_is_served_as_json(shalt: Shalt) -> None:
+    request(shalt.port, "/v1/plain", headers={"x-shalt-record": "none"})
+    wait_until(lambda: shalt.status()["opted_out"] == 1)
+    ledger = json.loads(shalt.get("/api/status"))
+    assert (ledger["accepted"], ledger["stored"], ledger["backlog"]) == (1, 0, 0)
