@@ -15,7 +15,7 @@ NAME_CHARS_MAX = 1_024
 
 _CHUNK_KEYS = frozenset(
     {"id", "object", "created", "model", "choices", "usage", "system_fingerprint"}
-    | {"obfuscation", "p", "x_groq"}
+    | {"service_tier", "obfuscation", "p", "x_groq"}
 )
 _CHOICE_KEYS = frozenset(
     {"index", "delta", "message", "text", "finish_reason", "logprobs", "obfuscation"}
@@ -27,25 +27,30 @@ def assemble(chunks: list[Object]) -> Object:
     """Assemble the chunks of a stream to the answer it would have been without streaming."""
     answer: Object = {}
     choices: dict[int, _Choice] = {}
+    groq: Object = {}
+    awaited = ["id", "model", "system_fingerprint", "created"]  # the first that is filled holds
     for chunk in chunks:
-        for key in ("id", "model", "system_fingerprint", "created"):
-            if key not in answer and chunk.get(key):  # Azure's first chunk leaves them empty
-                answer[key] = chunk[key]
+        if awaited:  # Azure's first chunk leaves them empty
+            answer.update({key: chunk[key] for key in awaited if chunk.get(key)})
+            awaited = [key for key in awaited if key not in answer]
+        if not chunk.keys() <= _CHUNK_KEYS:
+            answer.update(rest(chunk, _CHUNK_KEYS) or {})
         usage = chunk.get("usage")
         if isinstance(usage, dict) and any(type(count) is int for count in usage.values()):
             answer["usage"] = usage
-        if isinstance(chunk.get("x_groq"), dict):
-            answer["x_groq"] = {**as_object(answer.get("x_groq")), **as_object(chunk["x_groq"])}
-        more = rest(chunk, _CHUNK_KEYS)
-        if more:
-            answer.update(more)
+        if chunk.get("service_tier"):
+            answer["service_tier"] = chunk["service_tier"]
+        if "x_groq" in chunk:
+            groq.update(as_object(chunk["x_groq"]))
+            answer["x_groq"] = groq
         for position, value in enumerate(as_array(chunk.get("choices"))):
             if isinstance(value, dict):
                 index = value.get("index")
                 index = index if isinstance(index, int) else position
-                if index not in choices:
-                    choices[index] = _Choice()
-                choices[index].add(value)
+                choice = choices.get(index)
+                if choice is None:
+                    choice = choices[index] = _Choice()
+                choice.add(value)
     if choices or "error" not in answer:
         answer["choices"] = [choices[index].finish(index) for index in sorted(choices)]
     return answer
@@ -62,7 +67,8 @@ class _Choice:
         self.last_call_of_index: dict[int | None, _ToolCall] = {}
         self.call_of_id: dict[tuple[int | None, str], _ToolCall] = {}
         self.function_call: _ToolCall | None = None
-        self.audio: dict[str, list[str]] = {}
+        self.audio: dict[str, list[str]] = {}  # its data and transcript
+        self.audio_rest: Object = {}
         self.details = _Details()
         self.message_rest: Object = {}
         self.logprobs: dict[str, list[Json]] = {}
@@ -86,11 +92,12 @@ class _Choice:
                 self._add_more(key, value)
         if choice.get("finish_reason"):
             self.finish_reason = as_text(choice["finish_reason"])
-        for key, value in as_object(choice.get("logprobs")).items():
-            self.logprobs.setdefault(key, []).extend(as_array(value))
-        more = rest(choice, _CHOICE_KEYS)
-        if more:
-            self.rest.update(more)
+        logprobs = choice.get("logprobs")
+        if isinstance(logprobs, dict):
+            for key, value in logprobs.items():
+                self.logprobs.setdefault(key, []).extend(as_array(value))
+        if not choice.keys() <= _CHOICE_KEYS:
+            self.rest.update(rest(choice, _CHOICE_KEYS) or {})
 
     def _add_more(self, key: str, value: Json) -> None:
         if key in ("reasoning_content", "reasoning", "refusal") and isinstance(value, str):
@@ -106,10 +113,7 @@ class _Choice:
                 if isinstance(text, str) and name in ("data", "transcript"):
                     self.audio.setdefault(name, []).append(text)
                 elif text is not None:
-                    self.message_rest["audio"] = {
-                        **as_object(self.message_rest.get("audio")),
-                        name: text,
-                    }
+                    self.audio_rest[name] = text
         elif key == "reasoning_details":
             self.details.add(as_array(value))
         elif isinstance(value, list):
@@ -146,13 +150,12 @@ class _Choice:
         if message["content"] == "" and (calls or self.function_call or message.get("refusal")):
             message["content"] = None  # as it is when not streamed
         message.update(self.message_rest)
-        if self.audio:
-            audio = {**as_object(message.get("audio"))}
+        if self.audio or self.audio_rest:
+            audio = message["audio"] = self.audio_rest
             if "data" in self.audio:
                 audio["data"] = _join_base64(self.audio["data"])
             if "transcript" in self.audio:
                 audio["transcript"] = "".join(self.audio["transcript"])
-            message["audio"] = audio
         details = self.details.finish()
         if details:
             message["reasoning_details"] = details
@@ -229,10 +232,12 @@ class _ToolCall:
         """Tell whether a name under the same index begins another call, or repeats this one's."""
         if call_id and self.id:
             return True
-        arguments = "".join(self.arguments).strip()
         if index is None:
-            return bool(arguments)
-        return arguments.endswith("}") and isinstance(read_json(arguments.encode(), "", []), dict)
+            return bool(self.arguments)
+        # Who sends whole calls sends each in one fragment.
+        return len(self.arguments) == 1 and isinstance(
+            read_json(self.arguments[0].encode(), "", []), dict
+        )
 
     def add(self, fragment: Object) -> None:
         self.id = self.id or as_text(fragment.get("id"))
@@ -243,7 +248,9 @@ class _ToolCall:
         if name != self.name and len(self.name) < NAME_CHARS_MAX:  # some repeat it every time
             self.name += name
         payload = "input" if where == "custom" else "arguments"
-        self.arguments.append(as_text(function.get(payload)))
+        arguments = as_text(function.get(payload))
+        if arguments:
+            self.arguments.append(arguments)
         self.function_rest.update(rest(function, {"name", payload}) or {})
         self.rest.update(rest(fragment, _CALL_KEYS | {"custom"}) or {})
 

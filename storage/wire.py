@@ -22,6 +22,7 @@ NESTING_MAX = 200
 EVENTS_MAX = 1_000_000
 TOKENS_MAX = 2**31 - 1  # what an SQL integer holds
 NOTE_CHARS_MAX = 1_000
+_DEEP_BYTES = 2 * NESTING_MAX  # fewer cannot nest too deep: every level opens and closes
 
 Object = dict[str, Json]
 Notes = list[str]
@@ -82,16 +83,24 @@ def read_stream(data: bytes, notes: Notes) -> Stream:
         notes.append(f"only the first {EVENTS_MAX} of {len(found)} events were read")
         del found[EVENTS_MAX:]
     for event in found:
-        for document in _documents(event.data):
-            if document.startswith(b"[DONE]"):  # as the SDKs test it: text may follow
-                done = True
-                continue
-            value = _read_event(document, notes)
+        data = event.data
+        try:
+            value: Json = _decode_strictly(data)
+        except _REFUSALS:
+            value = None
+        if isinstance(value, dict) and len(data) < _DEEP_BYTES:  # nearly all of them
+            values: list[Object | None] = [value]
+        else:
+            documents = _documents(data)
+            # The SDKs too only look how it begins: text may follow.
+            values = [_read_event(d, notes) for d in documents if not d.startswith(b"[DONE]")]
+            done |= len(values) < len(documents)
+        for value in values:
             if value is None:
                 unread += 1
-                continue
-            kind = value.get("type")
-            objects.append((kind if isinstance(kind, str) else event.name, value))
+            else:
+                kind = value.get("type")
+                objects.append((kind if isinstance(kind, str) else event.name, value))
     if unread:
         notes.append(f"{unread} of {len(found)} events are not JSON objects")
     return Stream(objects, done)
@@ -110,6 +119,8 @@ def _read_event(data: bytes, notes: Notes) -> Object | None:
     try:
         value: Json = _decode_strictly(data)
     except _REFUSALS:
+        if not data[:64].lstrip().startswith(b"{"):
+            return None
         seen: Notes = []
         value = _read_leniently(data, "an event", seen)
         if isinstance(value, dict):
@@ -119,7 +130,7 @@ def _read_event(data: bytes, notes: Notes) -> Object | None:
 
 def _nests_too_deep(data: bytes, value: Json) -> bool:
     # Depth needs as many opening brackets; counting those is quick and settles nearly all.
-    if len(data) < 2 * NESTING_MAX or data.count(b"{") + data.count(b"[") <= NESTING_MAX:
+    if len(data) < _DEEP_BYTES or data.count(b"{") + data.count(b"[") <= NESTING_MAX:
         return False
     level = [value]
     for _ in range(NESTING_MAX):

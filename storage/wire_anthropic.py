@@ -283,6 +283,7 @@ class _GrowingMessage:
             for index, block in enumerate(as_array(self.fields.get("content")))
         }
         self.pieces: dict[tuple[int, str], list[str]] = {}
+        self.usage = dict(as_object(self.fields.get("usage")))
 
     @property
     def is_empty(self) -> bool:
@@ -297,8 +298,10 @@ class _GrowingMessage:
             self.blocks[index] = dict(as_object(event.get("content_block")))
         elif kind == "message_delta":
             self.fields.update(as_object(event.get("delta")))
-            counts = {k: v for k, v in as_object(event.get("usage")).items() if v is not None}
-            self.fields["usage"] = {**as_object(self.fields.get("usage")), **counts}
+            counts = rest(as_object(event.get("usage")), set())
+            if counts:
+                self.usage.update(counts)
+                self.fields["usage"] = self.usage
             self.fields.update(rest(event, {"type", "delta", "usage"}) or {})
         elif kind not in ("message_start", "content_block_stop", "ping", "message_stop"):
             notes.append("the stream holds events of no known kind")
