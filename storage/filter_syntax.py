@@ -49,13 +49,14 @@ def parse(text: str) -> exp.Expr:
             raise FilterError("no database can store this character", text, place, place + 1)
     tokens = _tokens(text)
     try:
-        (tree,) = _DIALECT.parser().parse_into(exp.Condition, tokens, text)
+        trees = _DIALECT.parser().parse_into(exp.Condition, tokens, text)
     except ParseError as error:
         raise _explained(error, text, tokens) from None
     except RecursionError:  # the caller's own stack was nearly full
         raise FilterError("it is nested too deeply", text, 0, len(text)) from None
-    assert tree is not None, "there was a token"
-    return tree
+    if len(trees) != 1 or trees[0] is None:  # a sign or a keyword alone is no expression
+        raise FilterError("something is missing around this", text, 0, len(text))
+    return trees[0]
 
 
 def extent(node: exp.Expr, text: str) -> tuple[int, int]:
@@ -84,6 +85,9 @@ def _tokens(text: str) -> list[Token]:
             raise FilterError("after this comes a comment; leave it out", text, start, end)
         if token.token_type is TokenType.SEMICOLON:
             raise FilterError("a filter is one condition; join two by AND", text, start, end)
+        if token.token_type.name.endswith("ARROW"):
+            # JSON paths: sqlglot parses those too, and logs what it does not like of them.
+            raise FilterError("there is nothing to look into here", text, start, end)
         nesting += (token.token_type in _OPENING) - (token.token_type in _CLOSING)
         if nesting > NESTING_MAX:
             problem = f"more than {NESTING_MAX} parentheses within each other"

@@ -104,8 +104,8 @@ _ARGUMENTS: dict[type[exp.Expr], set[str]] = {
     exp.And: {"this", "expression"},
     exp.Or: {"this", "expression"},
     exp.Is: {"this", "expression"},
-    exp.Like: {"this", "expression"},
-    exp.ILike: {"this", "expression"},
+    exp.Like: {"this", "expression", "negate"},
+    exp.ILike: {"this", "expression", "negate"},
     exp.DPipe: {"this", "expression", "safe"},
     exp.In: {"this", "expressions"},
     exp.Between: {"this", "low", "high"},
@@ -246,9 +246,9 @@ class _Compiler:
             raise self._error(pattern, "the pattern ends in its escape character: write \\\\")
         text = self._of(Kind.TEXT, node.this)
         bound = literal(pattern.name, Text())
-        if isinstance(node, exp.ILike):
-            return text.ilike(bound, escape="\\")
-        return text.like(bound, escape="\\")
+        like = text.ilike if isinstance(node, exp.ILike) else text.like
+        matches = like(bound, escape="\\")
+        return not_(matches) if node.args.get("negate") else matches
 
     def _arithmetic(self, node: exp.Expr) -> _Value:
         # In floating point, because integers overflow: into an error, in PostgreSQL.

@@ -1,0 +1,38 @@
+"""What a filter may name is what is there, and is documented."""
+
+from storage.filter_columns import COLUMNS, FUNCTIONS, Kind, kind_of, nearest
+from storage.filters import FilterError, compile_filter
+from storage.schema import call
+
+
+def test_every_column_of_a_call_is_documented_in_a_sentence() -> None:
+    assert set(COLUMNS) == set(call.c.keys())
+    assert all(meaning[0].isupper() and meaning[-1] in ".…" for meaning in COLUMNS.values())
+
+
+def test_columns_have_the_kind_of_what_they_hold() -> None:
+    assert kind_of("id") is kind_of("outcome") is Kind.TEXT
+    assert kind_of("status_code") is kind_of("duration_ms") is Kind.NUMBER
+    assert kind_of("streamed") is Kind.BOOLEAN
+    assert kind_of("started_at") is Kind.TIME
+
+
+def test_a_misspelt_column_has_a_suggestion() -> None:
+    assert "started_at" in nearest("start_at")
+    assert nearest("zzzzz").startswith("there are id, started_at")
+
+
+def test_every_documented_function_is_known() -> None:
+    names = {signature.partition("(")[0] for signature in FUNCTIONS}
+    arguments = {"substr": "'a', 1, 1", "coalesce": "'a', 'b'", "abs": "1", "round": "1, 1"}
+    for name in names:
+        compile_filter(f"{name}({arguments.get(name, repr('a'))}) is not null")
+
+
+def test_no_function_is_known_that_is_not_documented() -> None:
+    for name in ("trim", "replace", "now", "load_extension", "random", "printf", "max"):
+        try:
+            compile_filter(f"{name}('a') is null")
+        except FilterError:
+            continue
+        raise AssertionError(name)
