@@ -77,7 +77,7 @@ def running_shalt(data_dir: Path, upstream: str, *options: str) -> Iterator[Shal
     """Start `shalt serve` on a free port; end it, if the test has not."""
     command = [sys.executable, "-m", "shalt", "serve", "--port", "0", "--data-dir", str(data_dir)]
     process = subprocess.Popen(
-        [*command, "--upstream", upstream, *options],
+        [*command, *(("--upstream", upstream) if upstream else ()), *options],
         stdout=subprocess.PIPE,
         text=True,
         cwd=data_dir.parent,
