@@ -38,7 +38,7 @@ from storage.schema import SCHEMA_REVISION
 BUSY_SECONDS = 10.0  # longer than the longest transaction, a batch of 64 MiB bodies
 CACHE_KIB = 32 * 1024  # SQLite's default of 2 MB does not hold the inner pages of seven indexes
 PAGE_BYTES = 8192  # 6 % less on disk than 4096 for rows of our size
-POLL_SECONDS = 0.05  # between two looks at a database that is not there yet
+POLL_SECONDS = 0.05  # between two looks at a database that is not there yet, or locked
 
 _REVISIONS = table("alembic_version", column("version_num"))
 
@@ -120,8 +120,9 @@ def upgrade(engine: Engine) -> None:
     write lock. Raise StoreTooNew where a newer shalt has been here.
     """
     with _named_errors(engine):
+        _create_file(engine)
         with engine.connect() as connection:
-            _set_permanent_pragmas(connection)
+            _set_permanent_pragmas(engine, connection)
         with _write_lock(engine).begin() as connection:
             found = _revision(connection)
             _refuse_newer(engine, found)
@@ -172,14 +173,36 @@ def _write_lock(engine: Engine) -> Engine:
     return engine.execution_options(writes=True)
 
 
-def _set_permanent_pragmas(connection: Connection) -> None:
+def _create_file(engine: Engine) -> None:
+    """Create an empty database for our eyes only: it will hold what users said."""
+    try:
+        Path(str(engine.url.database)).touch(mode=0o600)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the store {_shown(engine)} cannot be created: {error.strerror}"
+        ) from error
+
+
+def _set_permanent_pragmas(engine: Engine, connection: Connection) -> None:
     """Set what SQLite keeps in the file. Not possible inside a transaction."""
     raw = connection.connection.driver_connection
     assert isinstance(raw, sqlite3.Connection)
-    (mode,) = raw.execute("PRAGMA journal_mode").fetchone()
-    if mode != "wal":
-        raw.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        raw.execute("PRAGMA journal_mode = WAL")
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            (mode,) = raw.execute("PRAGMA journal_mode").fetchone()
+            if mode != "wal":
+                raw.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+                raw.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.DatabaseError as error:
+            # Changing the journal does not wait for others as everything else does.
+            waits = isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+            if not waits or time.monotonic() >= deadline:
+                raise StoreUnavailable(
+                    f"the store {_shown(engine)} cannot be opened: {type(error).__name__}: {error}"
+                ) from error
+        time.sleep(POLL_SECONDS)
 
 
 def _revision(connection: Connection) -> str:

@@ -1,0 +1,133 @@
+"""A call becomes rows that any database takes, and comes back as it was."""
+
+import os
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+import zstandard
+
+from storage.capture import Body
+from storage.rows import (
+    CODEC_RAW,
+    CODEC_ZSTD,
+    CallRow,
+    Placed,
+    Recorded,
+    Values,
+    body_values,
+    call_values,
+    capture_of,
+    feature_values,
+    microseconds_of,
+    storable,
+    tag_values,
+    time_of,
+)
+from storage.schema import call, feature
+from storage.store import TraceStore
+from storage.trace import Side, Usage
+from tests.storage.calls import at, id_of, recorded
+
+PLACED = Placed("g", "root", Side.TRAIN)
+
+
+def body_of(call: Recorded) -> Values:
+    return body_values(call, zstandard.ZstdCompressor(level=3))
+
+
+def read_back(values: Values) -> object:
+    codec, data = values["codec"], values["capture"]
+    assert isinstance(codec, int)
+    assert isinstance(data, bytes)
+    return capture_of(codec, data)
+
+
+def test_a_row_has_every_column_and_a_call_every_field() -> None:
+    assert list(call_values(recorded(1), PLACED)) == list(call.c.keys())
+    assert {*CallRow.__struct_fields__} == {*call.c.keys(), "tags"}
+    assert {*feature_values(recorded(1))} == {*feature.c.keys()}
+
+
+def test_long_captures_are_compressed() -> None:
+    long = recorded(1, request=b'{"content": "%s"}' % (b"again and " * 1000))
+    values = body_of(long)
+    assert values["codec"] == CODEC_ZSTD
+    assert len(bytes(values["capture"])) < 1000  # type: ignore[arg-type]
+    assert read_back(values) == long.capture
+
+
+def test_what_does_not_shrink_is_kept_as_it_is() -> None:
+    random = recorded(1, request=os.urandom(10_000))
+    values = body_of(random)
+    assert values["codec"] == CODEC_RAW
+    assert read_back(values) == random.capture
+
+
+def test_a_short_capture_is_kept_as_it_is() -> None:
+    short = recorded(1)
+    capture = msgspec.structs.replace(
+        short.capture, request_headers=[], response_headers=[], response_body=Body()
+    )
+    values = body_of(msgspec.structs.replace(short, capture=capture))
+    assert values["codec"] == CODEC_RAW
+    assert read_back(values) == capture
+
+
+def test_an_unknown_codec_is_not_guessed_at() -> None:
+    with pytest.raises(AssertionError, match="not known"):
+        capture_of(7, b"")
+
+
+def test_times_come_back_to_the_microsecond() -> None:
+    moment = datetime(2026, 10, 25, 1, 30, 0, 123_456, tzinfo=UTC)
+    assert time_of(microseconds_of(moment)) == moment
+    assert microseconds_of(datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)) == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("plain", "plain"),
+        ("ä€😀", "ä€😀"),
+        ("a\0b", "a\ufffdb"),
+        ("a\ud83d", "a\ufffd"),
+        ("ä\0\udc00", "ä\ufffd\ufffd"),
+    ],
+)
+def test_what_no_database_keeps_is_replaced(text: str, kept: str) -> None:
+    assert storable(text) == kept
+
+
+def test_a_strange_text_is_stored_and_said_so(store: TraceStore) -> None:
+    strange = recorded(
+        1, request_model="m\0", provider_id="\ud800", tags={"k\0": "\udfff"}, note="odd"
+    )
+    store.insert([strange], at(1))
+    found = store.get(id_of(1))
+    assert found is not None
+    assert (found.row.request_model, found.row.provider_id) == ("m\ufffd", "\ufffd")
+    assert found.row.tags == {"k\ufffd": "\ufffd"}
+    assert found.row.note == "odd; characters that no database can store were replaced"
+
+
+def test_a_link_by_a_strange_id_still_holds(store: TraceStore) -> None:
+    parent = recorded(1, provider_id="r\0")
+    store.insert([parent, recorded(2, previous_id="r\0")], at(1))
+    (group,) = store.largest_groups("default", 9)
+    assert (group.group_id, group.calls) == (parent.group.id, 2)
+
+
+@pytest.mark.parametrize("count", [-1, 2**31, 10**30])
+def test_a_count_out_of_range_is_null_and_said_so(count: int) -> None:
+    values = call_values(recorded(1, usage=Usage(count, 3, cached_tokens=count)), PLACED)
+    assert (values["input_tokens"], values["cached_tokens"], values["output_tokens"]) == (
+        None,
+        None,
+        3,
+    )
+    assert values["note"] == "a count of tokens was out of range"
+
+
+def test_tags_that_become_the_same_are_one_row() -> None:
+    assert len(tag_values(recorded(1, tags={"a\0": "1", "a\ufffd": "2"}))) == 1
