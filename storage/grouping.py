@@ -29,7 +29,7 @@ TAG_PREFIX = "tag:"
 
 # A key of an index: PostgreSQL refuses more than 2,704 bytes. Longer ids are hashed.
 GROUP_ID_CHARS_MAX = 512
-# System messages recur, and masking one of 20 KB takes 0.4 ms. 64 of them hold at most 16 MB.
+# System messages recur, and masking one of 20 KB takes 0.4 ms. 64 of them hold at most 16 MB of ASCII.
 MASKED_CACHE_SIZE = 64
 MASKED_CACHE_CHARS_MAX = 128 * 1024
 
