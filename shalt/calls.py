@@ -1,6 +1,7 @@
 """The commands that look at calls: `ls` and `show`. They read the store and change nothing."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import msgspec
 
@@ -11,7 +12,6 @@ from storage.capture import Endpoint, Outcome
 from storage.derive import derive
 from storage.encoding import decoded_body
 from storage.rows import CallRow, StoredCall
-from storage.store import TraceStore
 from storage.trace import Choice, Message, Span
 
 _COLUMNS = (
@@ -26,7 +26,9 @@ class CallNotFound(Exception):
 
 def ls(settings: Settings, *, where: str | None, limit: int, as_json: bool) -> None:
     """Print the newest calls, newest first."""
-    rows = _open(settings).list(settings.project, where, limit=limit)
+    with closing(open_store(settings)) as store:
+        store.check()
+        rows = store.list(settings.project, where, limit=limit)
     if as_json:
         for row in rows:
             print_json(msgspec.structs.asdict(row))
@@ -60,14 +62,10 @@ def write_body(settings: Settings, call_id: str, *, request: bool, decoded: bool
     print_bytes(decoded_body(headers, data) if decoded else data)
 
 
-def _open(settings: Settings) -> TraceStore:
-    store = open_store(settings)
-    store.check()
-    return store
-
-
 def _find(settings: Settings, call_id: str) -> StoredCall:
-    call = _open(settings).get(call_id, settings.project)
+    with closing(open_store(settings)) as store:
+        store.check()
+        call = store.get(call_id, settings.project)
     if call is None:
         raise CallNotFound(
             f"there is no call {call_id} in project {settings.project}: `shalt ls` lists them; a "

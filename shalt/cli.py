@@ -207,7 +207,7 @@ def record(config: Config = None, data_dir: DataDir = None) -> None:
 
     It goes on until SIGTERM. `shalt serve` runs one of its own; this is for a spool left behind.
     """
-    raise typer.Exit(recording.record(settings.load(config, data_dir=data_dir)))
+    raise typer.Exit(recording.record_alone(settings.load(config, data_dir=data_dir)))
 
 
 @command(

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -24,7 +24,7 @@ from shalt.recording import open_store
 from shalt.serving import announce
 from shalt.settings import Settings, Upstream
 from shalt.terminal import print_line
-from storage.database import StoreNotReady
+from storage.database import StoreError, StoreNotReady
 from storage.store import TraceStore
 
 SENDERS: Final = 16  # conversations at a time
@@ -47,10 +47,10 @@ def run(port: int, data_dir: Path, *, once: bool) -> int:
             data_dir=data_dir,
             upstreams={"demo": Upstream(base_url=upstream.base_url, default=True)},
         )
-        store = open_store(settings)
-        sending = _Sending(settings, store, [] if _count(store) else traffic, once)
-        code = supervisor.run(settings, sending.begin)
-        sending.thread.join(timeout=CALL_SECONDS)
+        with closing(open_store(settings)) as store:
+            sending = _Sending(settings, store, [] if _count(store) else traffic, once)
+            code = supervisor.run(settings, sending.begin)
+            sending.thread.join(timeout=CALL_SECONDS)
     return 1 if sending.failed else code
 
 
@@ -79,13 +79,13 @@ class _Sending:
             # Period after period, as time goes.
             sent = sum(_send(self._url, period) for period in self._traffic)
             self._wait_until_stored(sent)
-        except (OSError, http.client.HTTPException, DemoFailed) as error:
+            _tell_what_to_try(self._settings, self._store)
+        except (OSError, http.client.HTTPException, StoreError, DemoFailed) as error:
             self.failed = True
             sys.stderr.write(f"shalt: the sample traffic broke off: {error}\n")
-        else:
-            _tell_what_to_try(self._settings, self._store)
-        if self._once:
-            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            if self._once:
+                os.kill(os.getpid(), signal.SIGTERM)
 
     def _wait_until_stored(self, sent: int) -> None:
         until = time.monotonic() + STORED_SECONDS
@@ -137,7 +137,8 @@ def _connected(url: str) -> Iterator[http.client.HTTPConnection]:
 def _tell_what_to_try(settings: Settings, store: TraceStore) -> None:
     place = f"--data-dir {settings.data_dir}"
     wanted = "tags['app'] = 'support' and finish_reason = 'stop'"
-    example = store.list("default", wanted, limit=1)[0].id
+    rows = store.list("default", wanted, limit=1)  # none, if the traffic was broken off
+    example = rows[0].id if rows else "ID"
     print_line(f"\n{_count(store):,} calls are recorded. In another terminal:\n")
     for title, command in (
         ("list", f"shalt ls {place} --limit 10"),

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from exporters.drift import DriftReport, compare
@@ -23,9 +24,9 @@ def drift(settings: Settings, reference: str, current: str, *, json_file: Path |
     """Compare `current` with `reference`; return 0 quiet, 3 drift, 4 too few calls."""
     clock = SystemClock()
     windows = [parse_window(text, clock) for text in (reference, current)]
-    store = open_store(settings)
-    store.check()
-    report = compare(*(load_window(store, settings.project, window) for window in windows))
+    with closing(open_store(settings)) as store:
+        store.check()
+        report = compare(*(load_window(store, settings.project, window) for window in windows))
     if json_file:
         _write(report, json_file)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100

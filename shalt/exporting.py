@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
@@ -28,20 +29,20 @@ def split(
     settings: Settings, *, test_ratio: float | None, val_ratio: float | None, as_json: bool
 ) -> None:
     """Show how the project's groups are divided; change the ratios where one is given."""
-    store = open_store(settings)
-    store.check()
-    # Before its first call a project has no policy: this is what it would get.
-    policy = store.policy(settings.project) or Policy(
-        0, "", settings.test_ratio, settings.val_ratio
-    )
-    if test_ratio is not None or val_ratio is not None:
-        policy = store.change_policy(
-            settings.project,
-            policy.test_ratio if test_ratio is None else test_ratio,
-            policy.val_ratio if val_ratio is None else val_ratio,
+    with closing(open_store(settings)) as store:
+        store.check()
+        # Before its first call a project has no policy: this is what it would get.
+        policy = store.policy(settings.project) or Policy(
+            0, "", settings.test_ratio, settings.val_ratio
         )
-    sides = {side.value: count for side, count in store.sides(settings.project).items()}
-    largest = store.largest_groups(settings.project, GROUPS_SHOWN)
+        if test_ratio is not None or val_ratio is not None:
+            policy = store.change_policy(
+                settings.project,
+                policy.test_ratio if test_ratio is None else test_ratio,
+                policy.val_ratio if val_ratio is None else val_ratio,
+            )
+        sides = {side.value: count for side, count in store.sides(settings.project).items()}
+        largest = store.largest_groups(settings.project, GROUPS_SHOWN)
     if as_json:
         print_json(
             {
@@ -82,9 +83,7 @@ def export(
     settings: Settings, directory: Path, *, form: str, where: str | None, turns: str
 ) -> None:
     """Write a dataset of the project's calls, with a progress bar where somebody looks on."""
-    store = open_store(settings)
-    store.check()
-    with Progress(
+    bar = Progress(
         TextColumn("reading calls"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -92,7 +91,9 @@ def export(
         console=Console(stderr=True),
         transient=True,
         disable=not sys.stderr.isatty(),
-    ) as bar:
+    )
+    with closing(open_store(settings)) as store, bar:
+        store.check()
         task = bar.add_task("", total=None)
         try:
             manifest = dataset.export(

@@ -1,5 +1,6 @@
 """The command `status`: what became of every call accepted, and how full things are."""
 
+from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import make_url
@@ -24,18 +25,18 @@ def status(settings: Settings, *, as_json: bool) -> None:
             f"there is no data directory {settings.data_dir}: `shalt serve` makes it; another is "
             "named with --data-dir or SHALT_DATA_DIR"
         )
-    store = open_store(settings)
-    ledger = read_ledger(places.spool, store)
-    waiting, waiting_max = spool_bytes(places.spool), int(settings.spool_bytes_max)
-    url, size = without_password(settings.store_url), _store_bytes(settings.store_url)
     oldest: float | None = None  # how old only the store can tell: it knows what it has taken
     sides: dict[str, Counts] = {}
-    if ledger.store_ready:
-        oldest = round(oldest_seconds(places.spool, store), 3)
-        counts = store.sides(settings.project).items()
-        sides = {
-            side.value: {"groups": count.groups, "calls": count.calls} for side, count in counts
-        }
+    with closing(open_store(settings)) as store:
+        ledger = read_ledger(places.spool, store)
+        if ledger.store_ready:
+            oldest = round(oldest_seconds(places.spool, store), 3)
+            counts = store.sides(settings.project).items()
+            sides = {
+                side.value: {"groups": count.groups, "calls": count.calls} for side, count in counts
+            }
+    waiting, waiting_max = spool_bytes(places.spool), int(settings.spool_bytes_max)
+    url, size = without_password(settings.store_url), _store_bytes(settings.store_url)
     if as_json:
         print_json(
             {

@@ -1,6 +1,7 @@
 """`shalt ls` and `shalt show`, over the demo's traffic."""
 
 import json
+from contextlib import closing
 
 import pytest
 
@@ -19,7 +20,8 @@ trace_id user_id group_id side tags redacted truncated
 
 
 def one(settings: Settings, where: str) -> str:
-    return open_store(settings).list("default", where, limit=1)[0].id
+    with closing(open_store(settings)) as store:
+        return store.list("default", where, limit=1)[0].id
 
 
 def test_ls_prints_the_fields_that_scripts_rely_on(
@@ -63,7 +65,9 @@ def test_show_tells_a_conversation_as_it_went(
 
 def test_show_tells_a_refusal(demo_settings: Settings, capsysbinary: Printed) -> None:
     where = "tags['app'] = 'support' and finish_reason = 'stop' and output_tokens > 20"
-    for row in open_store(demo_settings).list("default", where, limit=200):
+    with closing(open_store(demo_settings)) as store:
+        rows = store.list("default", where, limit=200)
+    for row in rows:
         calls.show(demo_settings, row.id, as_json=False)
     assert "(refusal) I'm sorry" in capsysbinary.readouterr().out.decode()
 

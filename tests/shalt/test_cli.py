@@ -9,6 +9,7 @@ import pytest
 
 from exporters import formats, selection
 from shalt import cli
+from shalt.places import Places
 from shalt.settings import Settings
 
 CHECKOUT = Path(__file__).parents[2]
@@ -104,6 +105,15 @@ def test_the_exit_code_of_drift_reaches_the_shell(demo_settings: Settings, tmp_p
         cwd=tmp_path,
     )
     assert run.returncode == 3, run.stderr
+
+
+def test_record_stores_only_where_nobody_else_does(tmp_path: Path) -> None:
+    places = Places(tmp_path / "data")
+    places.prepare()
+    with places.lock():
+        run = shalt("record", "--data-dir", places.data_dir, cwd=tmp_path)
+    assert run.returncode == 2
+    assert "another shalt is running on" in run.stderr
 
 
 def test_a_package_of_another_application_is_noticed(tmp_path: Path) -> None:

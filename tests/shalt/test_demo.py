@@ -4,6 +4,7 @@ import shlex
 import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,9 @@ EXIT_CODES = {"no drift: two random halves": 0, "drift: the callers of 2024": 3}
 
 def test_every_call_of_the_demo_is_stored_once(demo_settings: Settings) -> None:
     sent = sum(len(calls) for period in PERIODS for calls in conversations(period))
-    store = open_store(demo_settings)
-    assert store.count("default") == sent
-    assert store.ledger_totals().stored == sent
+    with closing(open_store(demo_settings)) as store:
+        assert store.count("default") == sent
+        assert store.ledger_totals().stored == sent
 
 
 def test_the_demo_says_where_to_point_an_application(demo_output: tuple[Path, str]) -> None:
@@ -52,7 +53,8 @@ def test_everything_it_tells_to_try_works(demo_output: tuple[Path, str], tmp_pat
 def test_traffic_is_sent_once_and_an_old_directory_is_served_as_it_is(
     demo_output: tuple[Path, str], demo_settings: Settings
 ) -> None:
-    before = open_store(demo_settings).count("default")
+    with closing(open_store(demo_settings)) as store:
+        before = store.count("default")
     run = subprocess.run(
         [sys.executable, "-m", "shalt", "demo", "--once", "--port=0", "--data-dir", demo_output[0]],
         cwd=CHECKOUT,
@@ -61,7 +63,8 @@ def test_traffic_is_sent_once_and_an_old_directory_is_served_as_it_is(
         timeout=60,
     )
     assert run.returncode == 0, run.stderr
-    assert open_store(demo_settings).count("default") == before
+    with closing(open_store(demo_settings)) as store:
+        assert store.count("default") == before
 
 
 def test_a_port_in_use_is_said_so(tmp_path: Path) -> None:

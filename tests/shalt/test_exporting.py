@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ Printed = pytest.CaptureFixture[bytes]
 @pytest.fixture(name="own_settings")
 def _own_settings(demo_settings: Settings, tmp_path: Path) -> Settings:
     """A copy of the demo's store, to change."""
-    with open_store(demo_settings).snapshot():  # nobody writes meanwhile
+    with closing(open_store(demo_settings)) as store, store.snapshot():
         shutil.copytree(demo_settings.data_dir, tmp_path / "data")
     return Settings(data_dir=tmp_path / "data")
 

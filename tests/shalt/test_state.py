@@ -1,6 +1,7 @@
 """`shalt status`, over the demo's traffic."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ def test_status_as_json_has_the_ledger_the_spool_the_store_and_the_sides(
 ) -> None:
     state.status(demo_settings, as_json=True)
     shown = json.loads(capsysbinary.readouterr().out)
-    stored = open_store(demo_settings).count("default")
+    with closing(open_store(demo_settings)) as store:
+        stored = store.count("default")
     assert shown["ledger"]["accepted"] == shown["ledger"]["stored"] == stored
     assert shown["ledger"]["balanced"] is True
     assert set(shown["ledger"]["dropped"]) == set(DropReason)
