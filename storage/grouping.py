@@ -29,7 +29,7 @@ TAG_PREFIX = "tag:"
 
 # A key of an index: PostgreSQL refuses more than 2,704 bytes. Longer ids are hashed.
 GROUP_ID_CHARS_MAX = 512
-# System messages recur, and masking one of 20 KB takes 0.4 ms. In ASCII, 64 of the longest and
+# System messages recur, and masking one of 20 KB takes 0.5 ms. In ASCII, 64 of the longest and
 # their masks are 16 MB.
 MASKED_CACHE_SIZE = 64
 MASKED_CACHE_CHARS_MAX = 128 * 1024
