@@ -196,7 +196,7 @@ def test_a_lost_client_cancels_upstream_within_50_ms(
     left = time.monotonic()
     client.close()
     wait_until(lambda: upstream.lost)
-    assert time.monotonic() - left < 0.5  # the figure is measured in benchmarks/relay_faults.py
+    assert time.monotonic() - left < 0.5  # the figure is measured in benchmarks/relay_limits.py
     assert relay.calls(1)[0].outcome is Outcome.CLIENT_GONE
 
 
