@@ -16,6 +16,7 @@
 import asyncio
 import gzip
 import hashlib
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ class Upstream:
 
 
 @contextmanager
-def running_upstream() -> Iterator[Upstream]:
+def running_upstream(tls: ssl.SSLContext | None = None) -> Iterator[Upstream]:
     """Run a fake upstream in a thread of its own."""
     seen = Upstream()
     loop = asyncio.new_event_loop()
@@ -50,9 +51,12 @@ def running_upstream() -> Iterator[Upstream]:
     stop = asyncio.Event()
 
     async def serve() -> None:
-        server = await asyncio.start_server(lambda r, w: _Connection(seen, r, w).run(), "127.0.0.1")
+        server = await asyncio.start_server(
+            lambda reader, writer: _Connection(seen, reader, writer).run(), "127.0.0.1", ssl=tls
+        )
         seen.port = server.sockets[0].getsockname()[1]
-        seen.url = f"http://127.0.0.1:{seen.port}"
+        scheme = "https" if tls else "http"
+        seen.url = f"{scheme}://127.0.0.1:{seen.port}"
         started.set()
         await stop.wait()
         server.close()
