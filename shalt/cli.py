@@ -202,12 +202,13 @@ def demo(
 
 
 @command("shalt record")
-def record(config: Config = None, data_dir: DataDir = None) -> None:
+def record(config: Config = None, data_dir: DataDir = None, project: Project = None) -> None:
     """Run the recorder alone: store what is in the spool.
 
     It goes on until SIGTERM. `shalt serve` runs one of its own; this is for a spool left behind.
     """
-    raise typer.Exit(recording.record_alone(settings.load(config, data_dir=data_dir)))
+    loaded = settings.load(config, data_dir=data_dir, project=project)
+    raise typer.Exit(recording.record_alone(loaded))
 
 
 @command(
@@ -359,9 +360,12 @@ def config(
     file: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="TOML file with settings.")
     ] = None,
+    data_dir: DataDir = None,
+    project: Project = None,
 ) -> None:
     """Print every setting, its value, source and meaning."""
-    serving.show_settings(settings.load(file), as_json=as_json)
+    loaded = settings.load(file, data_dir=data_dir, project=project)
+    serving.show_settings(loaded, as_json=as_json)
 
 
 def _refuse_strangers() -> None:

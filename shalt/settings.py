@@ -39,6 +39,7 @@ from pydantic_settings import SettingsError as UnreadableVariable
 from shalt import sources
 from shalt.sources import PREFIX, SettingsError, Tree
 from storage.capture import Dialect
+from storage.grouping import validate_group_by
 
 __all__ = ["Explained", "Settings", "SettingsError", "Upstream", "explain", "load"]
 
@@ -47,7 +48,6 @@ UPSTREAMS_MAX = 64  # each has a connection pool of its own in every worker
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 _UPSTREAM_NAME = re.compile(r"[a-z0-9_-]{1,32}")
-_GROUP_SOURCE = re.compile(r"session|root|trace|user|tag:\S+")
 _KNOWN_BASE_URLS = {
     "openai": "https://api.openai.com/v1",
     "anthropic": "https://api.anthropic.com/v1",
@@ -182,7 +182,7 @@ class Settings(BaseSettings):
     """Longest wait for calls in flight after SIGTERM."""
     drain_seconds: Seconds = 30
     """Longest wait for the recorder to empty the spool after SIGTERM."""
-    group_by: Annotated[Words, Field(min_length=1)] = ("session", "root")
+    group_by: Words = ("session", "root")
     """What makes a group, the first that applies: session, root, trace, user, tag:KEY."""
     test_ratio: Ratio = 0.10
     """Share of a new project's groups that is held out for test."""
@@ -217,9 +217,7 @@ class Settings(BaseSettings):
     @field_validator("group_by")
     @classmethod
     def _check_group_by(cls, words: tuple[str, ...]) -> tuple[str, ...]:
-        for word in words:
-            if not _GROUP_SOURCE.fullmatch(word):
-                raise ValueError(f"{word!r} is none of session, root, trace, user, tag:KEY")
+        validate_group_by(words)
         return words
 
     @model_validator(mode="before")
