@@ -51,7 +51,7 @@ class BodyCopy:
         self.held_bytes = 0
         self._chunks: list[bytes] = []
         self._kept_bytes_left = kept_bytes_max
-        self._hash = hashlib.sha256()
+        self._hash: hashlib._Hash | None = None
         self._taken = False
         self._truncated = False
 
@@ -72,6 +72,8 @@ class BodyCopy:
         self._chunks = []
         self.held_bytes = 0
         self._taken = True
+        if self._hash is None:
+            self._hash = hashlib.sha256()
         self._hash.update(data)
         kept = data[: self._kept_bytes_left]
         self._kept_bytes_left -= len(kept)
@@ -80,7 +82,7 @@ class BodyCopy:
 
     def describe(self, kept: bytes) -> Body:
         """Describe the body now that all has been taken, with the bytes its record shall hold."""
-        digest = self._hash.hexdigest() if self._truncated else ""
+        digest = self._hash.hexdigest() if self._truncated and self._hash else ""
         return Body(kept, self.length, digest, self._truncated)
 
     def take_whole(self) -> Body:

@@ -57,6 +57,15 @@ def set_up_process(settings: Settings, name: str) -> None:
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
+def listen_to_signals() -> None:
+    """Take SIGTERM from here on: one that came earlier comes now.
+
+    A child starts with the signal blocked, or one that arrives while it is still importing would
+    kill it with its work undone.
+    """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+
+
 def _leave_with_supervisor(pipe: int) -> None:
     while os.read(pipe, 1):
         pass

@@ -20,7 +20,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shalt.child import Orders, receive_orders
+from shalt.child import Orders, listen_to_signals, receive_orders
 from shalt.metrics import RestartCollector
 from shalt.places import Places
 from shalt.recording import open_store
@@ -149,4 +149,6 @@ def _json(value: object, status_code: int = 200) -> Response:
 
 
 if __name__ == "__main__":
-    serve(receive_orders(int(sys.argv[1]), "console"))
+    received = receive_orders(int(sys.argv[1]), "console")
+    listen_to_signals()
+    serve(received)

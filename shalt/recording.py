@@ -11,7 +11,7 @@ import time
 
 from prometheus_client import CollectorRegistry
 
-from shalt.child import receive_orders, set_up_process
+from shalt.child import listen_to_signals, receive_orders, set_up_process
 from shalt.places import Places
 from shalt.settings import Settings
 from storage.capture import SystemClock
@@ -63,6 +63,7 @@ def record(settings: Settings) -> int:
     stop = _Stop(settings.drain_seconds)
     signal.signal(signal.SIGTERM, stop.ask)
     signal.signal(signal.SIGINT, stop.ask)
+    listen_to_signals()
     places = Places(settings.data_dir)
     recorder = Recorder(
         places.spool,

@@ -74,6 +74,8 @@ class Child:
             "PROMETHEUS_MULTIPROC_DIR": str(self._metrics),
         }
         self._started_at = time.monotonic()
+        # The child decides when it is ready to be told to end (shalt.child.listen_to_signals).
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
         self.process = subprocess.Popen(
             [sys.executable, "-m", _MODULES[self.kind], str(theirs)],
             pass_fds=(theirs, listen_fd) if listen_fd is not None else (theirs,),
@@ -81,6 +83,7 @@ class Child:
             env=environment,
             start_new_session=True,  # Ctrl-C reaches the supervisor alone
         )
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
         os.close(theirs)
         self._lifeline = ours
         os.write(ours, self._orders.model_dump_json(round_trip=True).encode() + b"\n")
@@ -96,6 +99,13 @@ class Child:
         self.restart_count += 1
         self.start()
         return True
+
+    def revive(self) -> None:
+        """Start the process now if it does not run, pause or not."""
+        if self.process is not None and self.process.poll() is not None:
+            self._note_death(self.process.returncode)
+        if self.process is None:
+            self.start()
 
     def terminate(self) -> None:
         """Ask the process to end."""
@@ -116,7 +126,7 @@ class Child:
             self.process.kill()
         code = self.process.wait()
         os.close(self._lifeline)
-        return in_time and code in (0, -signal.SIGTERM)
+        return in_time and code in (0, -signal.SIGTERM)  # uvicorn ends by the signal it got
 
     def _note_death(self, code: int) -> None:
         os.close(self._lifeline)
@@ -207,7 +217,7 @@ class _Supervisor:
             worker.terminate()
         until = time.monotonic() + settings.shutdown_seconds + GRACE_SECONDS
         ended = [worker.wait(until, hurry) for worker in self._workers]
-        self._recorder.look_after()  # it may have died meanwhile, and is needed once more
+        self._recorder.revive()  # it may have died meanwhile, and is needed once more
         self._recorder.terminate()
         until = time.monotonic() + settings.drain_seconds + GRACE_SECONDS
         drained = self._recorder.wait(until, hurry)

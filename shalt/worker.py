@@ -27,7 +27,7 @@ from proxy.relay import Relay
 from proxy.routes import Routes, Upstream
 from proxy.upstream import Address, UpstreamPool
 from shalt import settings as settings_module
-from shalt.child import Orders, receive_orders
+from shalt.child import Orders, listen_to_signals, receive_orders
 from shalt.places import Places
 from storage.capture import Dialect, SystemClock
 from storage.spool import SpoolLimits
@@ -196,4 +196,6 @@ def serve(orders: Orders) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor passes it on as SIGTERM
-    serve(receive_orders(int(sys.argv[1]), "worker"))
+    received = receive_orders(int(sys.argv[1]), "worker")
+    listen_to_signals()
+    serve(received)

@@ -135,6 +135,7 @@ class SpoolWriter:
         self._offset = 0
         self._opened_ns = 0
         self._unsynced = False
+        self._directory_unsynced = False
         self._retired: list[int] = []  # files of segments that are over, to be synced and closed
         # The reader must never see a writer without its lock: prepare aside, then rename.
         aside = spool / f".{self.id}"
@@ -200,10 +201,12 @@ class SpoolWriter:
                 os.close(self._retired.pop(0))
             if self._file >= 0:
                 os.fdatasync(self._file)
+            if self._directory_unsynced:
+                self._directory_unsynced = False
                 _sync_directory(self.directory)
         except OSError:
             self.healthy = False
-            self._unsynced = True
+            self._unsynced = self._directory_unsynced = True
 
     def measure(self) -> None:
         """Look how much lies in the spool, all writers together. Call it about once a second."""
@@ -238,6 +241,7 @@ class SpoolWriter:
         if self._file >= 0:
             self._retired.append(self._file)
         self._file = file
+        self._directory_unsynced = True
         self._segment += 1
         self._offset = SEGMENT_HEADER.size
         self._opened_ns = self._clock.monotonic_ns()

@@ -45,8 +45,8 @@ def upstream_at(port: int, name: str = "openai", **given: object) -> Upstream:
         "base_path": b"/v1",
         "key_header": None,
         "connect_seconds": 1.0,
-        "first_byte_seconds": 0.3,
-        "idle_seconds": 0.3,
+        "first_byte_seconds": 1.5,
+        "idle_seconds": 1.5,
         **given,
     }
     return Upstream(name=name, **settings)  # type: ignore[arg-type]

@@ -127,3 +127,11 @@ def test_the_ledger_is_served_as_json(shalt: Shalt) -> None:
     wait_until(lambda: shalt.status()["opted_out"] == 1)
     ledger = json.loads(shalt.get("/api/status"))
     assert (ledger["accepted"], ledger["stored"], ledger["backlog"]) == (1, 0, 0)
+
+
+def test_sigterm_in_the_first_moment_loses_nothing(upstream: Upstream, tmp_path: Path) -> None:
+    with running_shalt(tmp_path / "data", f"{upstream.url}/v1") as shalt:
+        assert request(shalt.port, "/v1/plain").status == 200
+        os.kill(shalt.child("shalt.recording"), signal.SIGKILL)
+        assert shalt.stop() == 0  # the recorder is started once more, and told at once to end
+        assert shalt.rows("select count(*) from call") == [(1,)]
