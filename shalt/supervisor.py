@@ -51,6 +51,10 @@ class AddressInUse(Exception):
     """The port cannot be had; the message says which and what to do."""
 
 
+class UnknownStore(Exception):
+    """The store of the settings is none that there is code for."""
+
+
 class Child:
     """One child process that is kept alive."""
 
@@ -142,9 +146,10 @@ def run(settings: Settings, ready: Callable[[str], None]) -> int:
     """Serve until told to stop; return the exit code.
 
     `ready` is called once with the URL that is listened on: from then on calls are accepted.
-    Raises `shalt.places.DataDirError` and AddressInUse before anything is started.
+    Raises `shalt.places.DataDirError`, AddressInUse and UnknownStore before anything is started.
     """
     set_up_process(settings, "shalt")
+    _check_store(settings)
     places = Places(settings.data_dir.absolute())
     places.prepare()
     with ExitStack() as stack:
@@ -243,6 +248,15 @@ class _Supervisor:
         aside = path.with_suffix(".new")
         aside.write_text(json.dumps(counts))
         aside.rename(path)
+
+
+def _check_store(settings: Settings) -> None:
+    """Say at once what every recorder would say before it died. No database code is loaded here."""
+    if not settings.store_url.startswith("sqlite:///"):
+        raise UnknownStore(
+            "the setting store must name a SQLite file for now, "
+            "as in sqlite:////absolute/path/to/shalt.sqlite, or be empty"
+        )
 
 
 def _listen(settings: Settings) -> socket.socket:

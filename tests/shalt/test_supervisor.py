@@ -135,3 +135,14 @@ def test_sigterm_in_the_first_moment_loses_nothing(upstream: Upstream, tmp_path:
         os.kill(shalt.child("shalt.recording"), signal.SIGKILL)
         assert shalt.stop() == 0  # the recorder is started once more, and told at once to end
         assert shalt.rows("select count(*) from call") == [(1,)]
+
+
+def test_a_store_there_is_no_code_for_is_said_so_at_once(tmp_path: Path) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "shalt", "serve", "--port", "0", "--data-dir", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "SHALT_STORE": "postgresql://me:secret@db/shalt"},
+    )  # fmt: skip
+    assert found.returncode == 2
+    assert "must name a SQLite file" in found.stderr
+    assert "secret" not in found.stderr
