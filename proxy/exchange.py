@@ -33,26 +33,27 @@ class BodyCopy:
     """What passed of one body: the chunks held, the length of all, and a hash once it is needed.
 
     A short call takes the whole copy once, at its end. A long one takes what has come again and
-    again, and what was taken is in the spool and no longer here.
+    again, and what was taken is in the spool and no longer here; but a request's first
+    HELD_BYTES_MAX stay until its answer begins, for until then it may have to be sent again.
     """
 
     __slots__ = (
+        "_before",
         "_chunks",
         "_hash",
         "_kept_bytes_left",
-        "_taken",
         "_truncated",
         "held_bytes",
         "length",
     )
 
-    def __init__(self, kept_bytes_max: int) -> None:
+    def __init__(self, kept_bytes_max: int, *, resend: bool = False) -> None:
         self.length = 0
         self.held_bytes = 0
         self._chunks: list[bytes] = []
         self._kept_bytes_left = kept_bytes_max
         self._hash: hashlib._Hash | None = None
-        self._taken = False
+        self._before: bytes | None = b"" if resend else None  # what was taken, while it is kept
         self._truncated = False
 
     def add(self, data: bytes) -> None:
@@ -63,15 +64,21 @@ class BodyCopy:
 
     @property
     def whole(self) -> bytes | None:
-        """Everything that passed so far, if nothing has been taken yet."""
-        return None if self._taken else b"".join(self._chunks)
+        """Everything that passed so far, while it can be sent again."""
+        return None if self._before is None else b"".join((self._before, *self._chunks))
+
+    def let_go(self) -> None:
+        """Nothing needs to be sent again."""
+        self._before = None
 
     def take(self) -> bytes:
         """Let go of the chunks held; return what of them is to be kept."""
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks = []
         self.held_bytes = 0
-        self._taken = True
+        if self._before is not None:
+            before = self._before + data
+            self._before = before if len(before) <= HELD_BYTES_MAX else None
         if self._hash is None:
             self._hash = hashlib.sha256()
         self._hash.update(data)
@@ -133,7 +140,7 @@ class Exchange:
         self.abandoned: Outcome | None = None
         self.deadline_ns = 0  # 0: none
         kept_bytes_max = recording.body_bytes_max if mode == "full" else 0
-        self.request = BodyCopy(kept_bytes_max)
+        self.request = BodyCopy(kept_bytes_max, resend=True)
         self.response = BodyCopy(kept_bytes_max)
         self._recording = recording
         self._mode = mode
@@ -165,6 +172,7 @@ class Exchange:
 
     def response_started(self, status_code: int, headers: Headers) -> None:
         """The head of the answer is here."""
+        self.request.let_go()
         self.status_code = status_code
         self._response_headers = headers
         self._response_started_ns = self._elapsed_ns()

@@ -9,6 +9,7 @@
 /early       103, then 200                       /odd       status 777, repeated headers
 /gzip        content-encoding: gzip              /big       300 MiB
 /echo        the request's head and body         /upload    length and SHA-256 of the body
+/tired       closes a connection that it has answered on, 0.1 s after the next request
 /stale       answers, then closes the connection that it had promised to keep
 /refuse      413 as soon as the head is here, the body unread
 """
@@ -82,6 +83,7 @@ class _Connection:
         self.seen = seen
         self.reader = reader
         self.writer = writer
+        self.answered = 0
         seen.connection_count += 1
 
     async def run(self) -> None:
@@ -229,6 +231,14 @@ class _Connection:
         for _ in range(BIG_BYTES // len(block)):
             self.writer.write(block)
             await self.writer.drain()
+
+    async def do_tired(self, head: bytes, body: bytes) -> bool:
+        self.answered += 1
+        if self.answered > 1:
+            await asyncio.sleep(0.1)
+            return False
+        self.send(body)
+        return True
 
     async def do_stale(self, head: bytes, body: bytes) -> bool:
         self.send(b"ok")

@@ -5,22 +5,32 @@ import random
 
 import pytest
 
-from proxy.exchange import BodyCopy
+from proxy.exchange import HELD_BYTES_MAX, BodyCopy
 from storage.capture import Body
 
 
 def test_a_short_body_is_taken_whole_and_not_hashed() -> None:
-    copy = BodyCopy(100)
+    copy = BodyCopy(100, resend=True)
     copy.add(b"one ")
     copy.add(b"two")
     assert copy.whole == b"one two"
     assert copy.take_whole() == Body(b"one two", 7)
 
 
-def test_what_was_taken_cannot_be_sent_again() -> None:
-    copy = BodyCopy(100)
-    copy.add(b"one")
-    assert copy.take() == b"one"
+def test_what_was_taken_can_be_sent_again_until_it_is_let_go() -> None:
+    copy = BodyCopy(100, resend=True)
+    copy.add(b"one ")
+    assert copy.take() == b"one "
+    copy.add(b"two")
+    assert copy.whole == b"one two"
+    copy.let_go()
+    assert copy.whole is None
+
+
+def test_what_is_kept_to_be_sent_again_is_bounded() -> None:
+    copy = BodyCopy(2 * HELD_BYTES_MAX, resend=True)
+    copy.add(b"x" * (HELD_BYTES_MAX + 1))
+    copy.take()
     assert copy.whole is None
 
 

@@ -114,6 +114,13 @@ def test_a_stale_connection_costs_no_call(relay: RunningRelay) -> None:
     assert {capture.outcome for capture in relay.calls(40)} == {Outcome.COMPLETE}
 
 
+def test_a_connection_that_dies_late_without_a_byte_costs_no_call(relay: RunningRelay) -> None:
+    for number in range(4):  # every second one meets a connection that closes after 100 ms
+        body = b"number %d" % number
+        assert request(relay.port, "/v1/tired", body).body == body
+    assert [c.request_body.length for c in relay.calls(4)] == [8] * 4
+
+
 def test_a_named_upstream_is_called_at_its_own_path(tmp_path: Path) -> None:
     with running_upstream() as first, running_upstream() as second:
         upstreams = [upstream_at(first.port), upstream_at(second.port, "other", base_path=b"")]
