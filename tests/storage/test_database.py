@@ -127,10 +127,12 @@ def test_a_missing_table_is_not_ready_rather_than_an_sql_error(tmp_path: Path) -
 
 def test_a_check_waits_for_the_tables(tmp_path: Path) -> None:
     engine = open_engine(url_of(tmp_path))
-    upgrading = threading.Timer(0.1, upgrade, [open_engine(url_of(tmp_path))])
+    other = open_engine(url_of(tmp_path))
+    upgrading = threading.Timer(0.1, upgrade, [other])
     upgrading.start()
     check(engine, wait_seconds=30)
     upgrading.join()
+    other.dispose()
     engine.dispose()
 
 

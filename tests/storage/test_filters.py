@@ -1,6 +1,7 @@
 """A filter means what SQL means, in bound parameters, or it is a FilterError."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,11 +17,12 @@ DIALECTS = [make_url(f"{name}://").get_dialect()() for name in ("sqlite", "postg
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> TraceStore:
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TraceStore]:
     store = new_store(tmp_path_factory.mktemp("filters"))
     calls = [recorded(number, tags={"task": "intent", "n": str(number)}) for number in range(32)]
     store.insert(calls, at(1))
-    return store
+    yield store
+    store.close()
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,9 @@ def test_the_same_ratios_again_are_no_new_policy(store: TraceStore) -> None:
 
 
 def test_two_processes_agree_on_policy_and_sides(tmp_path: Path) -> None:
-    upgrade(open_engine(url_of(tmp_path)))
+    engine = open_engine(url_of(tmp_path))
+    upgrade(engine)
+    engine.dispose()
     context = multiprocessing.get_context("spawn")
     with context.Pool(2) as pool:
         answers = pool.map(reserve_many, [(url_of(tmp_path), ratio) for ratio in (0.2, 0.8)])
