@@ -8,6 +8,7 @@ fingerprint.key  32 random bytes: the key under which redacted secrets are finge
 lock             held by the `shalt` that serves or records from this directory
 """
 
+import errno
 import fcntl
 import os
 import secrets
@@ -43,22 +44,31 @@ class Places:
             if not self._fingerprint_key.exists():
                 self._write_fingerprint_key()
         except OSError as error:
-            raise DataDirError(
-                f"cannot use the data directory {self.data_dir}: {error}; "
-                "choose another with --data-dir or SHALT_DATA_DIR"
-            ) from error
+            raise self._unusable(error) from error
 
     def clear_metrics(self) -> None:
-        """Forget the counters of earlier processes: after a start Prometheus sees a reset."""
+        """Forget the counters of earlier processes: after a start Prometheus sees a reset.
+
+        Raises DataDirError where none can be written.
+        """
+        # Not all may go: a process of a supervisor that was killed may still be writing here.
         shutil.rmtree(self.metrics, ignore_errors=True)
-        self.metrics.mkdir(mode=0o700)
+        try:
+            self.metrics.mkdir(mode=0o700, exist_ok=True)
+            if not os.access(self.metrics, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.metrics))
+        except OSError as error:
+            raise self._unusable(error) from error
 
     def lock(self) -> IO[bytes]:
         """Take the lock; it is let go of when the file returned is closed or the process ends.
 
-        Raises DataDirError when another shalt has it.
+        Raises DataDirError when another shalt has it, or it cannot be had at all.
         """
-        file = open(self._lock, "ab")
+        try:
+            file = open(self._lock, "ab")
+        except OSError as error:
+            raise self._unusable(error) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -72,6 +82,12 @@ class Places:
     def read_fingerprint_key(self) -> bytes:
         """Return the key under which redacted secrets are fingerprinted."""
         return self._fingerprint_key.read_bytes()
+
+    def _unusable(self, error: OSError) -> DataDirError:
+        return DataDirError(
+            f"cannot use the data directory {self.data_dir}: {error}; "
+            "choose another with --data-dir or SHALT_DATA_DIR"
+        )
 
     def _write_fingerprint_key(self) -> None:
         aside = self._fingerprint_key.with_suffix(".new")

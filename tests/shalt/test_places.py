@@ -36,3 +36,17 @@ def test_a_path_that_is_no_directory_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataDirError, match="choose another with --data-dir"):
         Places(tmp_path / "file" / "data").prepare()
+
+
+@pytest.mark.parametrize("name", ["lock", "metrics"])
+def test_what_cannot_be_written_is_said_so(tmp_path: Path, name: str) -> None:
+    # Root may write anywhere: a name of the wrong kind stands for the missing permission.
+    places = Places(tmp_path / "data")
+    places.prepare()
+    if name == "lock":
+        (places.data_dir / name).mkdir()
+    else:
+        (places.data_dir / name).write_text("")
+    take = {"lock": places.lock, "metrics": places.clear_metrics}[name]
+    with pytest.raises(DataDirError, match="cannot use the data directory"):
+        take()
