@@ -69,12 +69,15 @@ def open_engine(url: str) -> Engine:
     `?timeout=SECONDS` in the URL is how long to wait for another writer.
     Raise StoreError where the URL names no SQLite file.
     """
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
-        raise StoreError(
-            f"the store {parsed.render_as_string()} is not a SQLite file: "
-            "write it as sqlite:////absolute/path/to/shalt.sqlite"
-        )
+    rule = "write it as sqlite:////absolute/path/to/shalt.sqlite"
+    try:
+        parsed = make_url(url)
+    except exc.ArgumentError:
+        # Not shown: what is no URL may be a password.
+        raise StoreError(f"the store is not given as a URL: {rule}") from None
+    is_sqlite = parsed.drivername in ("sqlite", "sqlite+pysqlite")
+    if not is_sqlite or parsed.database in (None, "", ":memory:"):
+        raise StoreError(f"the store {parsed.render_as_string()} is not a SQLite file: {rule}")
     if "timeout" not in parsed.query:
         parsed = parsed.update_query_dict({"timeout": str(BUSY_SECONDS)})
     # Values never stand in error messages: they are what users said.

@@ -155,7 +155,13 @@ def test_a_full_disk_is_unavailable_and_stores_nothing(tmp_path: Path) -> None:
     assert ask(tmp_path, "SELECT count(*) FROM sqlite_master WHERE name = 'large'") == [(0,)]
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "postgresql://localhost/x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://", "sqlite:///:memory:", "postgresql://localhost/x", "shalt.sqlite",
+        "sqlite+aiosqlite:///x", "nosuch://x",
+    ],
+)  # fmt: skip
 def test_what_is_no_sqlite_file_is_refused(url: str) -> None:
     with pytest.raises(StoreError, match="write it as sqlite:////"):
         open_engine(url)
