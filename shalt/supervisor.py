@@ -16,6 +16,7 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,10 @@ class AddressInUse(Exception):
 
 class UnknownStore(Exception):
     """The store of the settings is none that there is code for."""
+
+
+class UnusableAuthorities(Exception):
+    """The `ca_file` of an upstream cannot be read, or holds no certificate."""
 
 
 class Child:
@@ -146,10 +151,12 @@ def run(settings: Settings, ready: Callable[[str], None]) -> int:
     """Serve until told to stop; return the exit code.
 
     `ready` is called once with the URL that is listened on: from then on calls are accepted.
-    Raises `shalt.places.DataDirError`, AddressInUse and UnknownStore before anything is started.
+    Raises `shalt.places.DataDirError`, AddressInUse, UnknownStore and UnusableAuthorities before
+    anything is started.
     """
     set_up_process(settings, "shalt")
     _check_store(settings)
+    _check_authorities(settings)
     places = Places(settings.data_dir.absolute())
     places.prepare()
     with ExitStack() as stack:
@@ -257,6 +264,19 @@ def _check_store(settings: Settings) -> None:
             "the setting store must name a SQLite file for now, "
             "as in sqlite:////absolute/path/to/shalt.sqlite, or be empty"
         )
+
+
+def _check_authorities(settings: Settings) -> None:
+    """Say at once what every worker would die of. Only upstreams with a `ca_file` cost time."""
+    for name, upstream in settings.upstreams.items():
+        if upstream.ca_file is not None:
+            try:
+                ssl.create_default_context(cafile=upstream.ca_file)
+            except OSError as error:  # ssl.SSLError is one
+                raise UnusableAuthorities(
+                    f"upstreams.{name}.ca_file: {upstream.ca_file} cannot be used "
+                    f"({error.strerror or error}): name a PEM file of certificates"
+                ) from error
 
 
 def _listen(settings: Settings) -> socket.socket:

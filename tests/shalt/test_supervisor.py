@@ -43,8 +43,7 @@ def test_a_call_is_answered_and_stored_and_all_ends_well(shalt: Shalt) -> None:
 
 @pytest.mark.parametrize("module", ["shalt.worker", "shalt.recording", "shalt.console"])
 def test_a_child_that_dies_is_started_again_and_counted(shalt: Shalt, module: str) -> None:
-    killed = shalt.child(module)
-    os.kill(killed, signal.SIGKILL)
+    killed = shalt.kill(module)
     wait_until(lambda: shalt.child(module) not in (0, killed))
     assert request(shalt.port, "/v1/plain").status == 200
     wait_until(lambda: shalt.status()["stored"] == 1)
@@ -88,14 +87,11 @@ def test_several_workers_share_the_port_and_the_metrics(upstream: Upstream, tmp_
 
 
 def test_a_dead_recorder_costs_no_call(shalt: Shalt) -> None:
-    # A directory where the database should be: no recorder can live.
-    for _ in range(5):
-        recorder = shalt.child("shalt.recording")
-        if recorder:
-            os.kill(recorder, signal.SIGKILL)
+    for _ in range(3):
+        shalt.kill("shalt.recording")
         assert request(shalt.port, "/v1/plain").status == 200
     wait_until(shalt.settled)
-    assert shalt.status()["stored"] == 5
+    assert shalt.status()["stored"] == 3
 
 
 def test_a_client_waiting_for_nothing_holds_nothing_up(shalt: Shalt) -> None:
@@ -132,7 +128,7 @@ def test_the_ledger_is_served_as_json(shalt: Shalt) -> None:
 def test_sigterm_in_the_first_moment_loses_nothing(upstream: Upstream, tmp_path: Path) -> None:
     with running_shalt(tmp_path / "data", f"{upstream.url}/v1") as shalt:
         assert request(shalt.port, "/v1/plain").status == 200
-        os.kill(shalt.child("shalt.recording"), signal.SIGKILL)
+        shalt.kill("shalt.recording")
         assert shalt.stop() == 0  # the recorder is started once more, and told at once to end
         assert shalt.rows("select count(*) from call") == [(1,)]
 
@@ -146,3 +142,19 @@ def test_a_store_there_is_no_code_for_is_said_so_at_once(tmp_path: Path) -> None
     assert found.returncode == 2
     assert "must name a SQLite file" in found.stderr
     assert "secret" not in found.stderr
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_an_authority_that_cannot_be_read_is_said_so_at_once(
+    tmp_path: Path, content: str | None
+) -> None:
+    (tmp_path / "shalt.toml").write_text('[upstreams.openai]\nca_file = "authority.pem"\n')
+    if content is not None:
+        (tmp_path / "authority.pem").write_text(content)
+    found = subprocess.run(
+        [sys.executable, "-m", "shalt", "serve", "--port", "0"],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert found.returncode == 2
+    assert "upstreams.openai.ca_file: authority.pem cannot be used" in found.stderr
