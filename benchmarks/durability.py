@@ -9,9 +9,7 @@ seed is printed; the limit to compare with is 0 lost, 0 doubled.
 
 import argparse
 import json
-import os
 import random
-import signal
 import tempfile
 import threading
 import time
@@ -73,11 +71,10 @@ def run(victim: str, *, kills: int, rate: float, seed: int, data_dir: Path) -> R
         for client in clients:
             client.start()
         for _ in range(kills):
-            wait_until(lambda: shalt.child(victim))
             shalt.get("/healthz")  # calls are answered again, however long the restart took
             time.sleep(chance.uniform(0.3, 1.2))
+            shalt.kill(victim)
             load.kills.append(time.monotonic())
-            os.kill(shalt.child(victim), signal.SIGKILL)
         time.sleep(0.5)
         stop.set()
         for client in clients:

@@ -61,6 +61,14 @@ class Shalt:
                 found.append(int(entry.name))
         return found
 
+    def kill(self, module: str) -> int:
+        """Kill the child that runs a module, as soon as there is one; return its process id."""
+        wait_until(lambda: self.child(module))
+        victim = self.child(module)
+        assert victim > 0, "0 would be ourselves"
+        os.kill(victim, signal.SIGKILL)
+        return victim
+
     def rows(self, sql: str) -> list[tuple[object, ...]]:
         """Ask the store, past shalt."""
         with closing(sqlite3.connect(self.data_dir / "shalt.sqlite")) as database:
