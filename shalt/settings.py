@@ -112,8 +112,9 @@ class Upstream(BaseModel):
             raise ValueError("must not hold credentials; name the key instead: key = 'env:NAME'")
         if "?" in url or "#" in url:
             raise ValueError("must have neither query nor fragment")
-        if parts.port == 0 or re.search(r"[\x00-\x20\x7f]", url):
-            raise ValueError("must be a URL without white space, its port from 1 to 65535")
+        if parts.port == 0 or re.search(r"[\x00-\x20\x7f]", url) or not parts.path.isascii():
+            rule = "without white space, its path in ASCII, its port from 1 to 65535"
+            raise ValueError(f"must be a URL {rule}")
         return url.rstrip("/")
 
     @model_validator(mode="after")
@@ -128,6 +129,8 @@ class Upstream(BaseModel):
             )
         if not os.environ.get(name):
             raise ValueError(f"key is 'env:{name}', but the variable {name} is not set: export it")
+        if not re.fullmatch(r"[\x21-\x7e]+", os.environ[name]):
+            raise ValueError(f"the variable {name} holds what no header can, a line end perhaps")
         self._secret = SecretStr(os.environ[name])
         return self
 

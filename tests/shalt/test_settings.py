@@ -103,13 +103,18 @@ def test_invalid_toml_names_its_file() -> None:
         ("[upstreams.a]\nbase_url='http://u:geheim@a'", "must not hold credentials"),
         ("[upstreams.openai]\nkey='sk-geheim'", "upstreams.openai: key must be 'client' or"),
         ("[upstreams.openai]\nkey='env:NOT_SET_42'", "variable NOT_SET_42 is not set: export it"),
+        ("[upstreams.openai]\nkey='env:TWO_LINES'", "TWO_LINES holds what no header can"),
+        ("[upstreams.a]\nbase_url='http://a/é'", "its path in ASCII"),
         (
             "[upstreams.openai]\n[upstreams.anthropic]",
             "exactly one upstream must have default = true; of openai, anthropic none has",
         ),
     ],
 )
-def test_a_mistake_is_named_with_its_source_and_shows_no_secret(text: str, message: str) -> None:
+def test_a_mistake_is_named_with_its_source_and_shows_no_secret(
+    text: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWO_LINES", "sk-geheim\nhost: elsewhere")
     write(text)
     with pytest.raises(SettingsError, match=message) as caught:
         load()
