@@ -99,7 +99,7 @@ class Upstream(BaseModel):
 
     @property
     def secret(self) -> SecretStr | None:
-        """The key that shalt holds for this upstream; None where the client brings its own."""
+        """The key shalt holds; None if the client brings its own, or its variable is not set."""
         return self._secret
 
     @field_validator("base_url")
@@ -128,7 +128,7 @@ class Upstream(BaseModel):
                 "never the key itself"
             )
         if not os.environ.get(name):
-            raise ValueError(f"key is 'env:{name}', but the variable {name} is not set: export it")
+            return self
         if not re.fullmatch(r"[\x21-\x7e]+", os.environ[name]):
             raise ValueError(f"the variable {name} holds what no header can, a line end perhaps")
         self._secret = SecretStr(os.environ[name])

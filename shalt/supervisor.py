@@ -56,6 +56,10 @@ class UnknownStore(Exception):
     """The store of the settings is none that there is code for."""
 
 
+class KeyNotSet(Exception):
+    """An upstream's key is to be held by shalt, and the environment does not have it."""
+
+
 class UnusableAuthorities(Exception):
     """The `ca_file` of an upstream cannot be read, or holds no certificate."""
 
@@ -151,11 +155,12 @@ def run(settings: Settings, ready: Callable[[str], None]) -> int:
     """Serve until told to stop; return the exit code.
 
     `ready` is called once with the URL that is listened on: from then on calls are accepted.
-    Raises `shalt.places.DataDirError`, AddressInUse, UnknownStore and UnusableAuthorities before
-    anything is started.
+    Raises `shalt.places.DataDirError`, AddressInUse, UnknownStore, KeyNotSet and
+    UnusableAuthorities before anything is started.
     """
     set_up_process(settings, "shalt")
     _check_store(settings)
+    _check_keys(settings)
     _check_authorities(settings)
     places = Places(settings.data_dir.absolute())
     places.prepare()
@@ -264,6 +269,15 @@ def _check_store(settings: Settings) -> None:
             "the setting store must name a SQLite file for now, "
             "as in sqlite:////absolute/path/to/shalt.sqlite, or be empty"
         )
+
+
+def _check_keys(settings: Settings) -> None:
+    """Refuse to pass a client's key to an upstream where shalt was to put its own."""
+    for name, upstream in settings.upstreams.items():
+        if upstream.key != "client" and upstream.secret is None:
+            raise KeyNotSet(
+                f"upstreams.{name}: key is {upstream.key!r}, but the variable is not set: export it"
+            )
 
 
 def _check_authorities(settings: Settings) -> None:
