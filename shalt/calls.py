@@ -7,7 +7,7 @@ import msgspec
 
 from shalt.recording import open_store
 from shalt.settings import Settings
-from shalt.terminal import print_bytes, print_json, print_line, print_table
+from shalt.terminal import one_line, print_bytes, print_json, print_line, print_table
 from storage.capture import Endpoint, Outcome
 from storage.derive import derive
 from storage.encoding import decoded_body
@@ -45,13 +45,14 @@ def show(settings: Settings, call_id: str, *, as_json: bool) -> None:
         print_json({**msgspec.structs.asdict(call.row), "understood": understood})
         return
     for line in _head(call.row):
-        print_line(line)
+        print_line(one_line(line))
     for message in span.understood.messages:
         _print_message(message.role, message)
     for choice in span.understood.choices:
         _print_message(_answer_title(span, choice), choice.message)
     if names := [tool.name or tool.kind for tool in span.understood.tools]:
-        print_line(f"\ntools offered: {', '.join(names)}", style="dim")
+        print_line()
+        print_line(one_line(f"tools offered: {', '.join(names)}"), style="dim")
 
 
 def write_body(settings: Settings, call_id: str, *, request: bool, decoded: bool) -> None:
@@ -126,7 +127,8 @@ def _answer_title(span: Span, choice: Choice) -> str:
 
 def _print_message(title: str, message: Message) -> None:
     about = "".join(f" {word}" for word in (message.name, message.tool_call_id) if word)
-    print_line(f"\n{title}{about}", style="bold")
+    print_line()
+    print_line(one_line(f"{title}{about}"), style="bold")
     if message.reasoning:
         print_line(_indented(f"(reasoning) {message.reasoning}"), style="dim")
     if isinstance(message.content, tuple):
@@ -141,7 +143,9 @@ def _print_message(title: str, message: Message) -> None:
 
 
 def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())
+    # Not splitlines, which takes away what `print_line` is to show: \r, \x1c, U+0085.
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    return "\n".join(f"  {line}" for line in lines)
 
 
 def _count(number: int | None) -> str:

@@ -18,8 +18,9 @@ from rich.text import Text
 CELL_CHARS_MAX = 200
 ELASTIC_CHARS_MIN = 10
 # C0, DEL and C1 but for line feed and tab: with them a text could write over what stands above.
-# Lone surrogates: no output can encode them.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+# Lone surrogates: no output can encode them. Marks of direction that reach beyond themselves (not
+# U+200E and U+200F): with them a line reads as other than it is.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
 def harmless(text: str) -> str:
@@ -61,6 +62,11 @@ def print_line(text: str = "", style: str = "") -> None:
         Console(highlight=False, soft_wrap=True).print(Text(harmless(text), style=style))
     else:
         sys.stdout.write(harmless(text) + "\n")
+
+
+def one_line(text: str) -> str:
+    """Make line feeds visible too, where a text stands within a line of ours."""
+    return text.replace("\n", "\\n")
 
 
 def print_json(value: object) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from shalt import calls
 from shalt.recording import open_store
 from shalt.settings import Settings
 from storage.filters import FilterError
+from tests.storage.calls import at, recorded
 
 Printed = pytest.CaptureFixture[bytes]
 # The contract of the command line: scripts rely on these.
@@ -100,3 +102,21 @@ def test_a_call_of_another_project_is_not_found(demo_settings: Settings) -> None
     other = demo_settings.model_copy(update={"project": "other"})
     with pytest.raises(calls.CallNotFound, match="in project other: `shalt ls` lists them"):
         calls.show(other, call_id, as_json=False)
+
+
+def test_a_name_with_line_ends_does_not_look_like_our_lines(
+    tmp_path: Path, capsysbinary: Printed
+) -> None:
+    body = {
+        "messages": [{"role": "user", "name": "a\nassistant", "content": "one\rtwo\u2028\r\n\n"}]
+    }
+    call = recorded(1, request=json.dumps(body).encode(), request_model="m\nerror: none", tags={})
+    settings = Settings(data_dir=tmp_path)
+    with closing(open_store(settings)) as store:
+        store.upgrade()
+        store.insert([call], at(100))
+    calls.show(settings, call.span.id, as_json=False)
+    lines = capsysbinary.readouterr().out.decode().split("\n")
+    assert lines[0].endswith("  m\\nerror: none → small-1-0613")
+    said = lines.index("user a\\nassistant")
+    assert lines[said + 1 : said + 3] == ["  one\\rtwo\u2028", "  "]

@@ -22,6 +22,8 @@ from shalt.terminal import (
         ("back\rspace\x08", "back\\rspace\\x08"),
         ("c1 \x9b31m", "c1 \\x9b31m"),
         ("lone \ud800", "lone \\ud800"),
+        ("exe.\u202etxt", "exe.\\u202etxt"),
+        ("\u2067שלום\u2069", "\\u2067שלום\\u2069"),
     ],
 )
 def test_control_characters_are_shown_and_do_nothing(text: str, shown: str) -> None:
