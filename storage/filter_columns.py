@@ -1,11 +1,14 @@
 """What a filter may name: the documented columns and functions. The docs are made from these."""
 
 import difflib
+from collections.abc import Sequence
 from enum import StrEnum
 
 from sqlalchemy import Boolean, String
 
+from storage.capture import Dialect, Endpoint, Outcome
 from storage.schema import call
+from storage.trace import Side
 
 COLUMNS: dict[str, str] = {
     "id": "The call's id: 32 hex characters that sort by time; the last 16 are random.",
@@ -49,6 +52,14 @@ COLUMNS: dict[str, str] = {
     "derive_version": "The version of the code that understood the call.",
 }
 
+# Columns of a closed list: another value is a slip that would match nothing, or everything.
+VALUES: dict[str, type[StrEnum]] = {
+    "dialect": Dialect,
+    "endpoint": Endpoint,
+    "outcome": Outcome,
+    "side": Side,
+}
+
 FUNCTIONS: dict[str, str] = {
     "substr(text, start, length)": "A part of a text; start counts from 1, length may be left out.",
     "lower(text)": "The text in lower case.",
@@ -86,3 +97,14 @@ def nearest(name: str) -> str:
     if close:
         return f"did you mean {' or '.join(close)}?"
     return f"there are {', '.join(COLUMNS)} and tags['key']"
+
+
+def never(names: Sequence[str], value: str) -> str:
+    """Say that a column of these names never holds a text; empty where it may."""
+    for name in names:
+        known = [str(each) for each in VALUES.get(name, ())]
+        if known and value not in known:
+            close = difflib.get_close_matches(value.lower(), known, n=1, cutoff=0.6)
+            hint = f"did you mean {close[0]}?" if close else f"it may be {', '.join(known)}"
+            return f"no call has the {name} {value!r}; {hint}"
+    return ""

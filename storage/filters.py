@@ -45,7 +45,7 @@ from sqlalchemy import (
 )
 from sqlglot import exp
 
-from storage.filter_columns import COLUMNS, FUNCTIONS, Kind, kind_of, nearest
+from storage.filter_columns import COLUMNS, FUNCTIONS, Kind, kind_of, nearest, never
 from storage.filter_syntax import EXAMPLE, TEXT_CHARS_MAX, FilterError, extent, parse
 from storage.rows import microseconds_of
 from storage.schema import call, tag
@@ -176,8 +176,7 @@ class _Compiler:
     def _column(self, node: exp.Column) -> _Value:
         name = node.name.lower()
         if name in COLUMNS:
-            column = call.c[name]
-            return _Value(column, kind_of(name), node)
+            return _Value(call.c[name], kind_of(name), node)
         if name == "tags":
             raise self._error(node, "name the tag: tags['key']")
         if node.this.args.get("quoted"):
@@ -214,16 +213,15 @@ class _Compiler:
         return _Value(literal(real, Float()), Kind.NUMBER, node)
 
     def _comparison(self, node: exp.Expr) -> _Value:
-        left, right = self._alike([self.value(node.this), self.value(node.expression)])
-        compared = _COMPARISONS[type(node)](left.sql, right.sql)
-        return _Value(compared, Kind.BOOLEAN, node)
+        left, right = self._compared([node.this, node.expression])
+        return _Value(_COMPARISONS[type(node)](left.sql, right.sql), Kind.BOOLEAN, node)
 
     def _predicate(self, node: exp.Expr) -> _Value:
         condition: ColumnElement[bool]
         if isinstance(node, exp.In):
             if not node.expressions:
                 raise self._error(node, "IN takes a list of values: IN ('a', 'b')")
-            first, *others = self._alike([self.value(part) for part in _operands(node)])
+            first, *others = self._compared(_operands(node))
             condition = first.sql.in_([other.sql for other in others])
         elif isinstance(node, exp.Between):
             parts = (node.this, node.args["low"], node.args["high"])
@@ -323,6 +321,15 @@ class _Compiler:
             assert node is not None
             raise self._error(node, f"write a whole number from {low} to {high} here")
         return literal(int(number), Integer())
+
+    def _compared(self, nodes: Sequence[exp.Expr]) -> list[_Value]:
+        """Compile what is compared; refuse a text that the column beside it never holds."""
+        values = self._alike([self.value(node) for node in nodes])
+        names = [each.node.name.lower() for each in values if isinstance(each.node, exp.Column)]
+        for each in values:
+            if isinstance(each.node, exp.Literal) and (problem := never(names, each.node.name)):
+                raise self._error(each.node, problem)
+        return values
 
     def _alike(self, values: Sequence[_Value], *, null_allowed: bool = False) -> list[_Value]:
         """Make sure that values can be compared; turn texts into times beside a time."""

@@ -91,6 +91,9 @@ def test_a_filter_finds_what_sql_would(filled: TraceStore, text: str, count: int
         ("status_code = 200 and request_modle = 'x'", 23, "did you mean request_model"),
         ("zzzzzz = 1", 1, "there are id, started_at, project"),
         ('outcome = "complete"', 11, "a text has single quotes"),
+        ("outcome = 'complte'", 11, "no call has the outcome 'complte'; did you mean complete?"),
+        ("'Test' <> side", 1, "no call has the side 'Test'; did you mean test?"),
+        ("endpoint in ('responses', 'chat')", 27, "it may be chat_completions, responses"),
         ("foo(1) = 1", 1, "there are substr, lower, upper, length, abs, round, coalesce"),
         ("count(*) > 1", 1, "there is no such function here"),
         ("status_code = '200'", 15, "this is a text and cannot be compared with a number"),
@@ -186,7 +189,7 @@ def test_any_text_is_bound_or_refused(text: str) -> None:
     check_is_bound(text)
 
 
-values = st.sampled_from(["id", "outcome", "tags['zqx']", "'zqx'", "lower(id)", "substr(id, 1, 2)"])
+values = st.sampled_from(["id", "error", "tags['zqx']", "'zqx'", "lower(id)", "substr(id, 1, 2)"])
 numbers = st.recursive(
     st.sampled_from(["1", "2.5", "0", "input_tokens", "cost_usd", "length(id)"]),
     lambda inner: st.tuples(inner, st.sampled_from("+-*/"), inner).map(
