@@ -66,7 +66,7 @@ def build(settings: Settings) -> FastAPI:
     application = FastAPI(
         title="shalt",
         version=version("shalt"),
-        docs_url="/api/docs",
+        docs_url=None,  # FastAPI's page runs scripts of a content network beside our data
         redoc_url=None,
         openapi_url="/api/openapi.json",
     )
@@ -96,7 +96,7 @@ def build(settings: Settings) -> FastAPI:
             "calls": "/api/calls",
             "status": "/api/status",
             "metrics": "/metrics",
-            "api": "/api/docs",
+            "api": "/api/openapi.json",
         }
 
     @application.get("/metrics")

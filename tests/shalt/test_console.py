@@ -51,6 +51,16 @@ def test_one_call_is_found_by_its_id_and_an_unknown_one_is_404(shalt: Shalt) -> 
     assert request(shalt.port, "/api/calls/none", b"", "GET").status == 404
 
 
+@pytest.mark.parametrize("path", ["/api/docs", "/docs", "/redoc", "/nothing"])
+def test_no_page_loads_a_script_from_elsewhere(shalt: Shalt, path: str) -> None:
+    assert b"//" not in request(shalt.port, path, b"", "GET").body
+
+
+def test_the_index_names_only_what_is_there(shalt: Shalt) -> None:
+    paths = [path for path in json.loads(shalt.get("/")).values() if path.startswith("/")]
+    assert {request(shalt.port, path, b"", "GET").status for path in paths} == {200}
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_prometheus_finds_nothing_to_complain_about(shalt: Shalt) -> None:
     checked = subprocess.run(
