@@ -33,10 +33,10 @@ def error_of(outcome: Outcome, message: str) -> OwnError:
     return OwnError(status_code, code, message)
 
 
-def unknown_upstream(name: str, known: list[str]) -> OwnError:
-    """Say that no upstream has the name in the path."""
+def unknown_upstream(known: list[str]) -> OwnError:
+    """Say that no upstream has the name in the path, which may be a key and is not repeated."""
     upstreams = ", ".join(f"/u/{each}/" for each in known)
-    message = f"shalt has no upstream named {name!r}; it has {upstreams} (see `shalt config`)"
+    message = f"shalt has no upstream of that name; it has {upstreams} (see `shalt config`)"
     return OwnError(404, "unknown_upstream", message)
 
 

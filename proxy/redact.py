@@ -12,29 +12,27 @@ import hashlib
 import hmac
 import re
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from storage.capture import Headers
 
-# Names whose whole value is a secret, as parts of a name: `x-goog-api-key`, `helicone-auth`,
-# `x-amz-security-token`. Not `token` alone: `x-ratelimit-remaining-tokens` is no secret.
+# Names whose whole value is a secret. A name that ends in `key` or `token` is one, whatever stands
+# before; `x-ratelimit-remaining-tokens` ends in neither.
 _SECRET_NAME: Final = re.compile(
-    rb"^(?!access-control-)(?:.*[-_.])?(?:authorization|auth|authentication|api[-_.]?keys?|apikeys?|access[-_.]?keys?"
-    rb"|shalt[-_.]key|secret(?:[-_.]key)?|private[-_.]key|subscription[-_.]key|passwords?|passwd"
-    rb"|credentials?|cookies?2?|signature|jwt|assertion|bearer|csrf|xsrf"
-    rb"|(?:access|auth|api|id|refresh|security|session|secret|bearer|xsrf|csrf|vault|user)"
-    rb"[-_.]?tokens?)$|^x-token$|^token$|^sec-websocket-protocol$",
+    rb"^(?!access-control-|idempotency-key$)(?:.*(?:key|keys|token)"
+    rb"|(?:.*[-_.])?(?:authorization|auth|authentication|secret|passwords?|passwd|credentials?"
+    rb"|cookies?2?|signature|jwt|assertion|bearer|csrf|xsrf|oidc-data|(?:auth|access|api)tokens))$"
+    rb"|^sec-websocket-protocol$",
     re.IGNORECASE,
 )
 _SECRET_PARAMETER: Final = re.compile(
-    rb"^(?:key|sig|signature|token|code|jwt|x-amz-(?:signature|security-token|credential))$"
-    rb"|" + _SECRET_NAME.pattern,
-    re.IGNORECASE,
+    rb"^(?:sig|sas|code|x-amz-credential|awsaccesskeyid)$|" + _SECRET_NAME.pattern, re.IGNORECASE
 )
 # What providers' keys look like, wherever they stand: OpenAI and Anthropic (sk-), Groq (gsk_),
 # Google (AIza, ya29.), xAI, Hugging Face, Replicate, Perplexity, Fireworks, AWS, GitHub, GitLab,
 # Slack, JSON web tokens, and anything presented as `Bearer` or `Basic`.
 _SECRET_VALUE: Final = re.compile(
-    rb"sk-[A-Za-z0-9_-]{12,}|gsk_[A-Za-z0-9]{12,}|AIza[A-Za-z0-9_-]{20,}|ya29\.[A-Za-z0-9_-]{12,}"
+    rb"sk[-_][A-Za-z0-9_-]{12,}|gsk_[A-Za-z0-9]{12,}|AIza[A-Za-z0-9_-]{20,}|ya29\.[A-Za-z0-9_-]{12,}"
     rb"|xai-[A-Za-z0-9]{16,}|hf_[A-Za-z0-9]{16,}|r8_[A-Za-z0-9]{16,}|pplx-[A-Za-z0-9]{16,}"
     rb"|fw_[A-Za-z0-9]{16,}|(?:AKIA|ASIA)[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{20,}"
     rb"|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}"
@@ -78,7 +76,8 @@ class Redactor:
 
     def _pair(self, pair: bytes) -> bytes:
         name, mark, value = pair.partition(b"=")
-        if value and (_SECRET_PARAMETER.match(name) or _SECRET_VALUE.search(value)):
+        plain = unquote_to_bytes(name).strip(b"[]")  # %6bey and key[] are key
+        if value and (_SECRET_PARAMETER.match(plain) or _SECRET_VALUE.search(value)):
             return name + mark + self._replacement(value)
         return _SECRET_VALUE.sub(lambda found: self._replacement(found[0]), pair)
 

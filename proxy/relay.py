@@ -75,8 +75,7 @@ class Relay:
         project, mode, refusal = self._read_our_headers(headers)
         upstream = route.upstream
         if upstream is None:
-            name = scope["raw_path"].split(b"/")[2].decode("latin-1")
-            refusal = errors.unknown_upstream(name, self._routes.names)
+            refusal = errors.unknown_upstream(self._routes.names)
         elif self._refuse_when_full and self.recording.full and route.mode == "full":
             refusal = errors.spool_full()
         passage = _Passage(self, scope, receive, send, route, project, mode)
@@ -194,8 +193,7 @@ class _Passage:
         exchange.waited(since_ns)
         if message["type"] == "http.disconnect":
             raise ClientGone
-        self._take_body(message)
-        await self._start(upstream, fresh=False)
+        await self._start(upstream, self._take_body(message))
         if self._more_body:
             exchange.stop_watch()
             self._relay.tasks.create_task(self._upload(upstream))
@@ -210,18 +208,23 @@ class _Passage:
             # back, so this once the request is sent again, on a connection of its own.
             upstream.pool.discard(self._connection)
             self._connection = None
-            await self._start(upstream, fresh=True)
+            await self._start(upstream, None)
             head = await self._wait_for_head(upstream)
         await self._pass_answer(upstream, head)
 
-    async def _start(self, upstream: Upstream, *, fresh: bool) -> None:
+    async def _start(self, upstream: Upstream, body: bytes | None) -> None:
+        """Connect and send what there is of the request; None: on a new connection, all again."""
         exchange = self._exchange
         since_ns = exchange.wait_for_upstream(upstream.connect_seconds)
-        connection = await upstream.pool.acquire(fresh=fresh)
+        connection = await upstream.pool.acquire(fresh=body is None)
         exchange.waited(since_ns)
         self._connection = connection
-        # Taken only now: while we connected, an upload may have brought more.
-        body = exchange.request.whole or b""
+        if body is None:
+            # Taken only now: while we connected, an upload may have brought more.
+            body = exchange.request.whole
+            if body is None:
+                what = "the upstream closed the connection, and the request was too long to repeat"
+                raise UpstreamCut(what, before_first_byte=True)
         data = self._head + self._framed(body)
         if self._chunked and not self._more_body:
             data += b"0\r\n\r\n"

@@ -27,6 +27,7 @@ _REQUEST_HOP_HEADERS: Final = frozenset(
 _RESPONSE_HOP_HEADERS: Final = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 )
+_FRAMING_HEADERS: Final = frozenset((b"content-length", b"transfer-encoding", b"host"))
 _OUR_PREFIX: Final = b"x-shalt-"
 _CLIENT_KEY_HEADERS: Final = frozenset((b"authorization", b"x-api-key", b"api-key"))
 
@@ -99,13 +100,16 @@ def request_head(
     if query:
         lines += (b"?", query)
     lines.append(b" HTTP/1.1\r\n")
-    if upstream.host is not None and not any(name == b"host" for name, _ in headers):
+    hosted = upstream.host is not None and not any(name == b"host" for name, _ in headers)
+    if hosted and upstream.host is not None:
         lines += (b"host: ", upstream.host, b"\r\n")
     chunked = False
     for name, value in headers:
         if name in _REQUEST_HOP_HEADERS or name in named:
             if name == b"host":
-                lines += (b"host: ", upstream.host or value, b"\r\n")
+                if not hosted:  # one host, whatever came
+                    lines += (b"host: ", upstream.host or value, b"\r\n")
+                hosted = True
             elif name == b"transfer-encoding":
                 chunked = True
             continue
@@ -142,10 +146,15 @@ def response_headers(status_code: int, headers: Headers, call_id: bytes) -> Head
 
 
 def _named_by_connection(headers: Headers) -> frozenset[bytes]:
-    """The further headers that `Connection` declares to be hop-by-hop."""
+    """The further headers that `Connection` declares to be hop-by-hop.
+
+    What frames the message is never among them, whatever a client declares: a body sent without
+    its length would be read as the next request on a connection that others use.
+    """
+    named: set[bytes] = set()
     for name, value in headers:
         if name == b"connection":
             lower = value.lower()
             if lower not in (b"keep-alive", b"close"):
-                return frozenset(token.strip() for token in lower.split(b","))
-    return frozenset()
+                named.update(token.strip() for token in lower.split(b","))
+    return frozenset(named - _FRAMING_HEADERS) if named else frozenset()

@@ -268,7 +268,7 @@ class Connection(asyncio.Protocol):
             self._keep_alive = False  # llhttp waits for a body that will not come
 
     def on_body(self, data: bytes) -> None:
-        if self._bodyless:
+        if self._bodyless or self._complete:
             return
         self._chunks.append(data)
         self._chunk_bytes += len(data)

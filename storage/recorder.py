@@ -30,7 +30,7 @@ from storage.grouping import group_of
 from storage.metrics import RecorderMetrics
 from storage.replay import START, Frame, SpoolReader, read_frame
 from storage.rows import Checkpoint, Recorded
-from storage.spool import FrameKind, Part, Position, ResponseHead, SpoolError
+from storage.spool import FrameKind, Part, Payload, Position, ResponseHead, SpoolError
 from storage.store import TraceStore
 
 log = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ class Recorder:
     ) -> None:
         started = time.perf_counter()
         batch: list[Recorded] = []
-        poisoned = 0
+        poisoned, feed.undecodable = feed.undecodable, 0
         for capture in captures:
             try:
                 batch.append(self._digest(capture))
@@ -211,6 +211,7 @@ class _Feed:
         self.directory = directory
         self.name = directory.name
         self.complaint = ""
+        self.undecodable = 0  # frames of ended calls, whole and not to be understood
         self.last_checkpoint = checkpoint or Checkpoint(self.name, *START)
         # Of each call begun and not ended: where its frames are, the BEGIN first.
         self._opened: dict[str, list[Position]] = {}
@@ -234,14 +235,14 @@ class _Feed:
         captures = []
         for frame in self.reader.read(BATCH_FRAMES_MAX, BATCH_BYTES_MAX):
             payload = frame.payload
-            if frame.kind is FrameKind.CALL:
-                assert isinstance(payload, Capture)
+            if payload is None:
+                self.undecodable += frame.kind in (FrameKind.CALL, FrameKind.END)
+            elif isinstance(payload, Capture) and frame.kind == FrameKind.CALL:
                 captures.append(payload)
-            elif frame.kind is FrameKind.END:
-                assert isinstance(payload, Capture)
+            elif isinstance(payload, Capture) and frame.kind == FrameKind.END:
                 captures.append(self._assemble(self._opened.pop(payload.id, []), payload))
             else:
-                self._open(frame)
+                self._open(frame, payload)
         return captures
 
     def take_interrupted(self) -> list[Capture]:
@@ -258,11 +259,11 @@ class _Feed:
         """Take note that everything up to there is in the store."""
         self.last_checkpoint = checkpoint
 
-    def _open(self, frame: Frame) -> None:
-        if frame.kind is FrameKind.BEGIN:
-            self._opened[frame.payload.id] = [frame.position]
-        elif frame.payload.id in self._opened:
-            self._opened[frame.payload.id].append(frame.position)
+    def _open(self, frame: Frame, payload: Payload) -> None:
+        if frame.kind == FrameKind.BEGIN:
+            self._opened[payload.id] = [frame.position]
+        elif payload.id in self._opened:
+            self._opened[payload.id].append(frame.position)
 
     def _remember_opened(self, opened: dict[str, list[int]], until: Position) -> None:
         """After a start: find again the frames of the calls that were open."""
@@ -274,17 +275,18 @@ class _Feed:
             if not frames:
                 break
             for frame in frames:
-                if frame.position < until and frame.payload.id in opened:
-                    self._open(frame)
+                payload = frame.payload
+                if frame.position < until and payload is not None and payload.id in opened:
+                    self._open(frame, payload)
 
     def _assemble(self, positions: Sequence[Position], end: Capture | None) -> Capture:
         """Put the frames of a long call together; without an END it was interrupted."""
         frames = list(self._read_again(positions))
-        begin = frames[0].payload if frames else end
-        assert isinstance(begin, Capture)
+        begin = next((f.payload for f in frames if isinstance(f.payload, Capture)), end)
+        assert begin is not None, "a call is open from its BEGIN on, which could be decoded then"
         requests, responses = [begin.request_body.data], [begin.response_body.data]
         last = begin
-        for frame in frames[1:]:
+        for frame in frames:
             payload = frame.payload
             if isinstance(payload, Part):
                 (responses if payload.of_response else requests).append(payload.data)

@@ -1,9 +1,11 @@
 """Read a writer's spool in order, while it is being written; the format is in storage.spool.
 
 A frame that is not whole yet is simply not there yet. In a segment the writer has left, or when
-the writer is dead, it is a torn tail: skipped, and counted in `torn_bytes`.
+the writer is dead, it is a torn tail: skipped, and counted in `torn_bytes`. One that is whole and
+cannot be decoded is handed on without a payload: it must not stop those behind it.
 """
 
+import logging
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +31,8 @@ from storage.spool import (
     segment_path,
 )
 
+log = logging.getLogger(__name__)
+
 START = Position(1, SEGMENT_HEADER.size)
 
 _decode_capture = msgspec.msgpack.Decoder(Capture).decode
@@ -41,8 +45,8 @@ class Frame(NamedTuple):
 
     position: Position
     following: Position
-    kind: FrameKind
-    payload: Payload
+    kind: int
+    payload: Payload | None  # None: whole and yet not to be understood
 
 
 class SpoolReader:
@@ -136,18 +140,25 @@ def _frames(directory: Path, position: Position, frames_max: int) -> Iterator[Fr
             yield Frame(
                 Position(position.segment, offset),
                 Position(position.segment, following),
-                FrameKind(kind),
-                _decode(FrameKind(kind), encoded),
+                kind,
+                _decode(kind, encoded),
             )
             offset = following
 
 
-def _decode(kind: FrameKind, encoded: bytes) -> Payload:
-    if kind is FrameKind.PART:
-        return _decode_part(encoded)
-    if kind is FrameKind.RESPONSE:
-        return _decode_response_head(encoded)
-    return _decode_capture(encoded)
+def _decode(kind: int, encoded: bytes) -> Payload | None:
+    try:
+        if kind == FrameKind.PART:
+            return _decode_part(encoded)
+        if kind == FrameKind.RESPONSE:
+            return _decode_response_head(encoded)
+        if kind in (FrameKind.CALL, FrameKind.BEGIN, FrameKind.END):
+            return _decode_capture(encoded)
+    except msgspec.DecodeError as error:
+        log.error("frame cannot be decoded kind=%d bytes=%d error=%s", kind, len(encoded), error)
+        return None
+    log.error("frame of an unknown kind kind=%d bytes=%d", kind, len(encoded))
+    return None
 
 
 def _size(path: Path) -> int:

@@ -35,6 +35,7 @@ loop); a power cut, what was not yet synced (SYNC_SECONDS with `interval`, nothi
 """
 
 import os
+import re
 import shutil
 import struct
 import zlib
@@ -52,6 +53,7 @@ FORMAT_VERSION = 1
 MAGIC = b"SHALTSPL"
 SEGMENT_HEADER = struct.Struct("<8sI")
 FRAME_HEADER = struct.Struct("<IIB")
+_WRITER_ID = re.compile(r"[0-9a-f]{32}")  # whatever else lies there is not ours
 SYNC_SECONDS = 0.2
 # A frame holds at most one capture with both bodies at their limit; anything longer is damage.
 FRAME_BYTES_MAX = 512 * 2**20
@@ -259,7 +261,7 @@ def writers(spool: Path) -> list[str]:
     """List the ids of the writers that have a folder in the spool, oldest first."""
     if not spool.exists():
         return []
-    return sorted(entry.name for entry in os.scandir(spool) if not entry.name.startswith("."))
+    return sorted(entry.name for entry in os.scandir(spool) if _WRITER_ID.fullmatch(entry.name))
 
 
 def spool_bytes(spool: Path) -> int:

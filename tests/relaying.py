@@ -71,12 +71,12 @@ class RunningRelay:
 
     def frames(self) -> list[FrameKind]:
         """List the kinds of the frames in the spool, in order."""
-        return [frame.kind for frame in self._read()]
+        return [FrameKind(frame.kind) for frame in self._read()]
 
     def _ended(self) -> list[Capture]:
         ended = []
         for frame in self._read():
-            if isinstance(frame.payload, Capture) and frame.kind is not FrameKind.BEGIN:
+            if isinstance(frame.payload, Capture) and frame.kind != FrameKind.BEGIN:
                 ended.append(frame.payload)
         return ended
 

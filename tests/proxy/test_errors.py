@@ -40,4 +40,4 @@ def test_the_envelope_is_the_dialects(dialect: Dialect, endpoint: Endpoint, keys
 
 
 def test_an_unknown_upstream_is_answered_with_the_known_ones() -> None:
-    assert "/u/openai/, /u/other/" in unknown_upstream("nope", ["openai", "other"]).message
+    assert "/u/openai/, /u/other/" in unknown_upstream(["openai", "other"]).message

@@ -11,7 +11,10 @@ from proxy.redact import Redactor
         b"authorization", b"proxy-authorization", b"x-api-key", b"api-key", b"x-goog-api-key",
         b"cookie", b"set-cookie", b"helicone-auth", b"x-shalt-key", b"x-amz-security-token",
         b"x-auth-token", b"openai-api-key", b"ocp-apim-subscription-key", b"x-custom-secret",
-        b"sec-websocket-protocol", b"x-portkey-api-key", b"cf-access-client-secret",
+        b"x-litellm-key", b"private-token", b"x-gitlab-token", b"lk-token", b"x-key",
+        b"x-datadog-key", b"x-amzn-oidc-data",
+        b"sec-websocket-protocol", b"x-portkey-api-key",
+        b"cf-access-client-secret",
     ],
 )  # fmt: skip
 def test_headers_with_a_secret_name_lose_their_value(name: bytes) -> None:
@@ -60,6 +63,10 @@ def test_one_key_has_one_fingerprint_and_others_have_others() -> None:
         (b"/v1/x?key=SECRET", b"SECRET"),
         (b"/v1/x?alt=sse&sig=SECRET&b=1", b"SECRET"),
         (b"/v1/x?api_key=SECRET", b"SECRET"),
+        (b"/v1/x?%6bey=SECRET", b"SECRET"),
+        (b"/v1/x?key[]=SECRET", b"SECRET"),
+        (b"/v1/x?AWSAccessKeyId=SECRET&sas=SECRET", b"SECRET"),
+        (b"/v1/x?a=sk_live_abcdefghijkl", b"sk_live_abcdefghijkl"),
         (b"/v1/sk-abcdefghijklmnop/x", b"sk-abcdefghijklmnop"),
         (b"/v1/x?sk-abcdefghijklmnop", b"sk-abcdefghijklmnop"),
     ],

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.upstream import Address, UpstreamPool
 from storage.capture import DropReason, Outcome
 from storage.spool import FrameKind, SpoolLimits
 from tests.client import request, send_and_leave
@@ -300,6 +301,42 @@ def test_a_long_call_is_begun_in_the_spool_before_it_ends(relay: RunningRelay) -
     client.close()
     relay.calls(1)
     assert relay.frames()[-1] is FrameKind.END
+
+
+def test_a_request_hidden_in_a_body_reaches_nobody_elses_connection(
+    relay: RunningRelay, upstream: Upstream
+) -> None:
+    hidden = b"POST /v1/steal HTTP/1.1\r\nx-ignore: "
+    request(relay.port, "/v1/plain", hidden, headers={"connection": "content-length"})
+    request(relay.port, "/v1/echo", headers={"authorization": "Bearer of-somebody-else"})
+    assert [head.split(b" ")[1] for head in upstream.heads] == [b"/v1/plain", b"/v1/echo"]
+
+
+def test_a_body_waits_for_its_connection_however_long_that_takes(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    pool = UpstreamPool(Address("127.0.0.1", upstream.port), connections_max=1)
+    with running_relay(tmp_path, [upstream_at(upstream.port, pool=pool)]) as relay:
+        answers: list[bytes] = []
+        paths = ["/v1/chunked"] * 4 + ["/v1/upload"] * 4  # one after the other, 50 ms each
+        threads = [
+            threading.Thread(
+                target=lambda path=path: answers.append(request(relay.port, path, b"x" * 3000).body)
+            )
+            for path in paths
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(answers)[0].startswith(b"3000 ")
+    assert len([answer for answer in answers if answer.startswith(b"3000 ")]) == 4
+
+
+def test_the_name_of_an_unknown_upstream_is_not_repeated(relay: RunningRelay) -> None:
+    answer = request(relay.port, "/u/MySecretKey123/v1/x")
+    assert b"MySecretKey123" not in answer.body
+    assert "MySecretKey123" not in relay.calls(1)[0].error
 
 
 def test_no_secret_reaches_the_disk(relay: RunningRelay) -> None:

@@ -64,6 +64,19 @@ def test_the_console_sees_the_clients_host() -> None:
     assert b"host: localhost:8400\r\n" in head
 
 
+def test_connection_cannot_take_the_framing_away() -> None:
+    headers = [
+        (b"host", b"x"),
+        (b"connection", b"close"),
+        (b"connection", b"Content-Length, x-hop, host"),
+        (b"content-length", b"5"),
+        (b"x-hop", b"1"),
+        (b"host", b"y"),
+    ]
+    head, _ = request_head(upstream("openai"), "POST", b"/v1/x", b"", headers)
+    assert head == b"POST /v1/x HTTP/1.1\r\nhost: api.example\r\ncontent-length: 5\r\n\r\n"
+
+
 def test_an_answer_loses_what_is_hop_by_hop_and_gains_the_id() -> None:
     headers = [
         (b"connection", b"x-hop, keep-alive"),

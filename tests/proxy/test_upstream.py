@@ -155,6 +155,20 @@ def test_an_answer_cut_at_every_byte_is_the_same_answer(name: str) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("name", sorted(ANSWERS))
+def test_a_second_answer_nobody_asked_for_is_no_part_of_the_first(name: str) -> None:
+    async def scenario() -> None:
+        connection = Connection(asyncio.get_running_loop())
+        connection.connection_made(_NoTransport())
+        connection.start(b"", bodyless=False)
+        second = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nTWO"
+        connection.data_received(ANSWERS[name] + second)
+        assert (await whole_answer(connection))[1] == b"hello world"
+        assert not connection.reusable
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.skipif(not DATA.exists(), reason="the recorded traffic is not beside the checkout")
 def test_recorded_answers_in_small_pieces_come_out_whole() -> None:
     async def scenario() -> None:

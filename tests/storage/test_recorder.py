@@ -1,6 +1,7 @@
 """Tests of storage.recorder: a real spool, a real store."""
 
 import random
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from storage.ledger import Ledger, read_ledger
 from storage.metrics import RecorderMetrics
 from storage.recorder import Recorder
 from storage.spool import (
+    FRAME_HEADER,
     FrameKind,
     Part,
     ResponseHead,
@@ -207,6 +209,20 @@ def test_a_call_that_cannot_be_stored_is_put_aside_and_the_others_are_stored(
     kept = (place.folder / "poison" / f"{id_of(2)}.msgpack").read_bytes()
     assert msgspec.msgpack.decode(kept, type=Capture) == unstorable
     writer.close()
+
+
+def test_a_frame_nobody_can_decode_is_counted_and_passed_over(place: Place) -> None:
+    writer = place.writer()
+    append(writer, 1)
+    writer.counters.add("accepted")
+    data = b"\xc1"
+    checksum = zlib.crc32(data, zlib.crc32(bytes((FrameKind.CALL,))))
+    with segment_path(writer.directory, 1).open("ab") as segment:
+        segment.write(FRAME_HEADER.pack(len(data), checksum, FrameKind.CALL) + data)
+    writer.close()
+    place.drain()
+    assert place.count() == 1
+    assert place.ledger().dropped[DropReason.POISON] == 1
 
 
 def test_lost_parts_are_said_to_be_missing(place: Place) -> None:

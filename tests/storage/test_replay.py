@@ -2,6 +2,7 @@
 
 import random
 import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from storage.capture import Capture, SystemClock
 from storage.replay import START, SpoolReader, read_frame
 from storage.spool import (
+    FRAME_HEADER,
     FrameKind,
     Part,
     Position,
@@ -35,7 +37,7 @@ def spool_of(spool: Path, count: int, segment_bytes: int = 2**20) -> SpoolWriter
 def ids(reader: SpoolReader) -> list[str]:
     found = []
     while frames := reader.read(3, 10**6):
-        found += [frame.payload.id for frame in frames]
+        found += [frame.payload.id for frame in frames if frame.payload is not None]
     return found
 
 
@@ -144,6 +146,22 @@ def test_a_version_of_the_future_is_refused_and_left_alone(tmp_path: Path) -> No
     with pytest.raises(SpoolError, match="spool format 99"):
         SpoolReader(writer.directory).read(10, 10**6)
     assert path.exists()
+    writer.close()
+
+
+def test_a_whole_frame_that_cannot_be_decoded_stops_nothing_behind_it(tmp_path: Path) -> None:
+    writer = spool_of(tmp_path, 2)
+    path = segment_path(writer.directory, 1)
+    strange = [(FrameKind.CALL, b"\xc1 no MessagePack"), (99, b"of another time")]
+    frames = b"".join(
+        FRAME_HEADER.pack(len(data), zlib.crc32(data, zlib.crc32(bytes((kind,)))), kind) + data
+        for kind, data in strange
+    )
+    whole = path.read_bytes()
+    first = SpoolReader(writer.directory).read(1, 1)[0].following.offset
+    path.write_bytes(whole[:first] + frames + whole[first:])
+    read = SpoolReader(writer.directory).read(10, 10**6)
+    assert [frame.payload is None for frame in read] == [False, True, True, False]
     writer.close()
 
 

@@ -127,6 +127,13 @@ def test_syncing_leaves_nothing_to_sync(tmp_path: Path) -> None:
     writer.close()
 
 
+def test_what_is_no_writers_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / "stray").write_text("")
+    assert writers(tmp_path) == []
+    assert spool_bytes(tmp_path) == 0
+
+
 def test_writers_are_listed_oldest_first(tmp_path: Path) -> None:
     both = [writer_in(tmp_path), writer_in(tmp_path)]
     assert writers(tmp_path) == [writer.id for writer in both]
