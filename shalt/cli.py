@@ -48,7 +48,7 @@ else:
     settings = _Later("shalt.settings")
     state = _Later("shalt.state")
 
-OUR_PACKAGES = ("shalt", "proxy", "storage", "exporters")
+OUR_PACKAGES = ("shalt", "proxy", "storage", "exporters", "importers", "review")
 EXIT_ERROR = 2
 LIST_MAX = 10_000
 

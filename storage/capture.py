@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 
 CAPTURE_VERSION = 1
+RELAYED = "relay"  # the source of a call that passed through shalt
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -132,7 +133,8 @@ class Capture(msgspec.Struct, frozen=True, array_like=True):
     `target` is path and query as the client sent them. Header names are lower-case, order and
     repeats kept; `x-shalt-*` request headers are here although they are not forwarded. Times
     named `_ns` other than `started_at_ns` are nanoseconds since the call started, by a monotonic
-    clock; None where the call did not get so far.
+    clock; None where the call did not get so far. `source` says how the call came here: `relay`,
+    `import:<format>`, `otlp`; what did not pass through shalt is put into the form of its dialect.
     """
 
     id: str
@@ -156,6 +158,7 @@ class Capture(msgspec.Struct, frozen=True, array_like=True):
     overhead_ns: int  # of all that, spent in shalt and not waiting for either side
     redacted: bool
     version: int = CAPTURE_VERSION
+    source: str = RELAYED
 
 
 def new_id(clock: Clock) -> str:

@@ -126,7 +126,7 @@ def upgrade(engine: Engine) -> None:
         _create_file(engine)
         with engine.connect() as connection:
             _set_permanent_pragmas(engine, connection)
-        with _write_lock(engine).begin() as connection:
+        with _migrating(engine) as connection:
             found = _revision(connection)
             _refuse_newer(engine, found)
             if found != SCHEMA_REVISION:
@@ -174,6 +174,22 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _write_lock(engine: Engine) -> Engine:
     return engine.execution_options(writes=True)
+
+
+@contextmanager
+def _migrating(engine: Engine) -> Iterator[Connection]:
+    """Open a writing transaction in which SQLite lets a table be replaced that others refer to."""
+    with _write_lock(engine).connect() as connection:
+        raw = connection.connection.driver_connection
+        assert isinstance(raw, sqlite3.Connection)
+        raw.execute("PRAGMA foreign_keys = OFF")  # has no effect once a transaction has begun
+        try:
+            with connection.begin():
+                yield connection
+                broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+                assert broken is None, f"a row is left without what it refers to: {broken}"
+        finally:
+            raw.execute("PRAGMA foreign_keys = ON")
 
 
 def _create_file(engine: Engine) -> None:

@@ -80,6 +80,7 @@ def derive(capture: Capture) -> Span:
         redacted=capture.redacted,
         truncated=capture.request_body.truncated or capture.response_body.truncated,
         understood=_bounded(understood, streamed, notes),
+        source=capture.source,
     )
 
 

@@ -50,6 +50,12 @@ COLUMNS: dict[str, str] = {
     "truncated": "Whether a body was longer than what is kept.",
     "note": "What could not be understood of the call; empty if all was.",
     "derive_version": "The version of the code that understood the call.",
+    "source": "How the call came here: relay, import:<format> or otlp.",
+    "cache_write_tokens": "Of the input tokens, those written to the upstream's cache.",
+    "audio_input_tokens": "Of the input tokens, those of audio.",
+    "audio_output_tokens": "Of the output tokens, those of audio.",
+    "usage_estimated": "Whether shalt counted the tokens because the upstream did not.",
+    "price_version": "The version of the price table cost_usd is from; empty if there is no cost.",
 }
 
 # Columns of a closed list: another value is a slip that would match nothing, or everything.

@@ -132,6 +132,12 @@ class CallRow(msgspec.Struct, frozen=True):
     response_bytes: int
     note: str
     derive_version: int
+    source: str
+    cache_write_tokens: int | None
+    audio_input_tokens: int | None
+    audio_output_tokens: int | None
+    usage_estimated: bool
+    price_version: str
 
 
 class StoredCall(msgspec.Struct, frozen=True):
@@ -261,6 +267,12 @@ def call_values(recorded: Recorded, placed: Placed) -> Values:
         "truncated": span.truncated,
         "note": understood.note,
         "derive_version": span.derive_version,
+        "source": span.source,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "audio_input_tokens": usage.audio_input_tokens,
+        "audio_output_tokens": usage.audio_output_tokens,
+        "usage_estimated": False,
+        "price_version": "",
     }
     _make_storable(values)
     return values
@@ -297,7 +309,7 @@ def capture_of(codec: int, data: bytes) -> Capture:
     return _decode(data)
 
 
-_TOKEN_COLUMNS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+_TOKEN_COLUMNS = tuple(name for name in call.c.keys() if name.endswith("_tokens"))
 
 
 def _make_storable(values: Values) -> None:

@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_REVISION = "0001"  # the last one in migrations/versions: what this code reads and writes
+SCHEMA_REVISION = "0002"  # the last one in migrations/versions: what this code reads and writes
 
 metadata = MetaData(
     naming_convention={
@@ -79,6 +79,12 @@ call = Table(
     Column("truncated", Boolean, nullable=False),
     Column("note", Text, nullable=False),
     Column("derive_version", Integer, nullable=False),
+    Column("source", Text, nullable=False),  # how the call came here: relay, import:…, otlp
+    Column("cache_write_tokens", Integer),
+    Column("audio_input_tokens", Integer),
+    Column("audio_output_tokens", Integer),
+    Column("usage_estimated", Boolean, nullable=False),
+    Column("price_version", Text, nullable=False),  # of the table cost_usd is from, else ""
     Index(None, "project", "id"),  # newest first, page by page
     Index(None, "project", "started_at"),
     Index(None, "project", "group_id"),
@@ -97,12 +103,50 @@ body = Table(
     Column("capture", LargeBinary, nullable=False),
 )
 
+# A body that is encoded against that of an earlier call of its group, and cannot be read without.
+body_base = Table(
+    "body_base",
+    metadata,
+    Column("call_id", String(32), ForeignKey("body.call_id"), primary_key=True),
+    Column("base_id", String(32), ForeignKey("body.call_id"), nullable=False),
+    Index(None, "base_id"),
+    sqlite_with_rowid=False,
+)
+
+# What many bodies hold in common, such as an image sent with every turn: once, by its hash.
+part = Table(
+    "part",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("codec", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+)
+
+body_part = Table(
+    "body_part",
+    metadata,
+    Column("call_id", String(32), ForeignKey("body.call_id"), primary_key=True),
+    Column("hash", String(64), ForeignKey("part.hash"), primary_key=True),
+    Index(None, "hash"),
+    sqlite_with_rowid=False,
+)
+
+# What zstd knows beforehand; a frame names the one it was written with. Never changed.
+dictionary = Table(
+    "dictionary",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+)
+
 tag = Table(
     "tag",
     metadata,
     Column("call_id", String(32), ForeignKey("call.id"), primary_key=True),
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
+    Index(None, "key", "value", "call_id"),
     sqlite_with_rowid=False,
 )
 
@@ -193,4 +237,38 @@ spool_checkpoint = Table(
     Column("opted_out", BigInteger),
     Column("dropped", Text),  # JSON object: reason -> count
     Column("closed_at", BigInteger),
+)
+
+# Calls that were to be forgotten: asked for, hidden at once, deleted and scrubbed after.
+erasure = Table(
+    "erasure",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("selector", Text, nullable=False),  # JSON
+    Column("bodies_only", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("requested_at", BigInteger, nullable=False),
+    Column("call_count", BigInteger, nullable=False),
+    Column("deleted_at", BigInteger),  # the last row is gone
+    Column("scrubbed_at", BigInteger),  # the last byte is gone
+)
+
+# The ids of erased calls, so that one can be told of them.
+erased_call = Table(
+    "erased_call",
+    metadata,
+    Column("call_id", String(32), primary_key=True),
+    Column("erasure_id", String(32), ForeignKey("erasure.id"), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Accepted calls without a row, as far as their ids are known.
+dropped_call = Table(
+    "dropped_call",
+    metadata,
+    Column("call_id", String(32), primary_key=True),
+    Column("reason", Text, nullable=False),
+    sqlite_with_rowid=False,
 )

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from storage.capture import Dialect, Endpoint, Outcome
+from storage.capture import RELAYED, Dialect, Endpoint, Outcome
 
 DERIVE_VERSION = 1
 
@@ -102,7 +102,8 @@ class Usage(msgspec.Struct, frozen=True):
     """Tokens as the upstream counted them; None where it did not say.
 
     `input_tokens` is all of the input, in every dialect: `cached_tokens` (read from a cache) and
-    `cache_write_tokens` (written to one) are parts of it, `reasoning_tokens` part of the output.
+    `cache_write_tokens` (written to one) are parts of it, `reasoning_tokens` part of the output,
+    and each of the two counts of audio part of its side.
     """
 
     input_tokens: int | None = None
@@ -110,6 +111,8 @@ class Usage(msgspec.Struct, frozen=True):
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
     cache_write_tokens: int | None = None
+    audio_input_tokens: int | None = None
+    audio_output_tokens: int | None = None
 
 
 class Understood(msgspec.Struct, frozen=True):
@@ -163,6 +166,7 @@ class Span(msgspec.Struct, frozen=True):
     redacted: bool
     truncated: bool
     understood: Understood
+    source: str = RELAYED
     derive_version: int = DERIVE_VERSION
 
     @property

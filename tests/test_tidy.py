@@ -18,7 +18,9 @@ LAYERS: dict[str, set[str]] = {
     "storage": set(),
     "proxy": {"storage"},
     "exporters": {"storage"},
-    "shalt": {"storage", "proxy", "exporters"},
+    "importers": {"storage"},
+    "review": {"storage", "exporters"},
+    "shalt": {"storage", "proxy", "exporters", "importers", "review"},
 }
 # A worker must stay small and quick to start: of storage it sees only these.
 PROXY_MAY_IMPORT = {"capture", "counters", "metrics", "spool", "sse"}

@@ -41,7 +41,7 @@ def test_the_upgraded_database_is_what_the_schema_itself_would_create(tmp_path: 
     tables = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"
     rows = {
         name: {
-            (kind, object_name): re.sub(r"\s+", "", sql)
+            (kind, object_name): re.sub(r'[\s"]+', "", sql)
             for kind, object_name, sql in ask(tmp_path / name, tables)
             if object_name != "alembic_version"
         }

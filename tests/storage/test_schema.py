@@ -24,7 +24,10 @@ def test_narrow_tables_are_one_tree_and_wide_ones_are_not(
     store.check()
     rows = ask(tmp_path, "SELECT name, sql FROM sqlite_master WHERE type = 'table'")
     single = {name for name, sql in rows if "WITHOUT ROWID" in sql}
-    assert single == {"tag", "feature", "reservation", "dataset_item"}
+    assert single == {
+        *("tag", "feature", "reservation", "dataset_item"),
+        *("body_base", "body_part", "erased_call", "dropped_call"),
+    }
 
 
 def test_only_links_are_in_the_index_of_links(store: TraceStore, tmp_path: Path) -> None:

@@ -1,0 +1,4 @@
+"""Bring calls recorded elsewhere into the form of a capture.
+
+In reading order; a module imports only those above it:
+"""
