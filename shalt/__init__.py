@@ -21,6 +21,10 @@ In reading order; a module imports only those above it:
     demo_calls  the demo's conversations
     demo_upstream  the demo's upstream
     demo        command: demo
-    cli         the command line: what can be said
+    arguments   what the commands share: the application, the options they all take
+    cli_running   what can be said: serve, demo, record, status, config
+    cli_calls     what can be said: ls, show
+    cli_datasets  what can be said: split, export, drift
+    cli         the command line: its commands and what becomes of an error
     __main__    python -m shalt
 """

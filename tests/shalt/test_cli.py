@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from exporters import formats, selection
-from shalt import cli
+from shalt import cli_datasets
 from shalt.places import Places
 from shalt.settings import Settings
 
@@ -33,13 +33,6 @@ def test_help_names_every_command(tmp_path: Path) -> None:
     run = shalt("--help", cwd=tmp_path)
     assert run.returncode == 0
     assert all(f"\n  {command}" in run.stdout for command in COMMANDS)
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_help_of_a_command_ends_with_an_example(command: str, tmp_path: Path) -> None:
-    run = shalt(command, "--help", cwd=tmp_path)
-    assert run.returncode == 0
-    assert f"    shalt {command}" in run.stdout.partition("Example")[2]
 
 
 def test_help_loads_no_settings_and_no_database(tmp_path: Path) -> None:
@@ -125,5 +118,7 @@ def test_a_package_of_another_application_is_noticed(tmp_path: Path) -> None:
 
 
 def test_the_choices_are_those_of_the_exporters() -> None:
-    assert [turns.value for turns in cli.Turns] == [turns.value for turns in selection.Turns]
-    assert {form.value for form in cli.Format} == set(formats.FORMATS)
+    assert [turns.value for turns in cli_datasets.Turns] == [
+        turns.value for turns in selection.Turns
+    ]
+    assert {form.value for form in cli_datasets.Format} == set(formats.FORMATS)

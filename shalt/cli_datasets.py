@@ -1,0 +1,111 @@
+"""Commands that make datasets and compare with them: split, export, drift."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shalt.arguments import AsJson, Config, DataDir, Later, Project, Where, command
+
+if TYPE_CHECKING:
+    from shalt import drifting, exporting, settings
+else:
+    drifting = Later("shalt.drifting")
+    exporting = Later("shalt.exporting")
+    settings = Later("shalt.settings")
+
+
+class Format(StrEnum):
+    """What a row of an export looks like."""
+
+    OPENAI = "openai"
+
+
+class Turns(StrEnum):
+    """Which calls of a conversation become rows."""
+
+    LEAF = "leaf"
+    LAST = "last"
+    CHAIN = "chain"
+
+
+@command("shalt split", "shalt split --test-ratio 0.2")
+def split(
+    test_ratio: Annotated[
+        float | None, typer.Option(metavar="R", min=0, max=1, help="Share of groups for test.")
+    ] = None,
+    val_ratio: Annotated[
+        float | None,
+        typer.Option(metavar="R", min=0, max=1, help="Share of groups for validation."),
+    ] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+    data_dir: DataDir = None,
+    project: Project = None,
+) -> None:
+    """Show or change how the project's groups are divided.
+
+    New ratios are for groups that have not been seen yet: a group stays on its side for ever.
+    """
+    loaded = settings.load(config, data_dir=data_dir, project=project)
+    exporting.split(loaded, test_ratio=test_ratio, val_ratio=val_ratio, as_json=as_json)
+
+
+@command(
+    "shalt export dataset",
+    "shalt export dataset --where \"request_model like 'gpt-4o%'\" --turns last",
+)
+def export(
+    directory: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="Directory to make; it must not exist, or be empty."),
+    ],
+    form: Annotated[
+        Format, typer.Option("--format", help="openai: chat fine-tuning JSONL.")
+    ] = Format.OPENAI,
+    where: Where = None,
+    turns: Annotated[
+        Turns,
+        typer.Option(
+            help="leaf: each conversation's longest call; last: every call, trained on its answer "
+            "alone; chain: every call, on all its assistant messages."
+        ),
+    ] = Turns.LEAF,
+    config: Config = None,
+    data_dir: DataDir = None,
+    project: Project = None,
+) -> None:
+    """Write train, val and test files, and a manifest.
+
+    No group is in two of the files, and nothing is written unless all of it is.
+    --where chooses for train and val. The test file always holds its whole side.
+    """
+    loaded = settings.load(config, data_dir=data_dir, project=project)
+    exporting.export(loaded, directory, form=form.value, where=where, turns=turns.value)
+
+
+@command(
+    "shalt drift --reference dataset --current 7d",
+    "shalt drift --reference 2026-09-01..2026-10-01 --current 2026-10-01..2026-11-01",
+    "shalt drift --reference \"where:tags['v']='1'\" --current \"where:tags['v']='2'\"",
+)
+def drift(
+    reference: Annotated[
+        str, typer.Option(metavar="WINDOW", help="An export, FROM..TO, 7d, or where:SQL.")
+    ],
+    current: Annotated[str, typer.Option(metavar="WINDOW", help="FROM..TO, 7d, or where:SQL.")],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the report here as JSON.")
+    ] = None,
+    config: Config = None,
+    data_dir: DataDir = None,
+    project: Project = None,
+) -> None:
+    """Compare two windows of traffic: what has changed?
+
+    Of comparisons of unchanged traffic, one in 1,000 says drift. Exit code: 0 quiet, 3 drift,
+    4 too few calls to tell.
+    """
+    loaded = settings.load(config, data_dir=data_dir, project=project)
+    raise typer.Exit(drifting.drift(loaded, reference, current, json_file=json_file))

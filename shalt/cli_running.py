@@ -1,0 +1,116 @@
+"""Commands that run shalt, or say how it runs: serve, demo, record, status, config."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shalt.arguments import AsJson, Config, DataDir, Later, Port, Project, command
+
+if TYPE_CHECKING:
+    from shalt import demo as demonstration
+    from shalt import recording, serving, settings, state
+else:
+    demonstration = Later("shalt.demo")
+    recording = Later("shalt.recording")
+    serving = Later("shalt.serving")
+    settings = Later("shalt.settings")
+    state = Later("shalt.state")
+
+
+@command(
+    "shalt serve",
+    "shalt serve --port 8500 --upstream http://127.0.0.1:8000/v1",
+)
+def serve(
+    host: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Address to listen on; 127.0.0.1.")
+    ] = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    upstream: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Where /v1/* goes; https://api.openai.com/v1."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Relaying processes, one a core; 1.")
+    ] = None,
+    config: Config = None,
+    project: Project = None,
+    insecure: Annotated[
+        bool | None,
+        typer.Option("--insecure", help="Allow an address others can reach, without access keys."),
+    ] = None,
+) -> None:
+    """Relay calls to the upstream, byte for byte, and record them.
+
+    Point the application at it: OpenAI(base_url="http://127.0.0.1:8400/v1"). SIGTERM and Ctrl-C
+    let the calls in flight end, store what was accepted, and exit 0.
+    """
+    loaded = settings.load(
+        config,
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        upstream=upstream,
+        workers=workers,
+        project=project,
+        insecure=insecure,
+    )
+    raise typer.Exit(serving.serve(loaded))
+
+
+@command("shalt demo", "shalt ls --data-dir shalt-demo")
+def demo(
+    port: Annotated[int, typer.Option(metavar="PORT", help="TCP port to listen on.")] = 8400,
+    data_dir: Annotated[
+        Path, typer.Option(metavar="DIR", help="Directory of spool and store, of the demo alone.")
+    ] = Path("shalt-demo"),
+    once: Annotated[
+        bool, typer.Option("--once", help="Exit when the sample traffic is stored.")
+    ] = False,
+) -> None:
+    """Look around without a key, with sample traffic.
+
+    A built-in upstream answers; what is recorded lies in a data directory of its own.
+    """
+    raise typer.Exit(demonstration.run(port, data_dir, once=once))
+
+
+@command("shalt record")
+def record(config: Config = None, data_dir: DataDir = None, project: Project = None) -> None:
+    """Run the recorder alone: store what is in the spool.
+
+    It goes on until SIGTERM. `shalt serve` runs one of its own; this is for a spool left behind.
+    """
+    loaded = settings.load(config, data_dir=data_dir, project=project)
+    raise typer.Exit(recording.record_alone(loaded))
+
+
+@command("shalt status", "shalt status --json | jq .ledger")
+def status(
+    as_json: AsJson = False,
+    config: Config = None,
+    data_dir: DataDir = None,
+    project: Project = None,
+) -> None:
+    """Show the ledger, the spool, the store and the sides.
+
+    The ledger says what became of every call that was accepted; it always adds up.
+    """
+    loaded = settings.load(config, data_dir=data_dir, project=project)
+    state.status(loaded, as_json=as_json)
+
+
+@command("shalt config", "SHALT_PORT=8500 shalt config")
+def config(
+    as_json: AsJson = False,
+    file: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="TOML file with settings.")
+    ] = None,
+    data_dir: DataDir = None,
+    project: Project = None,
+) -> None:
+    """Print every setting, its value, source and meaning."""
+    loaded = settings.load(file, data_dir=data_dir, project=project)
+    serving.show_settings(loaded, as_json=as_json)
