@@ -10,13 +10,14 @@ wrong with the database raises StoreUnavailable or StoreNotReady (storage.databa
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Engine, Result, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Result, Row, Select, case, func, select
 
 from storage import database, reservation
-from storage.capture import DropReason
+from storage.capture import DropReason, Outcome
 from storage.counters import Tally
 from storage.filters import compile_filter
 from storage.reservation import Policy
@@ -26,6 +27,7 @@ from storage.rows import (
     CallRow,
     Checkpoint,
     GroupSize,
+    HourCount,
     LedgerTotals,
     MeasuredCall,
     SideCount,
@@ -33,6 +35,7 @@ from storage.rows import (
     Writer,
     capture_of,
     features_of_row,
+    microseconds_of,
     row_of,
     time_of,
 )
@@ -42,6 +45,7 @@ from storage.trace import Side
 PAGE_ROWS = 500  # about 1 MB of objects; below reservation.IN_MAX, for a page's ids are one IN
 # Compressed bodies held at a time while scanning; one that is larger comes alone.
 BODIES_BYTES_MAX = 32 * 2**20
+_HOUR_MICROSECONDS = 3_600_000_000
 
 _Query = Select[*tuple[Any, ...]]
 _Found = Row[*tuple[Any, ...]]
@@ -83,20 +87,30 @@ class StoreReader:
         return StoredCall(row, capture_of(codec, data))
 
     def list(
-        self, project: str, where: str | None = None, *, limit: int, before: str | None = None
+        self,
+        project: str,
+        where: str | None = None,
+        *,
+        limit: int,
+        before: str | None = None,
+        after: str | None = None,
     ) -> Sequence[CallRow]:
         """Read the newest calls, newest first; `before` is the last id of the page before.
 
+        With `after`, the first id of a page, those that are next newer than it, newest first too.
         Index (project, id), from the end; a filter reads on until it has found `limit` calls.
         """
-        query = _calls(project, where).order_by(call.c.id.desc()).limit(limit)
+        order = call.c.id.desc() if after is None else call.c.id
+        query = _calls(project, where).order_by(order).limit(limit)
         if before is not None:
             query = query.where(call.c.id < before)
+        if after is not None:
+            query = query.where(call.c.id > after)
         rows: list[CallRow] = []
         with self._reading() as connection:
             for page in connection.execute(query).partitions(PAGE_ROWS):
                 rows += _with_tags(connection, page)
-        return rows
+        return rows if after is None else rows[::-1]
 
     def scan(
         self,
@@ -153,6 +167,59 @@ class StoreReader:
         with self._reading() as connection:
             query = select(func.count()).select_from(call).where(*conditions)
             return connection.execute(query).scalar_one()
+
+    def counts_by_hour(
+        self, project: str, where: str | None = None, *, since: datetime, until: datetime
+    ) -> Sequence[HourCount]:
+        """Count the calls of each hour from `since` to before `until`; hours without are left out.
+
+        Index (project, started_at); reads every call of the time: some 0.25 ms for a thousand.
+        """
+        hour = (call.c.started_at // _HOUR_MICROSECONDS).label("hour")
+        failed = func.sum(case((call.c.outcome == Outcome.COMPLETE.value, 0), else_=1))
+        query = (
+            select(hour, func.count(), failed)
+            .where(*_conditions(project, where, None))
+            .where(call.c.started_at >= microseconds_of(since))
+            .where(call.c.started_at < microseconds_of(until))
+            .group_by("hour")  # by its name: PostgreSQL does not see that two parameters are one
+            .order_by("hour")
+        )
+        with self._reading() as connection:
+            return [
+                HourCount(time_of(number * _HOUR_MICROSECONDS), calls, failures)
+                for number, calls, failures in connection.execute(query)
+            ]
+
+    def start_of_newest(self, project: str, number: int) -> datetime | None:
+        """Say when the `number`th newest call started, None where there are fewer.
+
+        Index (project, started_at), from the end: passes over so many of its entries.
+        """
+        query = (
+            select(call.c.started_at)
+            .where(call.c.project == project)
+            .order_by(call.c.started_at.desc())
+            .limit(1)
+            .offset(number - 1)
+        )
+        with self._reading() as connection:
+            started_at = connection.scalar(query)
+        return None if started_at is None else time_of(started_at)
+
+    def projects(self, limit: int) -> Sequence[str]:
+        """List projects that have calls, by name. Index (project, id), one look-up for each."""
+        names: list[str] = []
+        first = select(func.min(call.c.project))
+        with self._reading() as connection:
+            while len(names) < limit:
+                name = connection.scalar(
+                    first.where(call.c.project > names[-1]) if names else first
+                )
+                if name is None:
+                    break
+                names.append(name)
+        return names
 
     def sides(self, project: str) -> dict[Side, SideCount]:
         """Count the groups and calls of each side. Scans the project's calls."""

@@ -169,6 +169,14 @@ class SideCount(msgspec.Struct, frozen=True):
     calls: int
 
 
+class HourCount(msgspec.Struct, frozen=True):
+    """How many calls started in an hour, and how many of those did not end `complete`."""
+
+    hour: datetime  # its beginning, UTC
+    calls: int
+    failed: int
+
+
 class GroupSize(msgspec.Struct, frozen=True):
     """A group and how many calls it holds."""
 

@@ -1,6 +1,7 @@
 """Reading: lists, scans, features, counts; and what each of them does not touch."""
 
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -9,9 +10,10 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from storage import reader
+from storage.capture import Outcome
 from storage.database import StoreNotReady
 from storage.filters import FilterError
-from storage.rows import CallRow, StoredCall
+from storage.rows import CallRow, HourCount, StoredCall
 from storage.store import TraceStore
 from storage.trace import Side
 from tests.storage.calls import StillClock, ask, at, id_of, recorded, url_of
@@ -40,6 +42,48 @@ def test_lists_go_from_the_newest_back_page_by_page(store: TraceStore) -> None:
     first = store.list("default", limit=3)
     second = store.list("default", limit=9, before=first[-1].id)
     assert [row.id for row in [*first, *second]] == [id_of(number) for number in range(6, -1, -1)]
+
+
+def test_a_page_after_an_id_holds_the_next_newer_calls_newest_first(store: TraceStore) -> None:
+    store.insert([recorded(number) for number in range(9)], at(1))
+    page = store.list("default", limit=3, after=id_of(2))
+    assert [row.id for row in page] == [id_of(5), id_of(4), id_of(3)]
+
+
+def test_calls_are_counted_by_the_hour_they_started_in(store: TraceStore) -> None:
+    for hour, seconds in enumerate((0, 1, 3_000, 3_600)):  # 14:13:20 and on
+        call = recorded(seconds)
+        outcome = Outcome.UPSTREAM_ERROR if seconds == 1 else Outcome.COMPLETE
+        span = msgspec.structs.replace(call.span, outcome=outcome)
+        store.insert([msgspec.structs.replace(call, span=span)], at(hour + 1))
+    two = datetime(2026, 9, 21, 14, tzinfo=UTC)
+    counts = store.counts_by_hour("default", since=two, until=two + timedelta(hours=2))
+    assert counts == [HourCount(two, 2, 1), HourCount(two + timedelta(hours=1), 2, 0)]
+
+
+def test_counts_by_hour_keep_to_the_filter_the_time_and_the_project(store: TraceStore) -> None:
+    store.insert([recorded(number, tags={"n": str(number)}) for number in range(3)], at(1))
+    store.insert([recorded(9, project="other")], at(2))
+    start = datetime(2026, 9, 21, 14, 13, 21, tzinfo=UTC)
+    later = store.counts_by_hour("default", since=start, until=start + timedelta(days=1))
+    assert [count.calls for count in later] == [2]
+    one = store.counts_by_hour(
+        "default", "tags['n'] = '2'", since=start, until=start + timedelta(days=1)
+    )
+    assert [count.calls for count in one] == [1]
+
+
+def test_the_start_of_the_nth_newest_call_bounds_what_is_counted(store: TraceStore) -> None:
+    store.insert([recorded(number) for number in range(5)], at(1))
+    assert store.start_of_newest("default", 2) == datetime(2026, 9, 21, 14, 13, 23, tzinfo=UTC)
+    assert store.start_of_newest("default", 6) is None
+
+
+def test_projects_with_calls_are_listed_by_name_up_to_a_limit(store: TraceStore) -> None:
+    for number, project in enumerate("cab"):
+        store.insert([recorded(number, project=project)], at(number + 1))
+    assert store.projects(9) == ["a", "b", "c"]
+    assert store.projects(2) == ["a", "b"]
 
 
 def test_lists_counts_and_features_do_without_bodies(store: TraceStore, tmp_path: Path) -> None:
