@@ -73,6 +73,7 @@ class Endpoint(StrEnum):
     CHAT_COMPLETIONS = "chat_completions"
     RESPONSES = "responses"
     MESSAGES = "messages"
+    GENERATE_CONTENT = "generate_content"
     COMPLETIONS = "completions"
     EMBEDDINGS = "embeddings"
     MODERATIONS = "moderations"
@@ -82,21 +83,28 @@ class Endpoint(StrEnum):
     OTHER = "other"
 
 
-_ENDPOINT_BY_SUFFIX = (
-    ("/chat/completions", Endpoint.CHAT_COMPLETIONS),
-    ("/responses", Endpoint.RESPONSES),
-    ("/messages", Endpoint.MESSAGES),
-    ("/completions", Endpoint.COMPLETIONS),
-    ("/embeddings", Endpoint.EMBEDDINGS),
-    ("/moderations", Endpoint.MODERATIONS),
-    ("/images/generations", Endpoint.IMAGES),
-    ("/images/edits", Endpoint.IMAGES),
-    ("/images/variations", Endpoint.IMAGES),
-    ("/audio/speech", Endpoint.AUDIO),
-    ("/audio/transcriptions", Endpoint.AUDIO),
-    ("/audio/translations", Endpoint.AUDIO),
-    ("/models", Endpoint.MODELS),
-)
+# By the last segment of the path, then the one before it; "" stands for any.
+_ENDPOINTS: dict[str, dict[str, Endpoint]] = {
+    "completions": {"chat": Endpoint.CHAT_COMPLETIONS, "": Endpoint.COMPLETIONS},
+    "responses": {"": Endpoint.RESPONSES},
+    "messages": {"": Endpoint.MESSAGES},
+    "embeddings": {"": Endpoint.EMBEDDINGS},
+    "moderations": {"": Endpoint.MODERATIONS},
+    "generations": {"images": Endpoint.IMAGES},
+    "edits": {"images": Endpoint.IMAGES},
+    "variations": {"images": Endpoint.IMAGES},
+    "speech": {"audio": Endpoint.AUDIO},
+    "transcriptions": {"audio": Endpoint.AUDIO},
+    "translations": {"audio": Endpoint.AUDIO},
+    "models": {"": Endpoint.MODELS},
+}
+# Gemini's methods follow the model: /v1beta/models/gemini-2.5-pro:generateContent
+_ENDPOINT_OF_METHOD = {
+    "generateContent": Endpoint.GENERATE_CONTENT,
+    "streamGenerateContent": Endpoint.GENERATE_CONTENT,
+    "embedContent": Endpoint.EMBEDDINGS,
+    "batchEmbedContents": Endpoint.EMBEDDINGS,
+}
 
 
 def endpoint_of(method: str, target: str) -> Endpoint:
@@ -106,12 +114,14 @@ def endpoint_of(method: str, target: str) -> Endpoint:
     `GET /chat/completions`) is `other`, or the same answer would count twice. Listing models
     is the one GET with a name of its own.
     """
-    path = target.partition("?")[0].rstrip("/")
-    for suffix, endpoint in _ENDPOINT_BY_SUFFIX:
-        if path.endswith(suffix):
-            speaks = (method == "POST") != (endpoint is Endpoint.MODELS)
-            return endpoint if speaks else Endpoint.OTHER
-    return Endpoint.OTHER
+    path, _, last = target.partition("?")[0].rstrip("/").rpartition("/")
+    found = _ENDPOINTS.get(last)
+    if found is not None:
+        endpoint = found.get(path.rpartition("/")[2]) or found.get("", Endpoint.OTHER)
+    else:
+        endpoint = _ENDPOINT_OF_METHOD.get(last.rpartition(":")[2], Endpoint.OTHER)
+    speaks = (method == "POST") != (endpoint is Endpoint.MODELS)
+    return endpoint if speaks else Endpoint.OTHER
 
 
 class Body(msgspec.Struct, frozen=True, array_like=True):

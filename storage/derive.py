@@ -214,6 +214,7 @@ def _bounded(understood: Understood, streamed: bool, notes: Notes) -> Understood
         previous_id=_name(understood.previous_id, notes),
         conversation_id=_name(understood.conversation_id, notes),
         system_fingerprint=_name(understood.system_fingerprint, notes),
+        service_tier=_name(understood.service_tier, notes),
         error_code=_name(understood.error_code, notes),
     )
     if understood.note:

@@ -56,6 +56,8 @@ COLUMNS: dict[str, str] = {
     "audio_output_tokens": "Of the output tokens, those of audio.",
     "usage_estimated": "Whether shalt counted the tokens because the upstream did not.",
     "price_version": "The version of the price table cost_usd is from; empty if there is no cost.",
+    "cache_write_1h_tokens": "Of those written to the cache, the ones to be kept for an hour.",
+    "service_tier": "What the call was served and is priced as: default, flex, …; empty if unsaid.",
 }
 
 # Columns of a closed list: another value is a slip that would match nothing, or everything.

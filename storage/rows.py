@@ -138,6 +138,8 @@ class CallRow(msgspec.Struct, frozen=True):
     audio_output_tokens: int | None
     usage_estimated: bool
     price_version: str
+    cache_write_1h_tokens: int | None
+    service_tier: str
 
 
 class StoredCall(msgspec.Struct, frozen=True):
@@ -281,6 +283,8 @@ def call_values(recorded: Recorded, placed: Placed) -> Values:
         "audio_output_tokens": usage.audio_output_tokens,
         "usage_estimated": False,
         "price_version": "",
+        "cache_write_1h_tokens": usage.cache_write_1h_tokens,
+        "service_tier": understood.service_tier,
     }
     _make_storable(values)
     return values

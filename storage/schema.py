@@ -85,6 +85,8 @@ call = Table(
     Column("audio_output_tokens", Integer),
     Column("usage_estimated", Boolean, nullable=False),
     Column("price_version", Text, nullable=False),  # of the table cost_usd is from, else ""
+    Column("cache_write_1h_tokens", Integer),
+    Column("service_tier", Text, nullable=False),  # as the answer said; prices depend on it
     Index(None, "project", "id"),  # newest first, page by page
     Index(None, "project", "started_at"),
     Index(None, "project", "group_id"),

@@ -13,7 +13,7 @@ import msgspec
 
 from storage.capture import RELAYED, Dialect, Endpoint, Outcome
 
-DERIVE_VERSION = 1
+DERIVE_VERSION = 2
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Role = Literal["system", "developer", "user", "assistant", "tool"]
@@ -57,8 +57,8 @@ class Message(msgspec.Struct, frozen=True):
     """One message. Text alone is a `str`; anything richer is parts, in order.
 
     `extra` is what else the message held. Under `role` it keeps a role that is none of ours; under
-    `items` (Responses) or `blocks` (Anthropic) the whole message as sent, where order or detail
-    would be lost otherwise: reasoning between calls, signatures, ids.
+    `items` (Responses), `blocks` (Anthropic) or `parts` (Gemini) the whole message as sent, where
+    order or detail would be lost otherwise: reasoning between calls, signatures, ids.
     """
 
     role: Role
@@ -103,7 +103,8 @@ class Usage(msgspec.Struct, frozen=True):
 
     `input_tokens` is all of the input, in every dialect: `cached_tokens` (read from a cache) and
     `cache_write_tokens` (written to one) are parts of it, `reasoning_tokens` part of the output,
-    and each of the two counts of audio part of its side.
+    and each of the two counts of audio part of its side. Of what was written to a cache,
+    `cache_write_1h_tokens` stay for an hour and cost more.
     """
 
     input_tokens: int | None = None
@@ -113,6 +114,7 @@ class Usage(msgspec.Struct, frozen=True):
     cache_write_tokens: int | None = None
     audio_input_tokens: int | None = None
     audio_output_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
 
 
 class Understood(msgspec.Struct, frozen=True):
@@ -136,6 +138,7 @@ class Understood(msgspec.Struct, frozen=True):
     previous_id: str = ""  # Responses: previous_response_id
     conversation_id: str = ""  # Responses: conversation
     system_fingerprint: str = ""
+    service_tier: str = ""  # what the answer was served and is priced as: default, flex, …
     error_code: str = ""  # of the upstream's error body, if it sent one
     error_message: str = ""
     ended: bool = False

@@ -273,6 +273,7 @@ def join(request: Understood, answer: Understood, streamed: bool, notes: Notes) 
         previous_id=request.previous_id or answer.previous_id,
         conversation_id=request.conversation_id or answer.conversation_id,
         system_fingerprint=answer.system_fingerprint,
+        service_tier=answer.service_tier,
         error_code=answer.error_code,
         error_message=answer.error_message,
         ended=answer.ended,

@@ -31,10 +31,13 @@ def _extend_call() -> None:
             sa.Column("usage_estimated", sa.Boolean(), nullable=False, server_default=sa.false())
         )
         batch.add_column(sa.Column("price_version", sa.Text(), nullable=False, server_default=""))
+        batch.add_column(sa.Column("cache_write_1h_tokens", sa.Integer()))
+        batch.add_column(sa.Column("service_tier", sa.Text(), nullable=False, server_default=""))
     with op.batch_alter_table("call") as batch:
         batch.alter_column("source", server_default=None)
         batch.alter_column("usage_estimated", server_default=None)
         batch.alter_column("price_version", server_default=None)
+        batch.alter_column("service_tier", server_default=None)
 
 
 def _create_body_parts() -> None:
