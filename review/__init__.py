@@ -1,4 +1,19 @@
-"""The page where people read recorded calls.
+"""The page where people read recorded calls: server-rendered, read-only, needing no script.
 
 In reading order; a module imports only those above it:
+
+    passages    a text on its way to a page: cut, laid out, nothing in it invisible
+    pictures    images within messages: shown when small and of a known kind, else named
+    dialogue    what was said, message by message
+    conditions  a filter as the conditions it joins: one added, one taken out
+    facts       what else is known of a call, in words and units
+    bars        counts by hour as the bars of a picture
+    addresses   the URLs of the pages
+    listing     the list as a page
+    reading     one call as a page
+    bodies      recorded bodies as files to download
+    assets      templates, static files, and the headers of every page
+    routes      which address is which page
+
+`templates/` and `static/` hold what a browser gets.
 """

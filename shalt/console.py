@@ -1,7 +1,7 @@
 """The application for people, scripts and Prometheus, behind the workers.
 
 It listens on a Unix socket of the supervisor; workers pass on to it what is not a call, so a slow
-page never holds up the loop that carries calls. For now: `/metrics`, `/api`.
+page never holds up the loop that carries calls: `/review`, `/metrics`, `/api`.
 
 There are no access keys yet, so it answers only requests that name this machine as the host:
 a web page elsewhere cannot read it through the visitor's browser by pointing its own name here.
@@ -10,6 +10,7 @@ a web page elsewhere cannot read it through the visitor's browser by pointing it
 import ipaddress
 import socket
 import sys
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Annotated
 
@@ -20,17 +21,21 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from review.routes import routes
 from shalt.child import Orders, listen_to_signals, receive_orders
 from shalt.metrics import RestartCollector
 from shalt.places import Places
 from shalt.recording import open_store
 from shalt.settings import Settings
+from storage.capture import SystemClock
 from storage.database import StoreUnavailable
 from storage.filter_syntax import FilterError
 from storage.ledger import read_ledger
 from storage.metrics import SpoolCollector
+from storage.store import TraceStore
 
 LIST_LIMIT_MAX = 1000
+COUNTS_SPAN = timedelta(days=3)  # what is counted by hour unless a request says otherwise
 
 
 class KnownHosts:
@@ -93,7 +98,9 @@ def build(settings: Settings) -> FastAPI:
         """Say what is here."""
         return {
             "shalt": application.version,
+            "review": "/review",
             "calls": "/api/calls",
+            "counts": "/api/counts",
             "status": "/api/status",
             "metrics": "/metrics",
             "api": "/api/openapi.json",
@@ -103,6 +110,14 @@ def build(settings: Settings) -> FastAPI:
     def metrics() -> Response:
         """Everything for Prometheus, all processes added up."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    _add_api(application, settings, store, places)
+    application.router.routes.extend(routes(store, settings.project, SystemClock()))
+    return application
+
+
+def _add_api(application: FastAPI, settings: Settings, store: TraceStore, places: Places) -> None:
+    """Add what scripts ask."""
 
     @application.get("/api/status")
     def status() -> Response:
@@ -119,6 +134,18 @@ def build(settings: Settings) -> FastAPI:
         """The newest calls first; `before` is the id of the last one of the page before."""
         return _json(store.list(project, where, limit=limit, before=before))
 
+    @application.get("/api/counts")
+    def counts(
+        where: str | None = None,
+        project: str = settings.project,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Response:
+        """Calls by the hour they started in, those not complete too; hours without are left out."""
+        end = _utc(until or datetime.now(UTC))
+        start = _utc(since) if since else end - COUNTS_SPAN
+        return _json(store.counts_by_hour(project, where, since=start, until=end))
+
     @application.get("/api/calls/{call_id}")
     def one_call(call_id: str) -> Response:
         """One call's row; its bodies are for `shalt show`."""
@@ -126,8 +153,6 @@ def build(settings: Settings) -> FastAPI:
         if found is None:
             raise HTTPException(404, f"no call has the id {call_id}")
         return _json(found.row)
-
-    return application
 
 
 def serve(orders: Orders) -> None:
@@ -142,6 +167,10 @@ def serve(orders: Orders) -> None:
         timeout_graceful_shutdown=2,
     )
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=orders.listen_fd)])
+
+
+def _utc(time: datetime) -> datetime:
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _json(value: object, status_code: int = 200) -> Response:

@@ -51,6 +51,25 @@ def test_one_call_is_found_by_its_id_and_an_unknown_one_is_404(shalt: Shalt) -> 
     assert request(shalt.port, "/api/calls/none", b"", "GET").status == 404
 
 
+def test_calls_are_counted_by_hour(shalt: Shalt) -> None:
+    counts = json.loads(shalt.get("/api/counts?where=tags%5B'number'%5D%3C%3E'1'"))
+    assert sum(count["calls"] for count in counts) == 2
+    assert json.loads(shalt.get("/api/counts?until=2026-01-01")) == []
+
+
+def test_calls_are_read_through_the_worker_on_pages_and_as_files(shalt: Shalt) -> None:
+    call_id = json.loads(shalt.get("/api/calls?limit=1"))[0]["id"]
+    assert f"/review/calls/{call_id}".encode() in shalt.get("/review")
+    assert b"/v1/plain" in shalt.get(f"/review/calls/{call_id}")
+    answer = request(shalt.port, f"/api/calls/{call_id}/request", b"", "GET")
+    assert (answer.body, answer.header("content-disposition")[:10]) == (b"{}", "attachment")
+
+
+@pytest.mark.parametrize("path", ["/review", "/api/counts"])
+def test_a_page_elsewhere_cannot_read_through_a_visitors_browser(shalt: Shalt, path: str) -> None:
+    assert request(shalt.port, path, b"", "GET", {"host": "evil.example"}).status == 421
+
+
 @pytest.mark.parametrize("path", ["/api/docs", "/docs", "/redoc", "/nothing"])
 def test_no_page_loads_a_script_from_elsewhere(shalt: Shalt, path: str) -> None:
     assert b"//" not in request(shalt.port, path, b"", "GET").body

@@ -1,0 +1,60 @@
+// Shortens the way; everything works without it. It reads the page and follows its links, no more.
+"use strict";
+
+document.querySelector(".keys").hidden = false;
+
+for (const field of document.querySelectorAll("[data-submits]")) {
+  field.addEventListener("change", () => field.form.requestSubmit());
+}
+
+if (navigator.clipboard) {
+  for (const text of document.querySelectorAll("[data-copy]")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "copy";
+    button.textContent = "copy";
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(text.textContent);
+      button.textContent = "copied";
+    });
+    text.after(button);
+  }
+}
+
+function isTyping(target) {
+  return target.closest("input, select, textarea, [contenteditable]") !== null;
+}
+
+// Moves the focus from call to call in the list.
+function step(by) {
+  const calls = [...document.querySelectorAll(".calls .open")];
+  const row = document.activeElement.closest(".calls tr");
+  const at = row ? calls.findIndex((link) => row.contains(link)) : by > 0 ? -1 : calls.length;
+  const next = calls[Math.min(Math.max(at + by, 0), calls.length - 1)];
+  if (next) {
+    next.focus({ preventScroll: true });
+    next.closest("tr").scrollIntoView({ block: "nearest" });
+  }
+}
+
+const inList = {
+  j: () => step(1),
+  k: () => step(-1),
+  n: () => document.querySelector(".pages [rel=next]")?.click(),
+  p: () => document.querySelector(".pages [rel=prev]")?.click(),
+};
+const everywhere = {
+  "/": () => document.querySelector("#where")?.select(),
+  a: () => document.querySelector("#answer")?.scrollIntoView(),
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  const link = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
+  const list = document.body.classList.contains("list") ? inList : {};
+  const act = link ? () => link.click() : (list[event.key] ?? everywhere[event.key]);
+  if (typeof act === "function") {
+    event.preventDefault();
+    act();
+  }
+});

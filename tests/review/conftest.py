@@ -1,0 +1,88 @@
+"""The pages over a store of their own, asked without a server between."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from starlette.applications import Starlette
+from starlette.types import Message
+
+from review.routes import routes
+from storage.rows import Checkpoint, Recorded
+from storage.store import TraceStore
+from tests.review.calls import START_NS, Page
+
+
+@dataclass
+class Clock:
+    """A clock that stands an hour after the first call."""
+
+    def wall_ns(self) -> int:
+        return START_NS + 3_600_000_000_000
+
+    def monotonic_ns(self) -> int:
+        return 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def page(self) -> Page:
+        """The page as a browser reads it."""
+        return Page(self.body.decode())
+
+
+@dataclass
+class Site:
+    """The pages, and the store they show."""
+
+    store: TraceStore
+    application: Starlette
+    batches: int = 0
+
+    def record(self, *calls: Recorded) -> None:
+        """Store calls."""
+        self.batches += 1
+        self.store.insert(calls, Checkpoint("f" * 32, 1, self.batches))
+
+    def get(self, path: str, method: str = "GET", **query: str) -> Answer:
+        """Ask for a page."""
+        written = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
+        path, _, more = path.partition("?")
+        return asyncio.run(_ask(self.application, method, path, written or more))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    store = TraceStore(f"sqlite:///{tmp_path / 'shalt.sqlite'}", clock=Clock())
+    store.upgrade()
+    yield Site(store, Starlette(routes=list(routes(store, "default", Clock()))))
+    store.close()
+
+
+async def _ask(application: Starlette, method: str, path: str, query: str) -> Answer:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": method, "path": path, "raw_path": path.encode(),
+        "query_string": query.encode(), "headers": [(b"host", b"127.0.0.1:8400")],
+        "http_version": "1.1", "scheme": "http", "server": ("127.0.0.1", 8400), "root_path": "",
+    }  # fmt: skip
+    await application(scope, receive, send)
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return Answer(sent[0]["status"], headers, b"".join(part.get("body", b"") for part in sent[1:]))
