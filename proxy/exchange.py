@@ -242,7 +242,7 @@ class Exchange:
             first_token_seconds=(self._first_byte_ns or 0) / 1e9 if streamed else None,
         )
         if self._mode == "none":
-            recording.count("opted_out")
+            recording.left_out(self, "opted_out")
             return
         self._record(outcome, error, ended_ns, overhead_ns)
 

@@ -70,14 +70,11 @@ class Recording:
         """Whether the spool has reached its limit."""
         return self._writer.full
 
-    def count(self, name: str) -> None:
-        """Add one to a counter of the ledger."""
-        self._writer.counters.add(name)
-
     def opened(self, call: OpenCall, *, counted: bool) -> None:
         """Watch over a call that has been accepted, and count it in the ledger."""
         if counted:
             self._writer.counters.add("accepted")
+            self._writer.roster.enter(call.id)
         self._open[call.id] = call
         if not self._sweep_is_due:
             self._sweep_is_due = True
@@ -86,6 +83,11 @@ class Recording:
     def ended(self, call: OpenCall) -> None:
         """Watch over it no longer."""
         self._open.pop(call.id, None)
+
+    def left_out(self, call: OpenCall, name: str) -> None:
+        """A call that was accepted is not to be recorded: count it in the ledger as `name`."""
+        self._writer.counters.add(name)
+        self._writer.roster.leave(call.id)
 
     def append(self, kind: FrameKind, payload: Payload) -> bool:
         """Put a frame on its way to the disk, within this turn of the event loop."""
@@ -138,9 +140,9 @@ class Recording:
         healthy = self._writer.healthy
         self._writer.flush()
         if healthy and not self._writer.healthy:
-            log.error("spool cannot be written, calls go on unrecorded dir=%s", self._writer.id)
+            log.error("spool cannot be written, calls go on unrecorded writer=%s", self._writer.id)
         elif self._writer.healthy and not healthy:
-            log.info("spool can be written again dir=%s", self._writer.id)
+            log.info("spool can be written again writer=%s", self._writer.id)
 
     def _sweep(self) -> None:
         self._sweep_is_due = bool(self._open)

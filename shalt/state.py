@@ -12,7 +12,7 @@ from shalt.sources import without_password
 from shalt.terminal import print_json, print_line
 from storage.ledger import Ledger, read_ledger
 from storage.metrics import oldest_seconds
-from storage.spool import spool_bytes
+from storage.segments import spool_bytes
 
 Counts = dict[str, int]
 

@@ -3,33 +3,66 @@
 In reading order; a module imports only those above it:
 
     capture         what the worker saw of one call, as bytes, times and outcome; new_id()
+    mapped          memory that outlives the process: a small file, mapped
     counters        what a writer counts, in a file that survives it
+    roster          the ids of a writer's open calls, and of those it dropped
+    segments        what lies in the folders of a spool
     spool           append-only segment files: append, flush, sync; the format document
+    held            frames of open calls, copied out of a segment that goes
     replay          read a writer's spool in order, while it is being written
+    blanking        overwrite erased calls where they stand in the spool
     sse             bytes to server-sent events, whatever the chunk boundaries
     trace           the vocabulary: Span, Message, Choice, Usage
     wire            what the wire formats share: JSON in any state, streams of it
+    usage           tokens as the upstream counted them; estimated where it did not
+    multipart       forms: their fields, and what is said of their files
     chunks          chat completion chunks to the answer they add up to
     wire_openai     chat completions: request, response and stream
     items           Responses API events to the response they add up to
     wire_responses  the Responses API: request, response and stream
     wire_anthropic  Anthropic messages: request, response and stream
+    wire_completions  legacy completions: prompts, and texts that go on from them
+    wire_embeddings  embeddings: texts in, vectors counted
+    wire_moderations  moderations: texts in, verdicts out
+    wire_images     images made, edited and varied
+    wire_audio      audio spoken and written down
+    wire_gemini     Gemini: generateContent, its stream, embeddings
     encoding        gzip, deflate and zstd undone, for reading
     derive          Capture to Span; pure and total
     grouping        Span to group: explicit session, else the masked root of the conversation
     features        what is measured of a span for drift; versioned
+    prices          what a call cost, by the table of genai-prices
     schema          the SQL tables, and nothing else
     migration       run the numbered Alembic revisions
-    database        engine, transactions, named errors, upgrade
+    store_errors    what can be wrong with the store, by what one can do about it
+    sqlite          the store in a SQLite file: what only SQLite needs
+    postgres        the store in a PostgreSQL database: what only PostgreSQL needs
+    database        engine, transactions, named errors, upgrade, inserts
+    partitions      a partition of PostgreSQL for each week of call ids
     reservation     group to side; the policy and its ledger
     rows            what goes into the store and comes out, and how it becomes rows
+    packing         capture to bytes and back: the codecs; what recurs is cut out
+    dictionary      what bodies have in common, for zstd to know beforehand
+    bodies          bodies in the database: encoded against others, read, let go of
+    id_range        ranges of ids, which are ranges of time
     filter_columns  what a filter may name: columns and functions, with their meanings
     filter_syntax   the text of a filter to a syntax tree; errors that point into it
+    filter_bounds   what a filter implies of ids, tags and outcome, so that an index can help
     filters         the one filter language, checked by sqlglot, compiled to SQL
+    search_words    the words of a text, of a call, of a search
+    search_sqlite   the index of words in SQLite: FTS5
+    search_postgres  the index of words in PostgreSQL: tsvector and GIN
+    search          full-text search: an index of words, opt-in; what is forgotten, scrubbed
+    erasure         what is to be forgotten, and that nobody sees it from then on
     links           calls that continue a stored answer join the group of its call
+    dropped         the ids of calls that have no row, as far as they are known
+    deletion        rows deleted for good: calls with all that hangs on them, bodies alone
+    lists           the newest calls for which something holds: which index finds them
     reader          everything that only looks at the store: get, list, scan, features, counts
     store           TraceStore: the reader, and insert, policy, datasets, writers
     ledger          what became of every accepted call, added up
     metrics         the recorder for Prometheus
+    feed            one worker's spool on its way into the store: frames in, whole calls out
+    poison          calls that could not be stored, kept with the reason
     recorder        the loop: replay, derive, insert, acknowledge
 """

@@ -7,17 +7,21 @@ lives, which is how others know that it does.
 """
 
 import fcntl
-import mmap
 import struct
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from storage.capture import DropReason
+from storage.mapped import MappedFile
 
+FILE_NAME: Final = "counters"
 _VERSION = 1
 _COUNTER_NAMES = ("accepted", "spooled", "sampled_out", "opted_out", *DropReason)
 _FILE_BYTES = 16 + 8 * len(_COUNTER_NAMES)
 _HEADER = b"SHALTCNT" + struct.pack("<II", _VERSION, len(_COUNTER_NAMES))
+# A reading that was overtaken by a call is taken again, so often at most: a reading takes a few
+# microseconds, and a worker counts once in some hundred.
+_READINGS_MAX: Final = 100
 
 
 class CountersError(Exception):
@@ -27,25 +31,35 @@ class CountersError(Exception):
 class Counters:
     """The writer's side: an increment is a write to memory that outlives the process."""
 
-    def __init__(self, directory: Path) -> None:
-        self._file = open(directory / "counters", "x+b", buffering=0)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        self._file.write(_HEADER.ljust(_FILE_BYTES, b"\0"))
-        self._map = mmap.mmap(self._file.fileno(), _FILE_BYTES)
-        self._view = memoryview(self._map)
-        self._values = self._view[16:].cast("Q")
+    def __init__(self, directory: Path | None = None) -> None:
+        """Count in `directory`, or in memory only until `move_to` names one."""
+        self._mapped = MappedFile(_FILE_BYTES)
+        self._mapped.view[:16] = _HEADER
+        self._values = self._mapped.view[16:].cast("Q")
         self._index = {name: at for at, name in enumerate(_COUNTER_NAMES)}
+        if directory is not None:
+            self.move_to(directory)
 
     def add(self, name: str, count: int = 1) -> None:
         """Add to a counter: accepted, spooled, sampled_out, opted_out or a DropReason."""
         self._values[self._index[name]] += count
 
+    def move_to(self, directory: Path) -> None:
+        """Go on counting in a new file in `directory`, locked. Raise OSError if that cannot be."""
+        self._values.release()
+        try:
+            self._mapped.move_to(directory / FILE_NAME, lock=True)
+        finally:
+            self._values = self._mapped.view[16:].cast("Q")
+
+    def is_in(self, directory: Path) -> bool:
+        """Tell whether others find the counters in `directory`."""
+        return self._mapped.is_at(directory / FILE_NAME)
+
     def close(self) -> None:
         """Let go of the file, and with it of the lock."""
         self._values.release()
-        self._view.release()
-        self._map.close()
-        self._file.close()
+        self._mapped.close()
 
 
 class Tally(NamedTuple):
@@ -65,13 +79,19 @@ class Tally(NamedTuple):
 
 
 def read_tally(directory: Path) -> Tally:
-    """Read the counters of the writer in `directory`.
+    """Read the counters of the writer in `directory`, all of one moment.
 
     Raises CountersError when the file is not one of ours, FileNotFoundError when it is gone.
     """
-    raw = (directory / "counters").read_bytes()
+    path = directory / FILE_NAME
+    raw = path.read_bytes()
+    for _ in range(_READINGS_MAX):
+        # The writer counts on while the bytes are copied: two equal readings are of one moment.
+        before, raw = raw, path.read_bytes()
+        if raw == before:
+            break
     if len(raw) != _FILE_BYTES or not raw.startswith(_HEADER):
-        raise CountersError(f"{directory / 'counters'} was not written by this version of shalt")
+        raise CountersError(f"{path} was not written by this version of shalt")
     values = struct.unpack_from(f"<{len(_COUNTER_NAMES)}Q", raw, 16)
     accepted, spooled, sampled_out, opted_out = values[:4]
     dropped = dict(zip(DropReason, values[4:], strict=True))
@@ -80,7 +100,7 @@ def read_tally(directory: Path) -> Tally:
 
 def is_alive(directory: Path) -> bool:
     """Tell whether the writer of `directory` still runs. FileNotFoundError when it is gone."""
-    with open(directory / "counters", "rb") as file:
+    with open(directory / FILE_NAME, "rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from storage import spool as spool_files
+from storage import segments
 from storage.capture import DropReason
 from storage.counters import CountersError, Tally, read_tally
 from storage.database import StoreUnavailable
@@ -51,7 +51,7 @@ def read_ledger(spool: Path, store: StoreReader) -> Ledger:
     dropped.update(totals.closed.dropped)
     dropped[DropReason.POISON] += totals.poisoned
     backlog = in_flight = 0
-    for name in spool_files.writers(spool):
+    for name in segments.writers(spool):
         known = writers.get(name)
         if known is not None and known.closed_at is not None:
             continue  # all it counted is in the totals

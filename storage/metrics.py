@@ -13,11 +13,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from storage import spool as spool_files
+from storage import segments
 from storage.capture import Capture
 from storage.ledger import read_ledger
 from storage.reader import StoreReader
 from storage.replay import START, SpoolReader
+from storage.spool import Position
 from storage.trace import Span
 
 _OTHER_MODEL = "other"
@@ -136,7 +137,7 @@ class SpoolCollector(Collector):
             "shalt_ledger_in_flight", "Calls that have not ended.", ledger.in_flight
         )
         yield GaugeMetricFamily(
-            "shalt_spool_bytes", "Bytes of spool files.", spool_files.spool_bytes(self._spool)
+            "shalt_spool_bytes", "Bytes of spool files.", segments.spool_bytes(self._spool)
         )
         yield GaugeMetricFamily(
             "shalt_spool_oldest_seconds",
@@ -152,12 +153,12 @@ def oldest_seconds(spool: Path, store: StoreReader) -> float:
     """Tell how many seconds ago the oldest call that waits in the spool had started."""
     checkpoints = store.checkpoints()
     oldest_ns: list[int] = []
-    for name in spool_files.writers(spool):
+    for name in segments.writers(spool):
         known = checkpoints.get(name)
-        position = spool_files.Position(known.segment, known.offset) if known else START
+        position = Position(known.segment, known.offset) if known else START
         try:
             frames = SpoolReader(spool / name, position).read(_FRAMES_LOOKED_AT, 2**20)
         except FileNotFoundError:
             continue  # finished this moment
         oldest_ns += [f.payload.started_at_ns for f in frames if isinstance(f.payload, Capture)]
-    return (time.time_ns() - min(oldest_ns)) / 1e9 if oldest_ns else 0.0
+    return max(time.time_ns() - min(oldest_ns), 0) / 1e9 if oldest_ns else 0.0

@@ -6,20 +6,25 @@ cannot be decoded is handed on without a payload: it must not stop those behind 
 """
 
 import logging
+import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 import msgspec
 
 from storage.capture import Capture
 from storage.counters import is_alive
+from storage.held import HEADER, HEADER_BYTES, OFFSET, held_path
+from storage.segments import segment_numbers, segment_path
 from storage.spool import (
-    FORMAT_VERSION,
     FRAME_BYTES_MAX,
     FRAME_HEADER,
     MAGIC,
+    READABLE_VERSIONS,
     SEGMENT_HEADER,
     FrameKind,
     Part,
@@ -27,17 +32,32 @@ from storage.spool import (
     Position,
     ResponseHead,
     SpoolError,
-    segment_numbers,
-    segment_path,
 )
 
 log = logging.getLogger(__name__)
 
 START = Position(1, SEGMENT_HEADER.size)
+# An id is the first field of every payload: an array of up to 15 or up to 65,535, a string of 32.
+_ID_HEADS: Final = ((1, b"\xd9\x20"), (3, b"\xd9\x20"))
+_ID_CHARACTERS: Final = 32
+HEAD_BYTES: Final = 3 + 2 + _ID_CHARACTERS
 
 _decode_capture = msgspec.msgpack.Decoder(Capture).decode
 _decode_response_head = msgspec.msgpack.Decoder(ResponseHead).decode
 _decode_part = msgspec.msgpack.Decoder(Part).decode
+
+
+class RawFrame(NamedTuple):
+    """One whole frame, not decoded: where its header stands in its file, and its payload."""
+
+    at: int
+    kind: int
+    encoded: bytes
+
+    @property
+    def following(self) -> int:
+        """Where the next frame begins in the file."""
+        return self.at + FRAME_HEADER.size + len(self.encoded)
 
 
 class Frame(NamedTuple):
@@ -46,7 +66,13 @@ class Frame(NamedTuple):
     position: Position
     following: Position
     kind: int
-    payload: Payload | None  # None: whole and yet not to be understood
+    payload: Payload | None  # None: ERASED, or whole and yet not to be understood
+    encoded: bytes  # of such a one only, else empty
+
+    @property
+    def size(self) -> int:
+        """Bytes it takes in the segment."""
+        return self.following.offset - self.position.offset
 
 
 class SpoolReader:
@@ -57,24 +83,31 @@ class SpoolReader:
         self.torn_bytes = 0
         self._directory = directory
 
-    def read(self, frames_max: int, bytes_max: int) -> list[Frame]:
-        """Read the next frames that are whole, at most so many and about so many bytes.
+    def frames(self) -> Iterator[Frame]:
+        """Yield the frames that are whole now; `position` is behind the last one yielded.
 
-        An empty list means: nothing new now. Raises SpoolError for a segment of another version.
+        Raises SpoolError for a segment of another version.
         """
         # Asked before looking: what a writer that is dead by now has written is all there.
         alive = is_alive(self._directory)
-        frames: list[Frame] = []
-        bytes_left = bytes_max
-        while len(frames) < frames_max and bytes_left > 0:
+        while True:
             before = self.position
-            for frame in _frames(self._directory, before, frames_max - len(frames)):
-                frames.append(frame)
+            for frame in _frames(self._directory, before):
                 self.position = frame.following
-                bytes_left -= frame.following.offset - frame.position.offset
-                if bytes_left <= 0:
-                    break
+                yield frame
             if self.position == before and not self._skip_to_next_segment(alive):
+                return
+
+    def read(self, frames_max: int, bytes_max: int) -> list[Frame]:
+        """Read the next frames that are whole, at most so many and about so many bytes.
+
+        An empty list means: nothing new now.
+        """
+        frames: list[Frame] = []
+        for frame in self.frames():
+            frames.append(frame)
+            bytes_max -= frame.size
+            if bytes_max <= 0 or len(frames) >= frames_max:
                 break
         return frames
 
@@ -90,7 +123,7 @@ class SpoolReader:
             return False
         size = _size(segment_path(self._directory, number))
         # The writer may have added frames to this segment after the last look at it.
-        if newer and next(_frames(self._directory, self.position, 1), None) is not None:
+        if newer and next(_frames(self._directory, self.position), None) is not None:
             return True
         self.torn_bytes += max(size - self.position.offset, 0)
         if newer:
@@ -100,53 +133,113 @@ class SpoolReader:
         return bool(newer)
 
 
-def read_frame(directory: Path, position: Position) -> Frame:
-    """Read the one frame that stands at `position`. Raises SpoolError when none does."""
-    for frame in _frames(directory, position, 1):
-        return frame
-    raise SpoolError(f"no frame at byte {position.offset} of segment {position.segment}")
+def read_segment(directory: Path, number: int) -> Iterator[Frame]:
+    """Yield all frames of one segment, or what is held of it where it has been deleted."""
+    if segment_path(directory, number).exists():
+        yield from _frames(directory, Position(number, SEGMENT_HEADER.size))
+    else:
+        for offset, frame in held_frames(directory, number):
+            yield _frame_of(number, offset, frame)
 
 
-def _frames(directory: Path, position: Position, frames_max: int) -> Iterator[Frame]:
-    """Yield the whole frames of one segment from `position` on; stop at its end or a torn one."""
-    path = segment_path(directory, position.segment)
+def read_frames(directory: Path, positions: Iterable[Position]) -> Iterator[Frame]:
+    """Yield the frames that stand at these positions, by ascending position.
+
+    A frame that is no longer there or no longer whole is left out, with a line in the log.
+    """
+    for number, group in groupby(sorted(positions), key=attrgetter("segment")):
+        wanted = [position.offset for position in group]
+        found = 0
+        for offset, frame in raw_frames_at(directory, number, wanted):
+            found += 1
+            yield _frame_of(number, offset, frame)
+        if found < len(wanted):
+            lost = len(wanted) - found
+            log.error("frames cannot be read dir=%s segment=%d lost=%d", directory, number, lost)
+
+
+def raw_frames_at(
+    directory: Path, number: int, offsets: Iterable[int]
+) -> Iterator[tuple[int, RawFrame]]:
+    """Yield offset and frame of those that stand at these offsets, ascending, of a segment."""
     try:
-        file = open(path, "rb")
+        file = _open_segment(directory, number)
+    except FileNotFoundError:
+        wanted = set(offsets)
+        for offset, frame in held_frames(directory, number):
+            if offset in wanted:
+                yield offset, frame
+        return
+    with file:
+        for offset in offsets:
+            file.seek(offset)
+            found = _read_raw(file, offset)
+            if found is not None:
+                yield offset, found
+
+
+def raw_frames(directory: Path, position: Position) -> Iterator[RawFrame]:
+    """Yield the whole frames of one segment from `position` on; stop at its end or a torn one."""
+    try:
+        file = _open_segment(directory, position.segment)
     except FileNotFoundError:
         return
     with file:
-        header = file.read(SEGMENT_HEADER.size)
-        if len(header) < SEGMENT_HEADER.size:
-            return
-        magic, version = SEGMENT_HEADER.unpack(header)
-        if magic != MAGIC or version != FORMAT_VERSION:
-            raise SpoolError(
-                f"{path} has spool format {version}, this shalt reads {FORMAT_VERSION}: "
-                "let the version that wrote it store it first"
-            )
-        file.seek(position.offset)
-        offset = position.offset
-        for _ in range(frames_max):
-            head = file.read(FRAME_HEADER.size)
-            if len(head) < FRAME_HEADER.size:
-                return
-            length, checksum, kind = FRAME_HEADER.unpack(head)
-            if length > FRAME_BYTES_MAX:
-                return
-            encoded = file.read(length)
-            if len(encoded) < length or zlib.crc32(encoded, zlib.crc32(head[8:])) != checksum:
-                return
-            following = offset + FRAME_HEADER.size + length
-            yield Frame(
-                Position(position.segment, offset),
-                Position(position.segment, following),
-                kind,
-                _decode(kind, encoded),
-            )
-            offset = following
+        yield from _raw_from(file, position.offset)
 
 
-def _decode(kind: int, encoded: bytes) -> Payload | None:
+def raw_frames_of(path: Path) -> Iterator[RawFrame]:
+    """Yield the whole frames of a file that is like a segment. Raise as `raw_frames` does."""
+    with _open_frames(path) as file:
+        yield from _raw_from(file, SEGMENT_HEADER.size)
+
+
+def held_frames(directory: Path, number: int) -> Iterator[tuple[int, RawFrame]]:
+    """Yield what is held of a deleted segment: where each frame stood in it, and the frame."""
+    try:
+        file = open(held_path(directory, number), "rb")
+    except FileNotFoundError:
+        return
+    with file:
+        if file.read(HEADER_BYTES) != HEADER:
+            raise SpoolError(f"{file.name} is of another shalt: let that store it first")
+        at = HEADER_BYTES
+        while len(place := file.read(OFFSET.size)) == OFFSET.size:
+            frame = _read_raw(file, at + OFFSET.size)
+            if frame is None:
+                return
+            yield OFFSET.unpack(place)[0], frame
+            at = frame.following
+
+
+def frame_bytes(frame: RawFrame) -> bytes:
+    """Put a frame together again as it stands in a segment."""
+    checksum = erased_checksum(len(frame.encoded))
+    if frame.kind != FrameKind.ERASED:
+        checksum = zlib.crc32(frame.encoded, zlib.crc32(bytes((frame.kind,))))
+    return FRAME_HEADER.pack(len(frame.encoded), checksum, frame.kind) + frame.encoded
+
+
+def erased_checksum(length: int) -> int:
+    """Return the checksum of an ERASED frame: of its header alone, so that the payload can go."""
+    return zlib.crc32(struct.pack("<IB", length, FrameKind.ERASED))
+
+
+def call_id_of(encoded: bytes) -> str:
+    """Return the id that a payload begins with, empty where it has none that can be read.
+
+    Cheaper than decoding, and possible where that is not. The first HEAD_BYTES are enough.
+    """
+    for at, head in _ID_HEADS:
+        if encoded.startswith(head, at):
+            found = encoded[at + len(head) : at + len(head) + _ID_CHARACTERS]
+            if len(found) == _ID_CHARACTERS and found.isalnum() and found.isascii():
+                return found.decode()
+    return ""
+
+
+def decode(kind: int, encoded: bytes) -> Payload | None:
+    """Decode a payload; None, with a line in the log, where this version cannot."""
     try:
         if kind == FrameKind.PART:
             return _decode_part(encoded)
@@ -157,8 +250,73 @@ def _decode(kind: int, encoded: bytes) -> Payload | None:
     except msgspec.DecodeError as error:
         log.error("frame cannot be decoded kind=%d bytes=%d error=%s", kind, len(encoded), error)
         return None
-    log.error("frame of an unknown kind kind=%d bytes=%d", kind, len(encoded))
+    if kind != FrameKind.ERASED:
+        log.error("frame of an unknown kind kind=%d bytes=%d", kind, len(encoded))
     return None
+
+
+def _frames(directory: Path, position: Position) -> Iterator[Frame]:
+    for frame in raw_frames(directory, position):
+        yield _frame_of(position.segment, frame.at, frame)
+
+
+def _frame_of(number: int, offset: int, frame: RawFrame) -> Frame:
+    payload = decode(frame.kind, frame.encoded)
+    end = offset + frame.following - frame.at
+    return Frame(
+        Position(number, offset),
+        Position(number, end),
+        frame.kind,
+        payload,
+        frame.encoded if payload is None else b"",
+    )
+
+
+def _open_segment(directory: Path, number: int) -> BinaryIO:
+    """Open a segment; raise FileNotFoundError where there is none, or none with a whole header."""
+    return _open_frames(segment_path(directory, number))
+
+
+def _open_frames(path: Path) -> BinaryIO:
+    file = open(path, "rb")
+    header = file.read(SEGMENT_HEADER.size)
+    if len(header) < SEGMENT_HEADER.size:
+        file.close()
+        raise FileNotFoundError(path)
+    magic, version = SEGMENT_HEADER.unpack(header)
+    if magic != MAGIC or version not in READABLE_VERSIONS:
+        file.close()
+        raise SpoolError(
+            f"{path} has spool format {version}, this shalt reads "
+            f"{' and '.join(map(str, READABLE_VERSIONS))}: let the version that wrote it store it "
+            "first"
+        )
+    return file
+
+
+def _raw_from(file: BinaryIO, at: int) -> Iterator[RawFrame]:
+    file.seek(at)
+    while (frame := _read_raw(file, at)) is not None:
+        yield frame
+        at = frame.following
+
+
+def _read_raw(file: BinaryIO, at: int) -> RawFrame | None:
+    """Read the frame that begins where the file stands, at byte `at`; None if it is not whole."""
+    head = file.read(FRAME_HEADER.size)
+    if len(head) < FRAME_HEADER.size:
+        return None
+    length, checksum, kind = FRAME_HEADER.unpack(head)
+    if length > FRAME_BYTES_MAX:
+        return None
+    encoded = file.read(length)
+    if len(encoded) < length:
+        return None
+    if kind == FrameKind.ERASED:
+        return RawFrame(at, kind, encoded) if checksum == erased_checksum(length) else None
+    if zlib.crc32(encoded, zlib.crc32(head[8:])) != checksum:
+        return None
+    return RawFrame(at, kind, encoded)
 
 
 def _size(path: Path) -> int:

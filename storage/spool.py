@@ -1,12 +1,14 @@
 """Append-only segment files between the worker and the recorder: append, replay, acknowledge.
 
-This docstring is the format document, version 1.
+This docstring is the format document, version 2.
 
 A data directory has one folder per writer, and a writer is one run of one worker:
 
     spool/<writer id>/counters            what the writer counted (storage.counters)
-    spool/<writer id>/00000001.segment    segments, numbered from 1 without gaps
+    spool/<writer id>/calls               the ids of its open and its dropped calls (storage.roster)
+    spool/<writer id>/00000001.segment    segments, numbered from 1 upwards
     spool/<writer id>/00000002.segment
+    spool/<writer id>/00000001.held       what is still needed of a deleted segment (storage.held)
 
 A segment is the 12 bytes `SHALTSPL` + version (u32), then frames until its end. All integers are
 little-endian. A frame is
@@ -21,40 +23,62 @@ little-endian. A frame is
     RESPONSE  [id, elapsed_ns, status, headers]  the head of its answer
     PART      [id, elapsed_ns, 0|1, bytes]       more of its request (0) or response (1) body
     END       Capture, its bodies' data empty    how it ended; lengths and hashes are of everything
+    ERASED    zeros                              stood for an erased call; crc32 is of length, kind
 
 Invariants. A writer appends to its newest segment only and never touches an older one. A frame is
 whole or it is the torn tail of a dead writer: the reader skips from the first frame that does not
 check to the end of that segment and counts the bytes. BEGIN without END, the writer dead: the call
-was interrupted and is recorded as far as it came. A call's frames may be spread over segments.
-A segment is deleted by the reader alone, after a synced commit that covers all of it, and only
-when no call begun in it is still open. A new file format gets a new version number; a reader
-refuses versions it does not know and leaves the segment in place.
+was interrupted and is recorded as far as it came. END without BEGIN: the disk had refused the
+BEGIN; what there is of the call is recorded, as truncated. A call's frames may be spread over
+segments. Where a disk failed in the middle of a write, frames may stand there twice: a CALL is
+known by its id, a PART by id, time and direction, and a repetition is passed over. A segment is
+deleted by the reader alone, after a synced commit that covers all of it; frames in it that open
+calls need are copied aside before. Only the reader erases, only what it has passed, in place.
+
+A segment is over at `segment_bytes` or `segment_seconds`, whichever is first; the age counts while
+nothing is written, too. All writers together stop at `spool_bytes`, looked at once a second and
+with what they wrote since: at most PENDING_BYTES_MAX a writer more. A call of which the BEGIN was
+taken always gets its END.
+
+Version 1 had neither ERASED nor .held files, and is read. A new file format gets a new version
+number; a reader refuses versions it does not know and leaves the segment in place.
 
 What a crash can lose: a process kill, what was appended but not flushed (one turn of the event
 loop); a power cut, what was not yet synced (SYNC_SECONDS with `interval`, nothing with `always`).
+What a folder taken away can lose: what was in it, and what is written before that is seen (one
+second); the writer makes it again and goes on.
 """
 
+import errno
+import logging
 import os
-import re
 import shutil
 import struct
 import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from storage.capture import Capture, Clock, DropReason, Headers, new_id
+from storage.counters import FILE_NAME as COUNTERS_NAME
 from storage.counters import Counters
+from storage.roster import FILE_NAME as ROSTER_NAME
+from storage.roster import Roster
+from storage.segments import segment_path, spool_bytes, sync_directory
 
-FORMAT_VERSION = 1
+log = logging.getLogger(__name__)
+
+FORMAT_VERSION: Final = 2
+READABLE_VERSIONS: Final = (1, 2)
 MAGIC = b"SHALTSPL"
 SEGMENT_HEADER = struct.Struct("<8sI")
 FRAME_HEADER = struct.Struct("<IIB")
-_WRITER_ID = re.compile(r"[0-9a-f]{32}")  # whatever else lies there is not ours
 SYNC_SECONDS = 0.2
+# Between two tries of a disk that refuses: each joins all that waits, and the loop carries calls.
+RETRY_SECONDS: Final = 1.0
 # A frame holds at most one capture with both bodies at their limit; anything longer is damage.
 FRAME_BYTES_MAX = 512 * 2**20
 # What may wait in memory while the disk refuses to take it; beyond it calls are dropped, counted.
@@ -71,6 +95,7 @@ class FrameKind(IntEnum):
     RESPONSE = 3
     PART = 4
     END = 5
+    ERASED = 6
 
 
 class ResponseHead(msgspec.Struct, frozen=True, array_like=True):
@@ -115,7 +140,7 @@ class SpoolLimits:
 
 
 class SpoolWriter:
-    """Appends the frames of one worker. Not for threads, but for `sync`, which may run in one.
+    """Appends the frames of one worker. Not for threads, but `sync` and `measure` may run in one.
 
     `append` only collects; `flush` is the one write. Nothing here raises because of the disk:
     what could not be kept is counted under its DropReason, and `healthy` says how things stand.
@@ -126,65 +151,67 @@ class SpoolWriter:
         self.directory = spool / self.id
         self.healthy = True
         self.full = False
+        self.counters = Counters()
+        self.roster = Roster()
         self._spool = spool
+        self._spool_bytes = 0  # of all writers, as last measured, and of this one since
         self._limits = limits
         self._clock = clock
         self._pending: list[bytes] = []
         self._pending_bytes = 0
-        self._pending_calls = 0
+        self._ending: list[str] = []  # calls whose last frame is pending
+        self._begun: set[str] = set()  # long calls whose BEGIN was taken and whose END was not
         self._segment = 0
         self._file = -1
         self._offset = 0
         self._opened_ns = 0
+        self._half_written = False
+        self._retry_at_ns = 0
         self._unsynced = False
         self._directory_unsynced = False
         self._retired: list[int] = []  # files of segments that are over, to be synced and closed
-        # The reader must never see a writer without its lock: prepare aside, then rename.
-        aside = spool / f".{self.id}"
-        aside.mkdir(parents=True)
-        self.counters = Counters(aside)
-        aside.rename(self.directory)
+        self._move_in_is_due = False
+        self._move_in()
 
     def append(self, kind: FrameKind, payload: Payload) -> bool:
         """Queue a frame for the next `flush`; tell whether it was taken.
 
         CALL and END frames that are not taken are counted as dropped calls.
         """
-        final = kind is FrameKind.CALL or kind is FrameKind.END
-        if self.full or self._pending_bytes > PENDING_BYTES_MAX:
-            if final:
+        if (self.full or self._pending_bytes > PENDING_BYTES_MAX) and not (
+            # There are no more of these than long calls were open when the disk began to refuse.
+            kind is FrameKind.END and payload.id in self._begun
+        ):
+            if kind is FrameKind.CALL or kind is FrameKind.END:
                 reason = DropReason.SPOOL_FULL if self.full else DropReason.SPOOL_ERROR
-                self.counters.add(reason)
+                self._drop(payload.id, reason)
             return False
         encoded = _encode(payload)
         checksum = zlib.crc32(encoded, zlib.crc32(bytes((kind,))))
         self._pending.append(FRAME_HEADER.pack(len(encoded), checksum, kind))
         self._pending.append(encoded)
         self._pending_bytes += FRAME_HEADER.size + len(encoded)
-        self._pending_calls += final
+        if kind is FrameKind.BEGIN:
+            self._begun.add(payload.id)
+        elif kind is FrameKind.CALL or kind is FrameKind.END:
+            self._ending.append(payload.id)
+            self._begun.discard(payload.id)
         return True
 
     def flush(self) -> None:
         """Write what was appended, in one write. What the disk refuses is kept for the next try."""
-        if not self._pending:
+        if not self.healthy and self._clock.monotonic_ns() < self._retry_at_ns:
             return
-        data = b"".join(self._pending)
+        if self._move_in_is_due:
+            self._move_in()
         try:
-            if self._segment_is_over():
-                self._open_next_segment()
-            written = os.write(self._file, data)
-            while written < len(data):
-                written += os.write(self._file, memoryview(data)[written:])
+            if self._pending:
+                self._write_pending()
+            elif self._offset > SEGMENT_HEADER.size and self._segment_is_over():
+                self._open_next_segment()  # so that the reader may delete this one
         except OSError:
-            self.healthy = False
+            self._fail()
             self._undo_partial_write()
-            return
-        self.healthy = True
-        self._unsynced = True
-        self._offset += len(data)
-        self.counters.add("spooled", self._pending_calls)
-        self._pending.clear()
-        self._pending_bytes = self._pending_calls = 0
 
     @property
     def unsynced(self) -> bool:
@@ -205,27 +232,61 @@ class SpoolWriter:
                 os.fdatasync(self._file)
             if self._directory_unsynced:
                 self._directory_unsynced = False
-                _sync_directory(self.directory)
+                sync_directory(self.directory)
         except OSError:
             self.healthy = False
             self._unsynced = self._directory_unsynced = True
 
     def measure(self) -> None:
-        """Look how much lies in the spool, all writers together. Call it about once a second."""
-        self.full = spool_bytes(self._spool) >= self._limits.spool_bytes
+        """Look how much lies in the spool, all writers together, and that it still lies there.
+
+        Call it about once a second; it may run in a thread.
+        """
+        self._spool_bytes = spool_bytes(self._spool)
+        self.full = self._spool_bytes >= self._limits.spool_bytes
+        self._move_in_is_due = not self._is_in_place()
 
     def close(self) -> None:
         """Write and sync the rest, and let go of the lock: the reader may finish this writer."""
-        self.flush()
-        self.counters.add(DropReason.SPOOL_ERROR, self._pending_calls)
+        self._retry_at_ns = 0
+        if self._pending:
+            self.flush()
+        for call_id in self._ending:
+            self._drop(call_id, DropReason.SPOOL_ERROR)
         self.sync()
-        if self._file >= 0:
-            os.close(self._file)
+        for file in (*self._retired, self._file):
+            if file >= 0:
+                os.close(file)
+        self.roster.close()
         self.counters.close()
 
+    def _drop(self, call_id: str, reason: DropReason) -> None:
+        self.counters.add(reason)
+        self.roster.drop(call_id, reason)
+
+    def _write_pending(self) -> None:
+        # What was half written is written again to the same place: the reader may have seen it.
+        if self._file < 0 or (self._segment_is_over() and not self._half_written):
+            self._open_next_segment()
+        data = b"".join(self._pending)
+        written = os.write(self._file, data)
+        while written < len(data):
+            self._half_written = True
+            written += os.write(self._file, memoryview(data)[written:])
+        self.healthy = True
+        self._half_written = False
+        self._unsynced = True
+        self._offset += len(data)
+        self._spool_bytes += len(data)
+        self.full = self.full or self._spool_bytes >= self._limits.spool_bytes
+        self.counters.add("spooled", len(self._ending))
+        for call_id in self._ending:
+            self.roster.leave(call_id)
+        self._pending.clear()
+        self._ending.clear()
+        self._pending_bytes = 0
+
     def _segment_is_over(self) -> bool:
-        if self._file < 0:
-            return True
         age_seconds = (self._clock.monotonic_ns() - self._opened_ns) / 1e9
         limits = self._limits
         return self._offset >= limits.segment_bytes or age_seconds >= limits.segment_seconds
@@ -233,82 +294,77 @@ class SpoolWriter:
     def _open_next_segment(self) -> None:
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
         path = segment_path(self.directory, self._segment + 1)
-        file = os.open(path, flags, 0o600)
         try:
-            os.write(file, SEGMENT_HEADER.pack(MAGIC, FORMAT_VERSION))
+            file = os.open(path, flags, 0o600)
+        except FileExistsError:
+            self._segment += 1  # a try that could be neither finished nor undone
+            raise
+        header = SEGMENT_HEADER.pack(MAGIC, FORMAT_VERSION)
+        try:
+            if os.write(file, header) < len(header):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         except OSError:
             os.close(file)
             path.unlink()
             raise
-        if self._file >= 0:
-            self._retired.append(self._file)
+        self._retire()
         self._file = file
-        self._directory_unsynced = True
+        self._directory_unsynced = self._unsynced = True
         self._segment += 1
         self._offset = SEGMENT_HEADER.size
         self._opened_ns = self._clock.monotonic_ns()
 
-    def _undo_partial_write(self) -> None:
+    def _retire(self) -> None:
+        """Leave the segment that is open, for `sync` to close."""
         if self._file >= 0:
+            self._retired.append(self._file)
+        self._file = -1
+        self._offset = 0
+        self._half_written = False
+
+    def _undo_partial_write(self) -> None:
+        if self._half_written:
             try:
                 os.ftruncate(self._file, self._offset)
             except OSError:
                 # The disk takes not even that: leave this segment, torn, and go on in a new one.
-                self._offset = self._limits.segment_bytes
+                self._retire()
 
+    def _move_in(self) -> None:
+        """Make the writer's folder: at the start, and again when somebody took it away."""
+        self._move_in_is_due = False
+        if self._is_in_place():
+            return
+        self._retire()
+        # The reader must never see a writer without its lock: prepare aside, then rename.
+        aside = self._spool / f".{self.id}"
+        try:
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+            self.roster.move_to(aside)
+            self.counters.move_to(aside)
+            if self.directory.is_dir():
+                for name in (ROSTER_NAME, COUNTERS_NAME):
+                    (aside / name).rename(self.directory / name)
+                aside.rmdir()
+            else:
+                aside.rename(self.directory)
+        except OSError:
+            self._fail()
+            return
+        self.healthy = True
+        if self._segment:
+            log.warning("spool folder was taken away, made again writer=%s", self.id)
 
-def writers(spool: Path) -> list[str]:
-    """List the ids of the writers that have a folder in the spool, oldest first."""
-    if not spool.exists():
-        return []
-    return sorted(entry.name for entry in os.scandir(spool) if _WRITER_ID.fullmatch(entry.name))
+    def _is_in_place(self) -> bool:
+        if not self.counters.is_in(self.directory):
+            return False
+        file = self._file
+        try:
+            return file < 0 or os.fstat(file).st_nlink > 0
+        except OSError:
+            return True  # `sync` has closed it: a newer segment is open
 
-
-def spool_bytes(spool: Path) -> int:
-    """Sum up the bytes of all segments of all writers."""
-    total = 0
-    for writer in writers(spool):
-        for entry in _entries(spool / writer):
-            try:
-                total += entry.stat().st_size
-            except FileNotFoundError:
-                continue  # the recorder deletes what it has stored
-    return total
-
-
-def segment_path(directory: Path, number: int) -> Path:
-    """Name the file of segment `number` of the writer in `directory`."""
-    return directory / f"{number:08d}.segment"
-
-
-def segment_numbers(directory: Path) -> list[int]:
-    """List the numbers of the segments that are there, in order."""
-    return sorted(int(entry.name[:8]) for entry in _entries(directory))
-
-
-def delete_segments(directory: Path, *, before: int) -> None:
-    """Delete the segments with a number below `before`: all they held is safe elsewhere."""
-    for number in segment_numbers(directory):
-        if number < before:
-            segment_path(directory, number).unlink(missing_ok=True)
-
-
-def delete_writer(directory: Path) -> None:
-    """Delete a dead writer's folder, when all it held is safe elsewhere."""
-    shutil.rmtree(directory, ignore_errors=True)
-
-
-def _entries(directory: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(directory) as entries:
-            return [entry for entry in entries if entry.name.endswith(".segment")]
-    except FileNotFoundError:
-        return []
-
-
-def _sync_directory(directory: Path) -> None:
-    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+    def _fail(self) -> None:
+        self.healthy = False
+        self._retry_at_ns = self._clock.monotonic_ns() + int(RETRY_SECONDS * 1e9)

@@ -23,7 +23,8 @@ from shalt.worker import server_config
 from storage.capture import Capture, Dialect, SystemClock
 from storage.counters import Tally, read_tally
 from storage.replay import Frame, SpoolReader
-from storage.spool import FrameKind, SpoolLimits, writers
+from storage.segments import writers
+from storage.spool import FrameKind, SpoolLimits
 
 WAIT_SECONDS = 10.0
 

@@ -12,7 +12,8 @@ from proxy.redact import Redactor
 from storage.capture import SystemClock
 from storage.counters import read_tally
 from storage.replay import SpoolReader
-from storage.spool import FrameKind, SpoolLimits, writers
+from storage.segments import writers
+from storage.spool import FrameKind, SpoolLimits
 from tests.storage.calls import capture_of
 
 
@@ -20,7 +21,7 @@ class Watched:
     """A call that only notes when it is looked at."""
 
     def __init__(self) -> None:
-        self.id = "x"
+        self.id = "0123456789abcdef" * 2
         self.sweeps: list[int] = []
 
     def sweep(self, now_ns: int) -> None:

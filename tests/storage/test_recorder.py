@@ -9,12 +9,20 @@ from pathlib import Path
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
+from sqlalchemy import select
 
+from storage import database
 from storage.capture import Body, Capture, DropReason, Outcome, SystemClock
+from storage.database import StoreUnavailable, open_engine
+from storage.feed import Undigested
 from storage.grouping import GROUP_BY
+from storage.held import held_numbers
 from storage.ledger import Ledger, read_ledger
 from storage.metrics import RecorderMetrics
+from storage.poison import PoisonDirectory, undigested
 from storage.recorder import Recorder
+from storage.schema import dropped_call
+from storage.segments import segment_numbers, segment_path
 from storage.spool import (
     FRAME_HEADER,
     FrameKind,
@@ -22,8 +30,6 @@ from storage.spool import (
     ResponseHead,
     SpoolLimits,
     SpoolWriter,
-    segment_numbers,
-    segment_path,
 )
 from storage.store import TraceStore
 from tests.storage.calls import capture_of, id_of
@@ -50,13 +56,21 @@ class Place:
             clock=SystemClock(),
         )
 
+    def poison(self) -> PoisonDirectory:
+        return PoisonDirectory(self.folder / "poison")
+
     def drain(self) -> None:
         self.recorder().run(lambda: True)
 
     def stored(self, number: int) -> Capture:
         found = self.store.get(id_of(number))
         assert found is not None
+        assert found.capture is not None
         return found.capture
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.folder / 'shalt.sqlite'}"
 
     def count(self) -> int:
         return self.store.count("default")
@@ -138,12 +152,12 @@ def test_a_long_call_survives_a_new_recorder_in_its_middle(place: Place) -> None
     place.recorder().step()
     append(writer, 3)
     place.recorder().step()
-    assert segment_numbers(writer.directory)[0] == 1  # its beginning is still needed
+    assert segment_numbers(writer.directory)[0] > 1
+    assert held_numbers(writer.directory)[0] == 1  # its beginning is still needed
     end(writer, capture)
     place.recorder().step()
     assert place.stored(1).response_body.data == b"first second"
     assert place.count() == 3
-    assert segment_numbers(writer.directory)[0] > 1
     writer.close()
 
 
@@ -206,8 +220,10 @@ def test_a_call_that_cannot_be_stored_is_put_aside_and_the_others_are_stored(
     place.recorder().step()
     assert place.count() == 2
     assert place.ledger().dropped[DropReason.POISON] == 1
-    kept = (place.folder / "poison" / f"{id_of(2)}.msgpack").read_bytes()
-    assert msgspec.msgpack.decode(kept, type=Capture) == unstorable
+    (known,) = place.poison().list()
+    assert (known.call_id, known.writer) == (id_of(2), writer.id)
+    assert known.reason.startswith("RowRejected: ")
+    assert place.poison().read(id_of(2)) == unstorable
     writer.close()
 
 
@@ -223,6 +239,76 @@ def test_a_frame_nobody_can_decode_is_counted_and_passed_over(place: Place) -> N
     place.drain()
     assert place.count() == 1
     assert place.ledger().dropped[DropReason.POISON] == 1
+    (known,) = place.poison().list()
+    assert known.call_id.startswith("unknown-")
+    assert data in (place.folder / "poison" / f"{known.call_id}.poison").read_bytes()
+
+
+def poison(writer: SpoolWriter, number: int) -> None:
+    """Put a call into the spool as a version of shalt would that knows one field more."""
+    data = msgspec.msgpack.encode([*msgspec.structs.astuple(capture_of(number))[:5], "later"])
+    checksum = zlib.crc32(data, zlib.crc32(bytes((FrameKind.CALL,))))
+    writer.counters.add("accepted")
+    writer.counters.add("spooled")
+    append(writer, number + 1)
+    with segment_path(writer.directory, 1).open("ab") as segment:
+        segment.write(FRAME_HEADER.pack(len(data), checksum, FrameKind.CALL) + data)
+
+
+def test_after_an_upgrade_poison_can_be_stored(place: Place) -> None:
+    writer = place.writer()
+    poison(writer, 1)
+    writer.close()
+    place.drain()
+    assert place.recorder().retry_poison() == (0, 1)
+    assert place.ledger().dropped[DropReason.POISON] == 1
+    frame = (FrameKind.CALL, msgspec.msgpack.encode(capture_of(1)))  # as if it were understood now
+    place.poison().put(Undigested(id_of(1), [frame], "later"), writer.id, SystemClock())
+    assert place.recorder().retry_poison() == (1, 0)
+    assert place.stored(1) == capture_of(1)
+    ledger = place.ledger()
+    assert (ledger.accepted, ledger.stored, ledger.dropped[DropReason.POISON]) == (2, 2, 0)
+    assert place.poison().list() == []
+
+
+def test_a_retry_that_was_killed_half_way_counts_once(place: Place) -> None:
+    writer = place.writer()
+    append(writer, 1)
+    writer.close()
+    place.drain()
+    place.poison().put(undigested(capture_of(1), ValueError("x")), writer.id, SystemClock())
+    assert place.recorder().retry_poison() == (1, 0)
+    ledger = place.ledger()
+    assert (ledger.stored, ledger.dropped[DropReason.POISON]) == (1, 0)
+
+
+def test_a_poison_directory_that_cannot_be_written_loses_nothing(place: Place) -> None:
+    writer = place.writer()
+    poison(writer, 1)
+    writer.close()
+    (place.folder / "poison").rmdir()
+    (place.folder / "poison").write_text("no directory")
+    with pytest.raises(StoreUnavailable, match="cannot write to"):
+        place.drain()
+    (place.folder / "poison").unlink()
+    place.drain()
+    assert len(place.poison().list()) == 1
+    assert place.ledger().stored == 1
+
+
+def test_the_ids_of_lost_calls_are_kept(place: Place) -> None:
+    writer = place.writer()
+    append(writer, 1)
+    for number in (1, 2, 3):
+        writer.roster.enter(id_of(number))
+    writer.counters.add("accepted", 2)
+    writer.counters.add(DropReason.SPOOL_FULL)
+    writer.roster.drop(id_of(3), DropReason.SPOOL_FULL)
+    writer.close()
+    place.drain()
+    with database.reading(open_engine(place.url)) as connection:
+        found = {row.call_id: row.reason for row in connection.execute(select(dropped_call))}
+    assert found == {id_of(2): "worker_died", id_of(3): "spool_full"}
 
 
 def test_lost_parts_are_said_to_be_missing(place: Place) -> None:
@@ -266,4 +352,6 @@ def test_any_order_of_events_and_restarts_stores_each_call_once(place: Place, se
     ledger = place.ledger()
     assert (ledger.accepted, ledger.stored) == (number, number)
     for _, capture in opened:
-        assert place.stored(int(capture.id, 16)).outcome is Outcome.INTERRUPTED
+        found = place.store.get(capture.id)
+        assert found is not None
+        assert found.row.outcome is Outcome.INTERRUPTED

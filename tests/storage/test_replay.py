@@ -1,14 +1,28 @@
 """Tests of storage.replay."""
 
 import random
+import shutil
 import struct
 import zlib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from storage.capture import Capture, SystemClock
-from storage.replay import START, SpoolReader, read_frame
+from storage.counters import Counters
+from storage.held import hold
+from storage.replay import (
+    HEAD_BYTES,
+    START,
+    SpoolReader,
+    call_id_of,
+    frame_bytes,
+    raw_frames_at,
+    read_frames,
+    read_segment,
+)
+from storage.segments import segment_path
 from storage.spool import (
     FRAME_HEADER,
     FrameKind,
@@ -18,9 +32,6 @@ from storage.spool import (
     SpoolError,
     SpoolLimits,
     SpoolWriter,
-    delete_segments,
-    segment_numbers,
-    segment_path,
 )
 from tests.storage.calls import capture_of
 
@@ -165,18 +176,51 @@ def test_a_whole_frame_that_cannot_be_decoded_stops_nothing_behind_it(tmp_path: 
     writer.close()
 
 
-def test_one_frame_is_read_by_its_place(tmp_path: Path) -> None:
+def test_frames_are_read_by_their_places_and_what_is_lost_is_left_out(tmp_path: Path) -> None:
     writer = spool_of(tmp_path, 3)
     frames = SpoolReader(writer.directory).read(3, 10**6)
-    assert read_frame(writer.directory, frames[1].position) == frames[1]
-    with pytest.raises(SpoolError, match="no frame at byte"):
-        read_frame(writer.directory, Position(9, 12))
+    wanted = [frames[2].position, Position(9, 12), frames[0].position]
+    assert list(read_frames(writer.directory, wanted)) == [frames[0], frames[2]]
     writer.close()
 
 
-def test_only_segments_before_a_number_are_deleted(tmp_path: Path) -> None:
+def test_reading_frame_by_frame_stops_where_one_stops(tmp_path: Path) -> None:
+    writer = spool_of(tmp_path, 3)
+    reader = SpoolReader(writer.directory)
+    first = next(reader.frames())
+    assert reader.position == first.following
+    writer.close()
+
+
+def test_what_is_held_of_a_deleted_segment_is_read_in_its_place(tmp_path: Path) -> None:
     writer = spool_of(tmp_path, 4, segment_bytes=10)
-    delete_segments(writer.directory, before=3)
-    assert segment_numbers(writer.directory) == [3, 4]
-    assert START == Position(1, 12)
+    frames = SpoolReader(writer.directory).read(4, 10**6)
+    kept = raw_frames_at(writer.directory, 2, [frames[1].position.offset])
+    hold(writer.directory, 2, [(at, frame_bytes(frame)) for at, frame in kept])
+    segment_path(writer.directory, 2).unlink()
+    assert list(read_segment(writer.directory, 2)) == [frames[1]]
+    assert list(read_frames(writer.directory, [frames[1].position])) == [frames[1]]
     writer.close()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_segment_of_every_version_is_read(version: int, tmp_path: Path) -> None:
+    corpus = Path(__file__).parents[1] / "corpus" / "spool" / f"version_{version}.segment"
+    shutil.copy(corpus, segment_path(tmp_path, 1))
+    Counters(tmp_path).close()
+    read = SpoolReader(tmp_path).read(10, 10**6)
+    kinds = [FrameKind.CALL, FrameKind.BEGIN, FrameKind.RESPONSE, FrameKind.PART, FrameKind.END]
+    assert [frame.kind for frame in read] == kinds + [FrameKind.ERASED] * (version - 1)
+    assert read[0].payload == msgspec.structs.replace(capture_of(1), id="1".zfill(32))
+
+
+def test_the_id_of_a_call_is_found_without_decoding() -> None:
+    part = Part(capture_of(7).id, 1, True, b"x")
+    for payload in (capture_of(7), part):
+        assert call_id_of(msgspec.msgpack.encode(payload)[:HEAD_BYTES]) == capture_of(7).id
+    for strange in (b"", b"\xc1", msgspec.msgpack.encode(["short"])):
+        assert call_id_of(strange) == ""
+
+
+def test_the_first_segment_begins_behind_its_header() -> None:
+    assert START == Position(1, 12)

@@ -1,26 +1,36 @@
 """Tests of storage.spool: writing. Reading it back is tested in test_replay."""
 
 import resource
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from storage.capture import DropReason, SystemClock
-from storage.counters import read_tally
+from storage.counters import Tally, is_alive, read_tally
 from storage.replay import SpoolReader
+from storage.roster import read_roster
+from storage.segments import segment_numbers, segment_path
 from storage.spool import (
     PENDING_BYTES_MAX,
+    RETRY_SECONDS,
     FrameKind,
+    Part,
     SpoolLimits,
     SpoolWriter,
-    segment_numbers,
-    segment_path,
-    spool_bytes,
-    writers,
 )
-from tests.storage.calls import StillClock, capture_of
+from tests.storage.calls import START_NS, StillClock, capture_of, id_of
+
+
+@dataclass
+class JumpingClock(StillClock):
+    """A clock whose wall time is what somebody sets it to."""
+
+    wall: int = START_NS
+
+    def wall_ns(self) -> int:
+        return self.wall
 
 
 @contextmanager
@@ -91,9 +101,9 @@ def test_a_spool_that_was_emptied_takes_calls_again(tmp_path: Path) -> None:
     writer.close()
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_a_disk_that_refuses_is_tried_again_and_nothing_is_torn(tmp_path: Path) -> None:
-    writer = writer_in(tmp_path)
+    clock = StillClock()
+    writer = SpoolWriter(tmp_path, limits=SpoolLimits(), clock=clock)
     writer.append(FrameKind.CALL, capture_of(1))
     writer.flush()
     writer.append(FrameKind.CALL, capture_of(2, request=b"x" * 5000))
@@ -102,8 +112,121 @@ def test_a_disk_that_refuses_is_tried_again_and_nothing_is_torn(tmp_path: Path) 
         assert not writer.healthy
         assert len(SpoolReader(writer.directory).read(10, 10**6)) == 1
     writer.flush()
+    assert not writer.healthy, "too early: each try joins all that waits"
+    clock.now_ns += int(RETRY_SECONDS * 1e9)
+    writer.flush()
     assert writer.healthy
     assert len(SpoolReader(writer.directory).read(10, 10**6)) == 2
+    writer.close()
+
+
+def test_what_was_half_written_goes_to_the_same_place_again(tmp_path: Path) -> None:
+    clock = StillClock()
+    writer = SpoolWriter(tmp_path, limits=SpoolLimits(segment_seconds=60), clock=clock)
+    writer.append(FrameKind.CALL, capture_of(1))
+    writer.append(FrameKind.CALL, capture_of(2, request=b"x" * 5000))
+    with file_size_limit(3000):
+        writer.flush()
+    clock.now_ns += 100 * 10**9
+    writer.flush()
+    assert segment_numbers(writer.directory) == [1]
+    assert len(SpoolReader(writer.directory).read(10, 10**6)) == 2
+    writer.close()
+
+
+def test_a_segment_of_the_past_is_left_though_nothing_is_written(tmp_path: Path) -> None:
+    clock = StillClock()
+    writer = SpoolWriter(tmp_path, limits=SpoolLimits(segment_seconds=60), clock=clock)
+    writer.append(FrameKind.CALL, capture_of(1))
+    for seconds in (0, 59, 1, 120):
+        clock.now_ns += seconds * 10**9
+        writer.flush()
+    assert segment_numbers(writer.directory) == [1, 2]
+    writer.close()
+
+
+def test_the_end_of_a_call_that_was_begun_is_taken_by_a_full_spool(tmp_path: Path) -> None:
+    writer = writer_in(tmp_path, spool_bytes=100)
+    writer.append(FrameKind.BEGIN, capture_of(1))
+    writer.flush()
+    assert writer.full, "what this writer wrote counts at once"
+    assert not writer.append(FrameKind.PART, Part(id_of(1), 1, True, b"x"))
+    assert writer.append(FrameKind.END, capture_of(1))
+    assert not writer.append(FrameKind.END, capture_of(1)), "once"
+    writer.close()
+
+
+def test_a_clock_that_jumps_changes_neither_order_nor_ages(tmp_path: Path) -> None:
+    clock = JumpingClock()
+    writer = SpoolWriter(tmp_path, limits=SpoolLimits(segment_seconds=60), clock=clock)
+    for number, wall_ns in enumerate((START_NS, START_NS - 10**15, START_NS + 10**18)):
+        clock.wall = wall_ns
+        writer.append(FrameKind.CALL, capture_of(number))
+        writer.flush()
+    assert segment_numbers(writer.directory) == [1]
+    read = SpoolReader(writer.directory).read(10, 10**6)
+    assert [frame.payload for frame in read] == [capture_of(number) for number in range(3)]
+    writer.close()
+
+
+def test_a_folder_that_was_taken_away_is_made_again(tmp_path: Path) -> None:
+    writer = writer_in(tmp_path)
+    writer.counters.add("accepted", 3)
+    writer.append(FrameKind.CALL, capture_of(1))
+    writer.flush()
+    shutil.rmtree(writer.directory)
+    writer.measure()
+    writer.append(FrameKind.CALL, capture_of(2))
+    writer.flush()
+    assert writer.healthy
+    assert read_tally(writer.directory) == Tally(3, 2, 0, 0, dict.fromkeys(DropReason, 0))
+    assert is_alive(writer.directory)
+    read = SpoolReader(writer.directory).read(10, 10**6)
+    assert [frame.payload for frame in read] == [capture_of(2)]
+    writer.close()
+
+
+def test_counters_that_were_taken_away_are_put_back(tmp_path: Path) -> None:
+    writer = writer_in(tmp_path)
+    writer.append(FrameKind.CALL, capture_of(1))
+    writer.flush()
+    (writer.directory / "counters").unlink()
+    (writer.directory / "calls").unlink()
+    writer.measure()
+    writer.append(FrameKind.CALL, capture_of(2))
+    writer.flush()
+    assert read_tally(writer.directory).spooled == 2
+    assert len(SpoolReader(writer.directory).read(10, 10**6)) == 2
+    writer.close()
+
+
+def test_a_writer_that_finds_no_room_waits_for_it(tmp_path: Path) -> None:
+    clock = StillClock()
+    spool = tmp_path / "spool"
+    spool.write_text("where the folder should be")
+    writer = SpoolWriter(spool, limits=SpoolLimits(), clock=clock)
+    assert not writer.healthy
+    writer.counters.add("accepted")
+    assert writer.append(FrameKind.CALL, capture_of(1))
+    spool.unlink()
+    writer.measure()
+    clock.now_ns += int(RETRY_SECONDS * 1e9)
+    writer.flush()
+    assert writer.healthy
+    assert read_tally(writer.directory).spooled == 1
+    writer.close()
+
+
+def test_ids_are_known_while_calls_are_open_and_when_they_are_dropped(tmp_path: Path) -> None:
+    writer = writer_in(tmp_path, spool_bytes=100)
+    for number in (1, 2):
+        writer.roster.enter(id_of(number))
+    writer.append(FrameKind.CALL, capture_of(1))
+    assert read_roster(writer.directory).open == {id_of(1), id_of(2)}, "not on the disk yet"
+    writer.flush()
+    assert read_roster(writer.directory).open == {id_of(2)}
+    writer.append(FrameKind.CALL, capture_of(2))
+    assert read_roster(writer.directory) == (set(), {id_of(2): DropReason.SPOOL_FULL})
     writer.close()
 
 
@@ -125,21 +248,3 @@ def test_syncing_leaves_nothing_to_sync(tmp_path: Path) -> None:
     writer.sync()
     assert not writer.unsynced
     writer.close()
-
-
-def test_what_is_no_writers_folder_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "lost+found").mkdir()
-    (tmp_path / "stray").write_text("")
-    assert writers(tmp_path) == []
-    assert spool_bytes(tmp_path) == 0
-
-
-def test_writers_are_listed_oldest_first(tmp_path: Path) -> None:
-    both = [writer_in(tmp_path), writer_in(tmp_path)]
-    assert writers(tmp_path) == [writer.id for writer in both]
-    for writer in both:
-        writer.append(FrameKind.CALL, capture_of(1))
-        writer.close()
-    assert spool_bytes(tmp_path) == sum(
-        segment_path(writer.directory, 1).stat().st_size for writer in both
-    )
