@@ -2,8 +2,8 @@
 
 The same capture gives the same span, and every capture gives one: what cannot be understood is
 said in `note`, in words of ours, and the bytes stay in the capture. The end of the path decides
-how the bodies are read, for `/messages` header and dialect too. Chat completions, Responses and
-Anthropic messages are understood; of every other call only the model, where the request names one.
+how the bodies are read, for `/messages` header and dialect too. What makes a model speak, embed,
+judge or draw is understood; of every other call only the model, where the request names one.
 
 Limits: TAGS_MAX tags with keys of TAG_KEY_CHARS_MAX and values of TAG_VALUE_CHARS_MAX characters,
 names and ids of NAME_CHARS_MAX; what is cut is noted. U+0000 in these becomes U+FFFD, because
@@ -17,7 +17,17 @@ from urllib.parse import unquote
 
 import msgspec
 
-from storage import wire_anthropic, wire_openai, wire_responses
+from storage import (
+    wire_anthropic,
+    wire_audio,
+    wire_completions,
+    wire_embeddings,
+    wire_gemini,
+    wire_images,
+    wire_moderations,
+    wire_openai,
+    wire_responses,
+)
 from storage.capture import Body, Capture, Dialect, Endpoint, Headers, Outcome, endpoint_of
 from storage.encoding import decode
 from storage.trace import Span, Understood
@@ -39,16 +49,30 @@ _TRACEPARENT = re.compile(
 )
 # Azure and Gemini name the model in the path: /deployments/gpt-4o/…, /models/gemini-2.5-pro:…
 _MODEL_IN_PATH = re.compile(r"/(?:deployments/([^/]+)/|models/([^/:]+):)")
+_GEMINI_METHOD = re.compile(r":\w+(?:\?|/?$)")
+_FORMATS: dict[Endpoint, Format] = {
+    Endpoint.CHAT_COMPLETIONS: wire_openai.understand,
+    Endpoint.RESPONSES: wire_responses.understand,
+    Endpoint.MESSAGES: wire_anthropic.understand,
+    Endpoint.GENERATE_CONTENT: wire_gemini.understand,
+    Endpoint.COMPLETIONS: wire_completions.understand,
+    Endpoint.EMBEDDINGS: wire_embeddings.understand,
+    Endpoint.MODERATIONS: wire_moderations.understand,
+    Endpoint.IMAGES: wire_images.understand,
+    Endpoint.AUDIO: wire_audio.understand,
+}
 _STREAM_BEGINNINGS = (b"data:", b"event:", b":", b"id:", b"retry:", b"\xef\xbb\xbf")
 
 
 def derive(capture: Capture) -> Span:
     """Derive the span of a call. Never raises: a fault of ours is said in the span's note."""
     notes: Notes = []
+    endpoint = endpoint_of(capture.method, capture.target)
+    understand = _format(capture, endpoint)
     understood = Understood()
     for response in (capture.response_body, Body()):  # a fault in one half must not lose the other
         try:
-            understood = _understand(capture, response, notes)
+            understood = _understand(capture, understand, response, notes)
             break
         except Exception as error:  # noqa: BLE001 — one odd call must not stop those behind it
             # Its type alone: its text may quote the body.
@@ -63,8 +87,8 @@ def derive(capture: Capture) -> Span:
         id=capture.id,
         project=capture.project,
         upstream=capture.upstream,
-        dialect=_dialect(capture),
-        endpoint=endpoint_of(capture.method, capture.target),
+        dialect=_dialect(capture, understand),
+        endpoint=endpoint,
         method=capture.method,
         path=capture.target.partition("?")[0],
         started_at_ns=capture.started_at_ns,
@@ -84,11 +108,12 @@ def derive(capture: Capture) -> Span:
     )
 
 
-def _understand(capture: Capture, response_body: Body, notes: Notes) -> Understood:
+def _understand(
+    capture: Capture, understand: Format | None, response_body: Body, notes: Notes
+) -> Understood:
     request = _read_body("request", capture.request_headers, capture.request_body, notes)
     response = _read_body("answer", capture.response_headers, response_body, notes)
     streamed = _is_stream(capture.response_headers, response)
-    understand = _format(capture)
     if understand is None:
         endpoint = endpoint_of(capture.method, capture.target)
         notes.append(f"bodies of this kind are not understood ({endpoint})")
@@ -110,26 +135,27 @@ def _understand(capture: Capture, response_body: Body, notes: Notes) -> Understo
     return understood
 
 
-def _format(capture: Capture) -> Format | None:
+def _format(capture: Capture, endpoint: Endpoint) -> Format | None:
     """Choose how to read the bodies of a call; None where we do not know how."""
-    match endpoint_of(capture.method, capture.target):
-        case Endpoint.CHAT_COMPLETIONS:
-            return wire_openai.understand
-        case Endpoint.RESPONSES:
-            return wire_responses.understand
-        case Endpoint.MESSAGES:
-            # OpenAI's assistants have /threads/<id>/messages.
-            named = any(name == b"anthropic-version" for name, _ in capture.request_headers)
-            if named or capture.dialect is Dialect.ANTHROPIC or "/threads/" not in capture.target:
-                return wire_anthropic.understand
-    return None
+    if endpoint is Endpoint.MESSAGES and not _speaks_anthropic(capture):
+        return None
+    if endpoint is Endpoint.EMBEDDINGS and _GEMINI_METHOD.search(capture.target):
+        return wire_gemini.understand
+    return _FORMATS.get(endpoint)
 
 
-def _dialect(capture: Capture) -> Dialect:
-    understand = _format(capture)
+def _speaks_anthropic(capture: Capture) -> bool:
+    # OpenAI's assistants have /threads/<id>/messages.
+    named = any(name == b"anthropic-version" for name, _ in capture.request_headers)
+    return named or capture.dialect is Dialect.ANTHROPIC or "/threads/" not in capture.target
+
+
+def _dialect(capture: Capture, understand: Format | None) -> Dialect:
     if understand is None:
         return capture.dialect
-    return Dialect.ANTHROPIC if understand is wire_anthropic.understand else Dialect.OPENAI
+    if understand is wire_anthropic.understand:
+        return Dialect.ANTHROPIC
+    return Dialect.GEMINI if understand is wire_gemini.understand else Dialect.OPENAI
 
 
 def _read_body(what: str, headers: Headers, body: Body, notes: Notes) -> bytes:

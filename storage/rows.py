@@ -22,8 +22,10 @@ from storage.capture import Capture, Dialect, Endpoint, Outcome
 from storage.counters import Tally
 from storage.features import Features
 from storage.grouping import Group
+from storage.prices import billed, cost_of
 from storage.schema import call, feature
 from storage.trace import Side, Span
+from storage.usage import counted
 
 CODEC_RAW = 0
 CODEC_ZSTD = 1
@@ -237,7 +239,9 @@ def storable(text: str) -> str:
 def call_values(recorded: Recorded, placed: Placed) -> Values:
     """Write the row of `call`, its columns in the order of the table."""
     span, capture = recorded.span, recorded.capture
-    understood, usage = span.understood, span.understood.usage
+    understood = span.understood
+    usage, estimated = counted(span)
+    cost = cost_of(billed(span, usage))
     values: Values = {
         "id": span.id,
         "project": span.project,
@@ -258,7 +262,7 @@ def call_values(recorded: Recorded, placed: Placed) -> Values:
         "output_tokens": usage.output_tokens,
         "cached_tokens": usage.cached_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
-        "cost_usd": None,
+        "cost_usd": cost.usd,
         "duration_ms": span.duration_ms,
         "time_to_first_token_ms": span.time_to_first_token_ms,
         "overhead_ms": capture.overhead_ns / 1e6,
@@ -281,8 +285,8 @@ def call_values(recorded: Recorded, placed: Placed) -> Values:
         "cache_write_tokens": usage.cache_write_tokens,
         "audio_input_tokens": usage.audio_input_tokens,
         "audio_output_tokens": usage.audio_output_tokens,
-        "usage_estimated": False,
-        "price_version": "",
+        "usage_estimated": estimated,
+        "price_version": cost.version,
         "cache_write_1h_tokens": usage.cache_write_1h_tokens,
         "service_tier": understood.service_tier,
     }

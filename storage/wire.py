@@ -16,7 +16,7 @@ from collections.abc import Set
 import msgspec
 
 from storage.sse import events
-from storage.trace import Json, Part, Understood
+from storage.trace import Json, Message, Part, Understood
 
 NESTING_MAX = 200
 EVENTS_MAX = 1_000_000
@@ -253,6 +253,67 @@ def content_of(parts: list[Part]) -> str | tuple[Part, ...] | None:
     if len(parts) == 1 and parts[0].kind == "text" and parts[0].raw is None:
         return parts[0].text
     return tuple(parts)
+
+
+def input_messages(value: Json) -> tuple[Message, ...]:
+    """Read an `input` or `prompt`, one or several: each is a user message.
+
+    Tokens in the place of text, and objects, become a part that holds them as they were sent.
+    """
+    if isinstance(value, list) and not _are_tokens(value):
+        return tuple(_input_message(each) for each in value)
+    return () if value is None else (_input_message(value),)
+
+
+def _are_tokens(value: list[Json]) -> bool:
+    return bool(value) and isinstance(value[0], int)
+
+
+def _input_message(value: Json) -> Message:
+    if isinstance(value, str):
+        return Message("user", value)
+    if isinstance(value, dict):
+        given = value.get("content")
+        pieces = given if isinstance(given, list) else [value]
+        return Message("user", content_of([input_part(piece) for piece in pieces]))
+    if isinstance(value, list):
+        return Message("user", (Part("other", raw={"tokens": value}),))
+    return Message("user", as_text(value))
+
+
+def input_part(value: Json) -> Part:
+    """Read one piece of an input: a text, an image, or what it is."""
+    if not isinstance(value, dict):
+        return Part("text", as_text(value))
+    text = value.get("text")
+    if isinstance(text, str) and value.keys() <= {"type", "text"}:
+        return Part("text", text)
+    is_image = as_text(value.get("type")).startswith("image")
+    return Part("image" if is_image else "other", raw=value)
+
+
+def read_outcome(answer: Object, known: Set[str], missing: str, notes: Notes) -> Understood:
+    """Read what every answer of OpenAI's may hold: model, id, an error, and all not `known`.
+
+    `missing` names what the answer must hold where it holds no error; if so, that is noted.
+    """
+    error_code, error_message = error_of(answer.get("error"))
+    if answer and answer.get(missing) is None and answer.get("error") is None:
+        # Frameworks in front of models say what is wrong in words of their own.
+        error_message = as_text(answer.get("message", answer.get("detail")))
+        if not error_message:
+            notes.append(f"the answer has no {missing}")
+    extra = rest(answer, known | {"id", "model", "error"})
+    if rest(as_object(answer.get("error")), {"message", "type", "code"}):
+        extra = {**(extra or {}), "error": answer["error"]}
+    return Understood(
+        response_model=as_text(answer.get("model")),
+        provider_id=as_text(answer.get("id")),
+        error_code=error_code,
+        error_message=error_message,
+        ended=bool(answer),
+        extra=extra,
+    )
 
 
 def join(request: Understood, answer: Understood, streamed: bool, notes: Notes) -> Understood:

@@ -219,14 +219,16 @@ def _read_answers(answers: list[Object], ended: bool, notes: Notes) -> Understoo
         error_message = as_text(answer.get("message", answer.get("detail")))
         if not error_message:
             notes.append("the answer has no content")
+    usage = as_object(answer.get("usage"))
     extra = rest(answer, _ANSWER_KEYS)
     if rest(as_object(error), {"message", "type"}):
         extra = {**(extra or {}), "error": error}
     return Understood(
         response_model=as_text(answer.get("model")),
         choices=choices,
-        usage=_usage(as_object(answer.get("usage"))),
+        usage=_usage(usage),
         provider_id=as_text(answer.get("id")),
+        service_tier=as_text(usage.get("service_tier")),
         error_code=error_code,
         error_message=error_message,
         ended=ended,
@@ -238,6 +240,7 @@ def _usage(raw: Object) -> Usage:
     fresh = as_count(raw.get("input_tokens"))
     cached = as_count(raw.get("cache_read_input_tokens"))
     written = as_count(raw.get("cache_creation_input_tokens"))
+    by_age = as_object(raw.get("cache_creation"))
     total = None if fresh is None else fresh + (cached or 0) + (written or 0)
     return Usage(
         input_tokens=as_count(total),
@@ -247,6 +250,7 @@ def _usage(raw: Object) -> Usage:
             as_object(raw.get("output_tokens_details")).get("thinking_tokens")
         ),
         cache_write_tokens=written,
+        cache_write_1h_tokens=as_count(by_age.get("ephemeral_1h_input_tokens")),
     )
 
 

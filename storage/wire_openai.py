@@ -19,7 +19,8 @@ here have no field for is in `extra`, `raw` or `settings`. Limits are those of s
 from collections.abc import Iterable
 
 from storage.chunks import assemble
-from storage.trace import Choice, Json, Message, Part, Role, Tool, ToolCall, Understood, Usage
+from storage.trace import Choice, Json, Message, Part, Role, Tool, ToolCall, Understood
+from storage.usage import openai_usage
 from storage.wire import (
     Notes,
     Object,
@@ -58,9 +59,13 @@ def understand(request: bytes, response: bytes, streamed: bool) -> Understood:
     `streamed`: the response is an event stream. Never raises for what the bodies hold.
     """
     notes: Notes = []
-    asked = _read_request(read_object(request, "the request", notes), notes)
-    if not response:
-        return join(asked, Understood(), streamed, notes)
+    asked = read_request(read_object(request, "the request", notes), notes)
+    answered = read_answer(response, streamed, notes) if response else Understood()
+    return join(asked, answered, streamed, notes)
+
+
+def read_answer(response: bytes, streamed: bool, notes: Notes) -> Understood:
+    """Read the answer alone, which is not empty; legacy completions answer like this, too."""
     if streamed:
         stream = read_stream(response, notes)
         answer = assemble([chunk for _, chunk in stream.objects])
@@ -73,10 +78,11 @@ def understand(request: bytes, response: bytes, streamed: bool) -> Understood:
     else:
         answer = read_object(response, "the answer", notes)
         ended = bool(answer)
-    return join(asked, _read_answer(answer, ended, notes), streamed, notes)
+    return _read_answer(answer, ended, notes)
 
 
-def _read_request(request: Object, notes: Notes) -> Understood:
+def read_request(request: Object, notes: Notes) -> Understood:
+    """Read the request alone."""
     messages = request.get("messages")
     if request and not isinstance(messages, list):
         notes.append("the request has no list of messages")
@@ -241,15 +247,19 @@ def _read_answer(answer: Object, ended: bool, notes: Notes) -> Understood:
         usage = as_object(answer.get("x_groq")).get("usage")
     if usage is None and choices:
         usage = (choices[0].extra or {}).get("usage")
+    tier = answer.get("service_tier")
+    if tier is None and isinstance(usage, dict):
+        tier = usage.get("service_tier")  # Mistral
     extra = rest(answer, _ANSWER_KEYS)
     if rest(as_object(answer.get("error")), {"message", "type", "code"}):
         extra = {**(extra or {}), "error": answer["error"]}
     return Understood(
         response_model=as_text(answer.get("model")),
         choices=tuple(choices),
-        usage=_usage(as_object(usage)),
+        usage=openai_usage(as_object(usage)),
         provider_id=as_text(answer.get("id")),
         system_fingerprint=as_text(answer.get("system_fingerprint")),
+        service_tier=as_text(tier),
         error_code=error_code,
         error_message=error_message,
         ended=ended,
@@ -271,27 +281,4 @@ def _choice(raw: Object, position: int, notes: Notes) -> Choice:
         index=position if index is None else index,
         logprobs=raw.get("logprobs"),
         extra=rest(raw, known),
-    )
-
-
-def _usage(raw: Object) -> Usage:
-    of_input = as_object(raw.get("prompt_tokens_details"))
-    of_output = as_object(raw.get("completion_tokens_details"))
-
-    def first(*values: Json) -> int | None:
-        return next((count for value in values if (count := as_count(value)) is not None), None)
-
-    return Usage(
-        input_tokens=first(raw.get("prompt_tokens"), raw.get("input_tokens")),
-        output_tokens=first(raw.get("completion_tokens"), raw.get("output_tokens")),
-        cached_tokens=first(
-            of_input.get("cached_tokens"),
-            raw.get("prompt_cache_hit_tokens"),  # DeepSeek
-            raw.get("cached_tokens"),  # Moonshot
-            raw.get("cache_read_input_tokens"),  # Bedrock behind a gateway
-        ),
-        reasoning_tokens=first(of_output.get("reasoning_tokens"), raw.get("reasoning_tokens")),
-        cache_write_tokens=first(
-            of_input.get("cache_write_tokens"), raw.get("cache_creation_input_tokens")
-        ),
     )

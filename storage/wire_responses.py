@@ -12,12 +12,12 @@ finish reason is the status, or why the response is incomplete. Limits are those
 """
 
 from storage.items import assemble
-from storage.trace import Choice, Json, Message, Part, Role, Tool, ToolCall, Understood, Usage
+from storage.trace import Choice, Json, Message, Part, Role, Tool, ToolCall, Understood
+from storage.usage import openai_usage
 from storage.wire import (
     Notes,
     Object,
     as_array,
-    as_count,
     as_object,
     as_text,
     content_of,
@@ -293,25 +293,13 @@ def _read_answer(answer: Object, ended: bool, notes: Notes) -> Understood:
     return Understood(
         response_model=as_text(answer.get("model")),
         choices=choices,
-        usage=_usage(as_object(answer.get("usage"))),
+        usage=openai_usage(as_object(answer.get("usage"))),
         provider_id=as_text(answer.get("id")),
         previous_id=as_text(answer.get("previous_response_id")),
         conversation_id=_conversation_id(answer),
+        service_tier=as_text(answer.get("service_tier")),
         error_code=error_code,
         error_message=error_message,
         ended=ended,
         extra=extra,
-    )
-
-
-def _usage(raw: Object) -> Usage:
-    of_input = as_object(raw.get("input_tokens_details"))
-    return Usage(
-        input_tokens=as_count(raw.get("input_tokens")),
-        output_tokens=as_count(raw.get("output_tokens")),
-        cached_tokens=as_count(of_input.get("cached_tokens")),
-        reasoning_tokens=as_count(
-            as_object(raw.get("output_tokens_details")).get("reasoning_tokens")
-        ),
-        cache_write_tokens=as_count(of_input.get("cache_write_tokens")),
     )

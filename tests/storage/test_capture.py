@@ -40,6 +40,14 @@ def test_ids_of_one_moment_differ() -> None:
         ("GET", "/v1/responses/resp_1", Endpoint.OTHER),
         ("GET", "/v1/chat/completions", Endpoint.OTHER),
         ("GET", "/v1/models", Endpoint.MODELS),
+        ("POST", "/v1/audio/speech", Endpoint.AUDIO),
+        ("POST", "/v1/images/edits", Endpoint.IMAGES),
+        ("POST", "/v1/edits", Endpoint.OTHER),
+        ("POST", "/v1beta/models/g:generateContent?key=1", Endpoint.GENERATE_CONTENT),
+        ("POST", "/v1/models/g:streamGenerateContent?alt=sse", Endpoint.GENERATE_CONTENT),
+        ("POST", "/v1beta/models/g:batchEmbedContents", Endpoint.EMBEDDINGS),
+        ("POST", "/v1beta/models/g:countTokens", Endpoint.OTHER),
+        ("POST", "/v1/models", Endpoint.OTHER),
     ],
 )
 def test_the_end_of_the_path_names_the_endpoint(
