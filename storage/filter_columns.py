@@ -2,11 +2,13 @@
 
 import difflib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from sqlalchemy import Boolean, String
 
 from storage.capture import Dialect, Endpoint, Outcome
+from storage.rows import microseconds_of
 from storage.schema import call
 from storage.trace import Side
 
@@ -97,6 +99,16 @@ def kind_of(name: str) -> Kind:
     if isinstance(column_type, String):
         return Kind.TEXT
     return Kind.BOOLEAN if isinstance(column_type, Boolean) else Kind.NUMBER
+
+
+def read_time(text: str) -> int:
+    """Read an ISO 8601 time, UTC unless it says otherwise, as microseconds since 1970.
+
+    Raise ValueError or OverflowError where it is none.
+    """
+    time = datetime.fromisoformat(text)
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return microseconds_of(time.astimezone(UTC))
 
 
 def nearest(name: str) -> str:

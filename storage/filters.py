@@ -22,7 +22,6 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -45,9 +44,8 @@ from sqlalchemy import (
 )
 from sqlglot import exp
 
-from storage.filter_columns import COLUMNS, FUNCTIONS, Kind, kind_of, nearest, never
+from storage.filter_columns import COLUMNS, FUNCTIONS, Kind, kind_of, nearest, never, read_time
 from storage.filter_syntax import EXAMPLE, TEXT_CHARS_MAX, FilterError, extent, parse
-from storage.rows import microseconds_of
 from storage.schema import call, tag
 
 __all__ = ["COLUMNS", "FUNCTIONS", "FilterError", "compile_filter"]
@@ -349,9 +347,7 @@ class _Compiler:
         if not isinstance(node, exp.Literal) or not node.is_string:
             return value
         try:
-            time = datetime.fromisoformat(node.name)
-            time = time if time.tzinfo else time.replace(tzinfo=UTC)
-            bound = literal(microseconds_of(time.astimezone(UTC)), BigInteger())
+            bound = literal(read_time(node.name), BigInteger())
         except (ValueError, OverflowError):
             problem = "this is no time; write '2026-10-01' or '2026-10-01T12:30:00Z'"
             raise self._error(node, problem) from None

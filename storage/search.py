@@ -1,0 +1,263 @@
+"""Full-text search: an index of the words of calls, opt-in, in the store's own database.
+
+It is there once it was created (`search = true`, or `shalt db search --build`), and a call's words
+enter it in the transaction that stores the call. Calls from before are indexed by `build`. What
+counts as a word, what of a call is read, and the language of searches: storage.search_words.
+
+The index is divided by weeks of call ids, a table each, so that a call found in it is the newest
+there is and removed words can be scrubbed without writing all of it anew. It keeps no text that can
+be read, but its words can: `forget` takes a call out in the caller's transaction, after which
+nothing finds it, and `scrub` writes the weeks anew from which calls were taken out, after which
+their words are nowhere in the database's pages.
+
+What is found are ids; whether they may be shown is for the caller to check, on `call`.
+"""
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Final, Protocol
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    insert,
+    inspect,
+    select,
+    update,
+)
+
+from storage import search_postgres, search_sqlite
+from storage.database import insert_new
+from storage.id_range import ALL_IDS, IdRange
+from storage.postgres import lock
+from storage.reservation import IN_MAX
+from storage.schema import call
+from storage.search_words import Entry, Search
+
+WEEK_MS: Final = 7 * 24 * search_sqlite.HOUR_MS
+
+_metadata = MetaData()
+_week = Table(
+    "search_week",
+    _metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("forgotten", Boolean, nullable=False),  # calls were taken out since it was scrubbed
+    Column("scrubbing", Boolean, nullable=False),
+)
+_progress = Table(
+    "search_progress",
+    _metadata,
+    Column("project", Text, primary_key=True),
+    Column("built_to", Text, nullable=False),  # the last id that `build` has seen
+)
+
+
+class SearchNotBuilt(Exception):
+    """There is no index of words in this store; the message says how to make one."""
+
+
+class _Kind(Protocol):
+    """What a module for one kind of database has."""
+
+    metadata: MetaData
+
+    def create_week(self, connection: Connection, week: int) -> None: ...
+    def drop_week(self, connection: Connection, week: int) -> None: ...
+    def unknown(self, connection: Connection, week: int, call_ids: Sequence[str]) -> set[str]: ...
+    def add(self, connection: Connection, week: int, entries: Sequence[Entry]) -> None: ...
+    def remove(self, connection: Connection, week: int, call_ids: Sequence[str]) -> int: ...
+    def scrub(self, connection: Connection, week: int, begun: bool) -> bool: ...
+    def count(self, connection: Connection, weeks: Iterable[int]) -> int: ...
+    def find(
+        self,
+        connection: Connection,
+        week: int,
+        project: str,
+        search: Search,
+        ids: IdRange,
+        newest_first: bool,
+    ) -> Iterator[Sequence[str]]: ...
+
+
+_KINDS: Final[dict[str, _Kind]] = {"sqlite": search_sqlite, "postgresql": search_postgres}
+
+
+def exists(connection: Connection) -> bool:
+    """Tell whether there is an index."""
+    return inspect(connection).has_table(_week.name)
+
+
+def create(connection: Connection) -> None:
+    """Make an empty index, unless there is one."""
+    _lock(connection)
+    _metadata.create_all(connection)
+    _kind(connection).metadata.create_all(connection)
+
+
+def drop(connection: Connection) -> None:
+    """Take the index away, if there is one."""
+    _lock(connection)
+    if exists(connection):
+        for week in _weeks(connection):
+            _kind(connection).drop_week(connection, week)
+        _kind(connection).metadata.drop_all(connection)
+        _metadata.drop_all(connection)
+
+
+def add(connection: Connection, entries: Sequence[Entry]) -> int:
+    """Add calls to the index, in the transaction in which they are stored; return how many.
+
+    Those that are in it already are passed over. Nothing happens where there is no index.
+    """
+    if not entries or not exists(connection):
+        return 0
+    kind = _kind(connection)
+    weeks = set(_weeks(connection))
+    count = 0
+    ordered = sorted(entries, key=lambda entry: entry.id)
+    for week, of_week in groupby(ordered, key=lambda entry: _week_of(entry.id)):
+        if week not in weeks:
+            _create_week(connection, week)
+        some = list(of_week)
+        for start in range(0, len(some), IN_MAX):
+            part = some[start : start + IN_MAX]
+            missing = kind.unknown(connection, week, [entry.id for entry in part])
+            kind.add(connection, week, [entry for entry in part if entry.id in missing])
+            count += len(missing)
+    return count
+
+
+def forget(connection: Connection, call_ids: Iterable[str]) -> int:
+    """Take calls out of the index, in the caller's transaction; return how many were in it.
+
+    Nothing finds them from then on. Their words are gone from the database's pages once `scrub`
+    has nothing more to do.
+    """
+    if not exists(connection):
+        return 0
+    kind = _kind(connection)
+    weeks = set(_weeks(connection))
+    count = 0
+    for week, of_week in groupby(sorted(call_ids), key=_week_of):
+        if week not in weeks:
+            continue
+        some = list(of_week)
+        removed = sum(
+            kind.remove(connection, week, some[start : start + IN_MAX])
+            for start in range(0, len(some), IN_MAX)
+        )
+        if removed:
+            changed = update(_week).where(_week.c.number == week)
+            connection.execute(changed.values(forgotten=True))
+            count += removed
+    return count
+
+
+def scrub(connection: Connection) -> bool:
+    """Do a part of making removed words unreadable in the pages; tell whether more is to do.
+
+    Call it until it says False, each time in a writing transaction of its own. In SQLite a part
+    takes a tenth of a second, in PostgreSQL a week of calls: seven seconds for 100,000.
+    """
+    if not exists(connection):
+        return False
+    columns = _week.c
+    dirty = select(columns.number, columns.forgotten, columns.scrubbing).where(
+        columns.forgotten | columns.scrubbing
+    )
+    found = connection.execute(dirty.order_by(columns.number).limit(1)).first()
+    if found is None:
+        return False
+    # What is forgotten from here on is for another round.
+    begun = found.scrubbing
+    more = _kind(connection).scrub(connection, found.number, begun)
+    values = {"scrubbing": more, "forgotten": found.forgotten and begun}
+    connection.execute(update(_week).where(columns.number == found.number).values(values))
+    return True
+
+
+def build(connection: Connection, project: str, entries: Sequence[Entry]) -> int:
+    """Index the next stored calls of a project, and remember the last; return how many were new.
+
+    A call that has been erased since it was read is left out.
+    """
+    _lock(connection)
+    ids = [entry.id for entry in entries]
+    assert len(ids) <= IN_MAX
+    # The lock on the row keeps PostgreSQL from erasing a call between this look and its entry.
+    stored = select(call.c.id).where(call.c.id.in_(ids)).with_for_update(key_share=True)
+    present = set(connection.scalars(stored))
+    count = add(connection, [entry for entry in entries if entry.id in present])
+    connection.execute(insert_new(connection, _progress).values(project=project, built_to=""))
+    progress = update(_progress).where(_progress.c.project == project)
+    connection.execute(progress.values(built_to=max(ids)))
+    return count
+
+
+def built_to(connection: Connection, project: str) -> str:
+    """Say up to which id `build` has come; empty where it has not begun, or there is no index."""
+    if not exists(connection):
+        return ""
+    query = select(_progress.c.built_to).where(_progress.c.project == project)
+    return connection.scalar(query) or ""
+
+
+def count(connection: Connection) -> int:
+    """Count the calls in the index, of all projects. Scans an index of it."""
+    if not exists(connection):
+        return 0
+    return _kind(connection).count(connection, _weeks(connection))
+
+
+def find(
+    connection: Connection,
+    project: str,
+    search: Search,
+    ids: IdRange = ALL_IDS,
+    *,
+    newest_first: bool = True,
+) -> Generator[Sequence[str]]:
+    """Yield the ids of calls that a search finds, in order, some hundred at a time.
+
+    Some may be of no call, or of another project's. Raise SearchNotBuilt where there is no index.
+    """
+    if not exists(connection):
+        raise SearchNotBuilt(
+            "there is no index to search in: `shalt db search --build` makes one of the calls that "
+            "are stored, search = true in the settings keeps it up to date"
+        )
+    low, high = ids.milliseconds()
+    weeks = [week for week in _weeks(connection) if low // WEEK_MS <= week <= high // WEEK_MS]
+    for week in reversed(weeks) if newest_first else weeks:
+        yield from _kind(connection).find(connection, week, project, search, ids, newest_first)
+
+
+def _create_week(connection: Connection, week: int) -> None:
+    _lock(connection)
+    if week not in _weeks(connection):
+        _kind(connection).create_week(connection, week)
+        connection.execute(insert(_week).values(number=week, forgotten=False, scrubbing=False))
+
+
+def _weeks(connection: Connection) -> Sequence[int]:
+    """List the weeks that have a table, in order. Scans a row per week."""
+    return connection.scalars(select(_week.c.number).order_by(_week.c.number)).all()
+
+
+def _week_of(id: str) -> int:
+    return int(id[:12], 16) // WEEK_MS
+
+
+def _kind(connection: Connection) -> _Kind:
+    return _KINDS[connection.dialect.name]
+
+
+def _lock(connection: Connection) -> None:
+    """Keep other hosts from making the same table. In SQLite a writer is alone anyway."""
+    if connection.dialect.name == "postgresql":
+        lock(connection, "search")

@@ -1,0 +1,132 @@
+"""The index of words in PostgreSQL: a table for each week of call ids, with a GIN index.
+
+The words are divided here, not by the server (whose parser takes ten times as long), and come as
+a finished tsvector. The server keeps it beside the index to see where words stand: 2,500 bytes for
+a call whose two texts have 1.4 KB. Of one word it knows the first 256 places in a call.
+
+What is found comes from the primary key backwards where the words are common, from the GIN index
+where they are rare: the planner's choice, by its statistics of the words.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import psycopg
+from sqlalchemy import Connection, MetaData, column, delete, func, literal, select, table, text
+from sqlalchemy.sql import TableClause
+
+from storage.id_range import IdRange
+from storage.search_words import Entry, Phrase, Search
+
+FOUND_AT_ONCE = 100  # ids of the first look; few, so that the planner goes for the first ones …
+FOUND_AT_ONCE_MAX = 1_000  # … and four times as many with each further look
+
+metadata = MetaData()  # nothing besides the tables of the weeks
+
+
+def create_week(connection: Connection, week: int) -> None:
+    """Make the table of a week."""
+    name = _name(week)
+    connection.exec_driver_sql(
+        f'CREATE TABLE {name} (call_id text COLLATE "C" CONSTRAINT pk_{name} PRIMARY KEY,'
+        ' project text COLLATE "C" NOT NULL, words tsvector NOT NULL)'
+    )
+    connection.exec_driver_sql(f"CREATE INDEX ix_{name}_words ON {name} USING gin (words)")
+
+
+def drop_week(connection: Connection, week: int) -> None:
+    """Take the table of a week away."""
+    connection.exec_driver_sql(f"DROP TABLE {_name(week)}")
+
+
+def unknown(connection: Connection, week: int, call_ids: Sequence[str]) -> set[str]:
+    """Say which of some calls of a week, IN_MAX at most, are not in the index. Primary key."""
+    words = _table(week)
+    query = select(words.c.call_id).where(words.c.call_id.in_(call_ids))
+    return set(call_ids).difference(connection.scalars(query))
+
+
+def add(connection: Connection, week: int, entries: Sequence[Entry]) -> None:
+    """Add calls of a week, none of which is there."""
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, psycopg.Connection)
+    statement = psycopg.sql.SQL("COPY {} (call_id, project, words) FROM STDIN")
+    with raw.cursor() as cursor:
+        with cursor.copy(statement.format(psycopg.sql.Identifier(_name(week)))) as copy:
+            for entry in entries:
+                copy.write_row((entry.id, entry.project, _vector(entry)))
+
+
+def remove(connection: Connection, week: int, call_ids: Sequence[str]) -> int:
+    """Take calls of a week out, IN_MAX at most; return how many were in. `scrub` does the rest."""
+    words = _table(week)
+    return connection.execute(delete(words).where(words.c.call_id.in_(call_ids))).rowcount
+
+
+def scrub(connection: Connection, week: int, _begun: bool) -> bool:
+    """Write a week's table and indexes anew, and let go of the files; nothing more is to do.
+
+    Meanwhile who reads or writes this week's words waits: seven seconds for 100,000 calls.
+    """
+    connection.exec_driver_sql(f"CLUSTER {_name(week)} USING pk_{_name(week)}")
+    return False
+
+
+def count(connection: Connection, weeks: Iterable[int]) -> int:
+    """Count the calls in the index. Scans an index of each week."""
+    return sum(
+        connection.execute(select(func.count()).select_from(_table(week))).scalar_one()
+        for week in weeks
+    )
+
+
+def find(
+    connection: Connection,
+    week: int,
+    project: str,
+    search: Search,
+    ids: IdRange,
+    newest_first: bool,
+) -> Iterator[Sequence[str]]:
+    """Yield the ids found in a week, in order, some hundred at a time."""
+    words = _table(week)
+    call_id = words.c.call_id
+    matches = text("words @@ CAST(:search AS tsquery)").bindparams(search=_query(search))
+    query = select(call_id).where(matches, words.c.project == literal(project))
+    query = query.order_by(call_id.desc() if newest_first else call_id)
+    at_once = FOUND_AT_ONCE
+    while True:
+        found = connection.scalars(query.where(*ids.conditions(call_id)).limit(at_once)).all()
+        if found:
+            yield found
+        if len(found) < at_once:
+            return
+        last = found[-1]
+        ids = IdRange(ids.first, last) if newest_first else IdRange(f"{last}0", ids.before)
+        at_once = min(at_once * 4, FOUND_AT_ONCE_MAX)
+
+
+def _vector(entry: Entry) -> str:
+    """Write a tsvector: every word with its places. The two texts do not touch each other."""
+    places: dict[str, list[str]] = {}
+    for start, words in ((1, entry.asked), (len(entry.asked) + 2, entry.answered)):
+        for place, word in enumerate(words, start):
+            places.setdefault(word, []).append(str(place))
+    return " ".join(f"'{word}':{','.join(at)}" for word, at in places.items())
+
+
+def _query(search: Search) -> str:
+    """Write a search as a tsquery. Words are letters and digits: nothing to be escaped."""
+    wanted = [_phrase(words) for words in search.wanted]
+    return " & ".join([*wanted, *(f"!({_phrase(words)})" for words in search.unwanted)])
+
+
+def _phrase(words: Phrase) -> str:
+    return "(" + " <-> ".join(f"'{word}'" for word in words) + ")"
+
+
+def _table(week: int) -> TableClause:
+    return table(_name(week), column("call_id"), column("project"), column("words"))
+
+
+def _name(week: int) -> str:
+    return f"search_{week:d}"
