@@ -1,16 +1,13 @@
 """Tests of review.reading: one call as a page."""
 
-import base64
 import gzip
 import json
 
 import pytest
 
 from storage.capture import Body, Outcome
-from tests.review.calls import HOSTILE, Page, capture_of, chat, id_of, recorded
+from tests.review.calls import HOSTILE, PNG, Page, capture_of, chat, id_of, recorded
 from tests.review.conftest import Site
-
-PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(100)).decode()
 
 
 def read(site: Site, number: int, **query: str) -> Page:

@@ -1,0 +1,75 @@
+"""A browser, and pages of a store on a real port for it to read."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+
+from review.routes import routes
+from storage.rows import Checkpoint
+from storage.store import TraceStore
+from tests.browser.chromium import Tab, find, running_browser
+from tests.relaying import wait_until
+from tests.review.calls import HOSTILE, PNG, chat
+from tests.review.conftest import Clock
+
+WORD = "w" * 5_000
+
+
+@pytest.fixture(scope="session")
+def site_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Calls 1 to 9 of plain talk, number 10 of what is meant to do harm, on a port."""
+    path = tmp_path_factory.mktemp("browser") / "shalt.sqlite"
+    store = TraceStore(f"sqlite:///{path}", clock=Clock())
+    store.upgrade()
+    everything = " ".join((*HOSTILE, WORD))
+    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
+    harm = chat(
+        10,
+        [
+            {"role": "system", "content": everything},
+            *({"role": "user", "content": text} for text in HOSTILE),
+            {"role": "user", "content": [{"type": "text", "text": WORD}, picture]},
+        ],
+        {"role": "assistant", "content": everything},
+        model="model <b>",
+        tags={"k": WORD[:1_000]},
+    )
+    plain = [chat(number, session="s", tags={"n": str(number)}) for number in range(1, 10)]
+    store.insert([*plain, harm], Checkpoint("f" * 32, 1, 1))
+    application = Starlette(routes=list(routes(store, "default", Clock())))
+    server = uvicorn.Server(
+        uvicorn.Config(application, ws="none", lifespan="off", log_level="warning")
+    )
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    wait_until(lambda: server.started)
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+    listening.close()
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    executable = find()
+    if executable is None:
+        pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
+    with running_browser(executable, Path(tmp_path_factory.mktemp("profile"))) as tab:
+        yield tab
+
+
+@pytest.fixture
+def tab(browser: Tab) -> Tab:
+    browser.complaints.clear()
+    browser.requested.clear()
+    browser.ask("Emulation.setScriptExecutionDisabled", value=False)
+    browser.ask("Emulation.setEmulatedMedia", features=[])
+    browser.size(1200)
+    return browser

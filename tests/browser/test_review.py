@@ -1,0 +1,140 @@
+"""The pages as a real browser shows them."""
+
+import pytest
+
+from tests.browser.chromium import Tab
+from tests.relaying import wait_until
+from tests.review.calls import id_of
+
+HARM = f"/review/calls/{id_of(10)}"
+
+
+def test_hostile_content_opens_nothing_runs_nothing_and_asks_nobody(
+    tab: Tab, site_url: str
+) -> None:
+    for path in ("/review", HARM, "/review?where=<script>alert(1)</script>", "/review/calls/<b>"):
+        tab.open(site_url + path)
+    complaints = [text for text in tab.complaints if "status of 40" not in text]
+    assert complaints == []
+    assert {url[: len(site_url)] for url in tab.requested if not url.startswith("data:")} == {
+        site_url
+    }
+
+
+def test_images_that_a_message_carries_are_seen(tab: Tab, site_url: str) -> None:
+    tab.open(site_url + HARM)
+    tab.value("document.querySelector('img').scrollIntoView()")
+    wait_until(lambda: tab.value("document.querySelector('img').naturalWidth") == 1)
+
+
+@pytest.mark.parametrize("width", [360, 800, 1200, 2000])
+@pytest.mark.parametrize("path", ["/review", HARM, "/review?where=modle", "/review?project=none"])
+def test_no_page_is_wider_than_its_window(tab: Tab, site_url: str, path: str, width: int) -> None:
+    tab.size(width)
+    tab.open(site_url + path)
+    assert tab.value("document.scrollingElement.scrollWidth") <= width
+
+
+def test_calls_are_read_with_the_keyboard_alone(tab: Tab, site_url: str) -> None:
+    tab.open(site_url + "/review")
+    tab.press("j", "j", "j", "k")
+    tab.loads(lambda: tab.press("Enter"))
+    assert id_of(9) in tab.value("location.pathname")
+    tab.loads(lambda: tab.press("j"))
+    assert id_of(8) in tab.value("location.pathname")
+    tab.loads(lambda: tab.press("["))
+    assert id_of(7) in tab.value("location.pathname")
+    tab.loads(lambda: tab.press("k"))
+    assert id_of(8) in tab.value("location.pathname")
+    tab.loads(lambda: tab.press("u"))
+    assert tab.value("location.pathname") == "/review"
+
+
+def test_a_row_opens_wherever_it_is_clicked(tab: Tab, site_url: str) -> None:
+    tab.open(site_url + "/review")
+    place = tab.value(
+        "(() => { const cell = document.querySelector('.calls tbody .tokens');"
+        " const box = cell.getBoundingClientRect();"
+        " return document.elementFromPoint(box.x + 3, box.y + 3).className; })()"
+    )
+    assert place == "open"
+
+
+def test_keys_do_nothing_while_one_is_typing(tab: Tab, site_url: str) -> None:
+    tab.open(site_url + "/review")
+    tab.press("/", *"jku n")
+    assert tab.value("document.querySelector('#where').value") == "jku n"
+    assert tab.value("document.activeElement.id") == "where"
+
+
+def test_the_filter_works_without_a_script(tab: Tab, site_url: str) -> None:
+    tab.ask("Emulation.setScriptExecutionDisabled", value=True)
+    tab.open(site_url + "/review")
+    tab.ask("DOM.enable")
+    root = tab.ask("DOM.getDocument")["root"]["nodeId"]
+    box = tab.ask("DOM.querySelector", nodeId=root, selector="#where")["nodeId"]
+    tab.ask("DOM.focus", nodeId=box)
+    tab.press(*"tags['n'] = '3'")
+    tab.loads(lambda: tab.press("Enter"))
+    root = tab.ask("DOM.getDocument")["root"]["nodeId"]
+    rows = tab.ask("DOM.querySelectorAll", nodeId=root, selector=".calls .open")["nodeIds"]
+    assert len(rows) == 1
+
+
+@pytest.mark.parametrize("path", ["/review", HARM, "/review?where=modle"])
+def test_everything_one_can_use_has_a_name_for_those_who_listen(
+    tab: Tab, site_url: str, path: str
+) -> None:
+    tab.open(site_url + path)
+    tab.ask("Accessibility.enable")
+    nodes = tab.ask("Accessibility.getFullAXTree")["nodes"]
+    used = [
+        node for node in nodes
+        if node.get("role", {}).get("value") in ("link", "button", "textbox", "combobox", "image")
+    ]  # fmt: skip
+    assert len(used) > 3
+    assert [node for node in used if not node.get("name", {}).get("value")] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["/review", HARM])
+def test_texts_stand_out_from_what_is_behind_them(
+    tab: Tab, site_url: str, path: str, scheme: str
+) -> None:
+    tab.ask(
+        "Emulation.setEmulatedMedia",
+        features=[{"name": "prefers-color-scheme", "value": scheme}],
+    )
+    tab.open(site_url + path)
+    # WCAG 2.2, 1.4.3: 4.5 to 1, of every text that is seen.
+    weak = tab.value(_CONTRAST)
+    assert weak == []
+
+
+_CONTRAST = """(() => {
+  const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = (colour) => {
+    const [r, g, b] = parts(colour).map((v) => v / 255).map(
+      (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      if (parts(colour).length === 3) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const weak = new Set();
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || !element.checkVisibility()) continue;
+    if (element.closest("svg, option")) continue;
+    const style = getComputedStyle(element);
+    const [a, b] = [light(style.color), light(behind(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) weak.add(`${element.tagName}.${element.className} ${ratio.toFixed(2)}`);
+  }
+  return [...weak];
+})()"""
