@@ -3,6 +3,7 @@
 In reading order; a module imports only those above it:
 
     sources     files, variables and options as trees; where a value came from
+    upstreams   one upstream: where it is, how it is spoken to
     settings    every setting: name, default, unit, one sentence; read once
     places      what lies where in a data directory, and the one lock on it
     child       what every child process of the supervisor begins with
@@ -14,6 +15,7 @@ In reading order; a module imports only those above it:
     terminal    what every command prints with
     serving     commands: serve, config
     calls       commands: ls, show
+    explaining  command: why
     state       command: status
     exporting   commands: split, export
     drifting    command: drift
@@ -23,7 +25,7 @@ In reading order; a module imports only those above it:
     demo        command: demo
     arguments   what the commands share: the application, the options they all take
     cli_running   what can be said: serve, demo, record, status, config
-    cli_calls     what can be said: ls, show
+    cli_calls     what can be said: ls, show, why
     cli_datasets  what can be said: split, export, drift
     cli         the command line: its commands and what becomes of an error
     __main__    python -m shalt

@@ -12,22 +12,17 @@ Relative paths start at the working directory. At most 64 upstreams.
 import ipaddress
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ByteSize,
-    ConfigDict,
     Field,
     PrivateAttr,
-    SecretStr,
     ValidationError,
     field_validator,
     model_validator,
@@ -38,7 +33,7 @@ from pydantic_settings import SettingsError as UnreadableVariable
 
 from shalt import sources
 from shalt.sources import PREFIX, SettingsError, Tree
-from storage.capture import Dialect
+from shalt.upstreams import UPSTREAM_NAME, Seconds, Upstream, complete, guess_dialect
 from storage.grouping import validate_group_by
 
 __all__ = ["Explained", "Settings", "SettingsError", "Upstream", "explain", "load"]
@@ -47,11 +42,6 @@ CONFIG_FILE = Path("shalt.toml")
 UPSTREAMS_MAX = 64  # each has a connection pool of its own in every worker
 MIB = 1024 * 1024
 GIB = 1024 * MIB
-_UPSTREAM_NAME = re.compile(r"[a-z0-9_-]{1,32}")
-_KNOWN_BASE_URLS = {
-    "openai": "https://api.openai.com/v1",
-    "anthropic": "https://api.anthropic.com/v1",
-}
 _LIST = "; `shalt config` lists them all"
 
 
@@ -65,74 +55,9 @@ def _words(value: object) -> object:
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Days = Annotated[float, Field(ge=0, le=36_500)]
 Ratio = Annotated[float, Field(ge=0, lt=1)]
 Bytes = Annotated[ByteSize, Field(ge=0, le=1024 * GIB)]  # a number, or text: "64 MiB"
-
-
-class Upstream(BaseModel):
-    """One service that calls are relayed to: the URL called is base_url + the rest of the path."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
-    )
-
-    base_url: str
-    """http(s) URL that the rest of a call's path is added to."""
-    dialect: Dialect = Dialect.OPENAI
-    """Wire format where path and headers of a call do not tell: openai, anthropic, gemini, raw."""
-    key: str = "client"
-    """`client`: the client's own key passes through; `env:NAME`: shalt holds the key."""
-    connect_seconds: Seconds = 5
-    """Longest wait for a connection."""
-    first_byte_seconds: Seconds = 600
-    """Longest wait for an answer to begin."""
-    idle_seconds: Seconds = 300
-    """Longest silence inside an answer."""
-    connections_max: Annotated[int, Field(ge=1, le=100_000)] = 1000
-    """Connections to this upstream, of each worker."""
-    default: bool = False
-    """Serves `/v1/*`; exactly one upstream does. A single one need not say so."""
-    ca_file: Path | None = None
-    """PEM file of the authorities to trust instead of the system's."""
-    _secret: SecretStr | None = PrivateAttr(None)
-
-    @property
-    def secret(self) -> SecretStr | None:
-        """The key shalt holds; None if the client brings its own, or its variable is not set."""
-        return self._secret
-
-    @field_validator("base_url")
-    @classmethod
-    def _check_base_url(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be a URL like https://api.openai.com/v1")
-        if "@" in parts.netloc:
-            raise ValueError("must not hold credentials; name the key instead: key = 'env:NAME'")
-        if "?" in url or "#" in url:
-            raise ValueError("must have neither query nor fragment")
-        if parts.port == 0 or re.search(r"[\x00-\x20\x7f]", url) or not parts.path.isascii():
-            rule = "without white space, its path in ASCII, its port from 1 to 65535"
-            raise ValueError(f"must be a URL {rule}")
-        return url.rstrip("/")
-
-    @model_validator(mode="after")
-    def _resolve_key(self) -> "Upstream":
-        if self.key == "client":
-            return self
-        kind, _, name = self.key.partition(":")
-        if kind != "env" or not re.fullmatch(r"\w+", name):
-            raise ValueError(
-                "key must be 'client' or 'env:NAME', NAME being an environment variable; "
-                "never the key itself"
-            )
-        if not os.environ.get(name):
-            return self
-        if not re.fullmatch(r"[\x21-\x7e]+", os.environ[name]):
-            raise ValueError(f"the variable {name} holds what no header can, a line end perhaps")
-        self._secret = SecretStr(os.environ[name])
-        return self
 
 
 class Settings(BaseSettings):
@@ -191,6 +116,10 @@ class Settings(BaseSettings):
     """Share of a new project's groups that is held out for test."""
     val_ratio: Ratio = 0.05
     """Share of a new project's groups that is held out for validation."""
+    retain_bodies_days: Days = 0
+    """Days after which what a call said is deleted, and its row stays; 0: never."""
+    retain_days: Days = 0
+    """Days after which a call is deleted with all that is known of it; 0: never."""
     metrics_models: Annotated[Words, Field(max_length=200)] = ()
     """Model names that are metric labels of their own; every other model is `other`."""
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -230,20 +159,20 @@ class Settings(BaseSettings):
         tables = values.get("upstreams", {"openai": {}})
         if not isinstance(tables, Mapping):
             return values
-        completed = {str(name): _complete(str(name), table) for name, table in tables.items()}
+        completed = {str(name): complete(str(name), table) for name, table in tables.items()}
         if len(completed) == 1:
             completed = {name: {"default": True, **table} for name, table in completed.items()}
         if url := values.get("upstream"):
             for table in completed.values():
                 if table.get("default"):
-                    table |= {"base_url": url, "dialect": _guess_dialect(url)}
+                    table |= {"base_url": url, "dialect": guess_dialect(url)}
         return {**values, "upstreams": completed}
 
     @model_validator(mode="after")
     def _check_together(self) -> "Settings":
         for name in self.upstreams:
-            if not _UPSTREAM_NAME.fullmatch(name):
-                raise ValueError(f"upstream name {name!r} must match {_UPSTREAM_NAME.pattern}")
+            if not UPSTREAM_NAME.fullmatch(name):
+                raise ValueError(f"upstream name {name!r} must match {UPSTREAM_NAME.pattern}")
         defaults = [name for name, upstream in self.upstreams.items() if upstream.default]
         if len(defaults) != 1:
             raise ValueError(
@@ -309,27 +238,6 @@ def explain(settings: Settings) -> Iterator[Explained]:
             place = f"upstreams.{name}.{key}"
             source = origins.get("upstream" if key in replaced else place, "default")
             yield Explained(place, _text(getattr(upstream, key)), source, field.description or "")
-
-
-def _complete(name: str, table: object) -> Tree:
-    if isinstance(table, Upstream):
-        return {key: getattr(table, key) for key in table.model_fields_set}
-    if not isinstance(table, Mapping):
-        raise ValueError(f"upstreams.{name} must be a table that has a base_url")
-    completed: Tree = {str(key): value for key, value in table.items()}
-    if name in _KNOWN_BASE_URLS:
-        completed.setdefault("base_url", _KNOWN_BASE_URLS[name])
-    completed.setdefault("dialect", _guess_dialect(completed.get("base_url")))
-    return completed
-
-
-def _guess_dialect(url: object) -> Dialect:
-    try:
-        host = urlsplit(str(url)).hostname or ""
-    except ValueError:  # not a URL: base_url's own check says so
-        return Dialect.OPENAI
-    is_anthropic = host == "anthropic.com" or host.endswith(".anthropic.com")
-    return Dialect.ANTHROPIC if is_anthropic else Dialect.OPENAI
 
 
 def _is_loopback(host: str) -> bool:
