@@ -22,9 +22,12 @@ _HEADERS = {
 def download(call: StoredCall, half: str, *, decoded: bool) -> Response:
     """Answer with the `request` or `response` body as recorded, or with its encoding undone.
 
-    A body that cannot be decoded is answered with 422 and the reason.
+    A body that cannot be decoded is answered with 422 and the reason, one that is deleted with 410.
     """
     capture = call.capture
+    if capture is None:
+        gone = "the bodies of this call are deleted\n"
+        return Response(gone, 410, _HEADERS, "text/plain; charset=utf-8")
     headers = capture.request_headers if half == "request" else capture.response_headers
     body = capture.request_body if half == "request" else capture.response_body
     try:

@@ -1,7 +1,7 @@
 """One call as a page: its facts, what was said, its bodies, and the calls around it.
 
-The page reads one body, that of its call. The calls around it are those of its session, or else of
-its group: TURNS_AROUND older ones and as many newer.
+The page reads one body, that of its call; where that is deleted, the facts are the page. The calls
+around it are those of its session, or else of its group: TURNS_AROUND older ones and as many newer.
 """
 
 import msgspec
@@ -13,11 +13,12 @@ from review.dialogue import Dialogue, dialogue_of
 from review.facts import Fact
 from review.listing import Link, marks
 from review.passages import Passage, Room
-from storage.capture import Body, Headers, Outcome
+from storage.capture import Body, Capture, Headers, Outcome
 from storage.derive import derive
 from storage.encoding import decode
 from storage.reader import StoreReader
 from storage.rows import CallRow, StoredCall
+from storage.trace import Understood
 
 TURNS_AROUND = 12
 HEADERS_MAX = 100
@@ -68,7 +69,9 @@ class Reading(msgspec.Struct, frozen=True):
     tags: tuple[Link, ...]
     marks: tuple[str, ...]
     dialogue: Dialogue
-    halves: tuple[Half, ...]
+    halves: tuple[Half, ...]  # request and response; none where the bodies are deleted
+    request_address: str  # of the recorded bodies
+    response_address: str
     turns: tuple[Turn, ...]  # the oldest first; empty where the call is alone
     turns_of: str  # session or group
     turns_list: str
@@ -83,7 +86,7 @@ def reading(store: StoreReader, call: StoredCall, where: str) -> Reading:
     row = call.row
     selection = Selection(row.project, where)
     alone = Selection(row.project)
-    understood = derive(call.capture).understood
+    understood = Understood() if call.capture is None else derive(call.capture).understood
     turns_of = "session" if row.session_id else "group"
     shared = equals(f"{turns_of}_id", row.session_id or row.group_id)
     turns = _turns(store, row, shared, selection)
@@ -110,7 +113,9 @@ def reading(store: StoreReader, call: StoredCall, where: str) -> Reading:
         ),
         marks=marks(row),
         dialogue=dialogue_of(understood),
-        halves=_halves(call),
+        halves=() if call.capture is None else _halves(call.capture),
+        request_address=addresses.body(row.id, "request", decoded=False),
+        response_address=addresses.body(row.id, "response", decoded=False),
         turns=turns if len(turns) > 1 else (),
         turns_of=turns_of,
         turns_list=alone.list(where=shared),
@@ -150,11 +155,11 @@ def _turn(row: CallRow, selection: Selection, this_id: str) -> Turn:
     )
 
 
-def _halves(call: StoredCall) -> tuple[Half, ...]:
-    capture, room = call.capture, Room(BODIES_CHARS_MAX)
+def _halves(capture: Capture) -> tuple[Half, ...]:
+    room = Room(BODIES_CHARS_MAX)
     return (
-        _half(call.row.id, "request", capture.request_headers, capture.request_body, room),
-        _half(call.row.id, "response", capture.response_headers, capture.response_body, room),
+        _half(capture.id, "request", capture.request_headers, capture.request_body, room),
+        _half(capture.id, "response", capture.response_headers, capture.response_body, room),
     )
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from sqlalchemy import Connection, select
 
-from storage.database import insert_new
+from storage.database import insert_missing, insert_new
 from storage.schema import reservation, split_policy
 from storage.trace import Side
 
@@ -132,9 +132,10 @@ def reserve(
                     "reserved_at": now_us,
                 }
             )
-        connection.execute(insert_new(connection, reservation), rows)
-        # Read back rather than believed: another process may have been first.
-        sides |= _reserved(connection, project, missing)
+        new = insert_missing(connection, reservation, rows)
+        sides |= {str(row["group_id"]): Side(str(row["side"])) for row in new}
+        if len(new) < len(missing):  # another host was first
+            sides |= _reserved(connection, project, missing)
     return sides
 
 

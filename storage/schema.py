@@ -7,6 +7,11 @@ database invents nothing: no default, no trigger, no sequence.
 Narrow tables without blobs are WITHOUT ROWID in SQLite: one b-tree instead of two. `call` and
 `body` are not: the five indexes of `call` would carry 32-byte ids instead of row numbers, and
 blobs do not belong in an index tree.
+
+In PostgreSQL texts are compared by their bytes (COLLATE "C"), as SQLite does. Tables of which
+every call has rows are partitioned by its id, which begins with its time (storage.partitions). No
+foreign key leads into those: checking one would look into every partition, and their rows come in
+one transaction with their call's.
 """
 
 from sqlalchemy import (
@@ -24,6 +29,8 @@ from sqlalchemy import (
     Text,
     text,
 )
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeEngine
 
 SCHEMA_REVISION = "0002"  # the last one in migrations/versions: what this code reads and writes
 
@@ -35,27 +42,32 @@ metadata = MetaData(
     }
 )
 
+_BYTEWISE = postgresql.TEXT(collation="C")
+TEXT: TypeEngine[str] = Text().with_variant(_BYTEWISE, "postgresql")
+ID: TypeEngine[str] = String(32).with_variant(_BYTEWISE, "postgresql")
+HASH: TypeEngine[str] = String(64).with_variant(_BYTEWISE, "postgresql")
+
 _LINKED = text("linked_to <> ''")
 
 # One row per recorded call: what lists show and filters ask for.
 call = Table(
     "call",
     metadata,
-    Column("id", String(32), primary_key=True),
-    Column("project", Text, nullable=False),
+    Column("id", ID, primary_key=True),
+    Column("project", TEXT, nullable=False),
     Column("started_at", BigInteger, nullable=False),
-    Column("upstream", Text, nullable=False),
-    Column("dialect", Text, nullable=False),
-    Column("endpoint", Text, nullable=False),
-    Column("method", Text, nullable=False),
-    Column("path", Text, nullable=False),
-    Column("request_model", Text, nullable=False),
-    Column("response_model", Text, nullable=False),
-    Column("outcome", Text, nullable=False),
+    Column("upstream", TEXT, nullable=False),
+    Column("dialect", TEXT, nullable=False),
+    Column("endpoint", TEXT, nullable=False),
+    Column("method", TEXT, nullable=False),
+    Column("path", TEXT, nullable=False),
+    Column("request_model", TEXT, nullable=False),
+    Column("response_model", TEXT, nullable=False),
+    Column("outcome", TEXT, nullable=False),
     Column("status_code", Integer),
-    Column("error", Text, nullable=False),
+    Column("error", TEXT, nullable=False),
     Column("streamed", Boolean, nullable=False),
-    Column("finish_reason", Text, nullable=False),
+    Column("finish_reason", TEXT, nullable=False),
     Column("input_tokens", Integer),
     Column("output_tokens", Integer),
     Column("cached_tokens", Integer),
@@ -64,29 +76,29 @@ call = Table(
     Column("duration_ms", Float, nullable=False),
     Column("time_to_first_token_ms", Float),
     Column("overhead_ms", Float, nullable=False),
-    Column("session_id", Text, nullable=False),
-    Column("trace_id", Text, nullable=False),
-    Column("user_id", Text, nullable=False),
-    Column("provider_id", Text, nullable=False),
-    Column("previous_id", Text, nullable=False),
-    Column("linked_to", Text, nullable=False),  # previous_id where it decides the group, else ""
-    Column("group_id", Text, nullable=False),
-    Column("group_source", Text, nullable=False),
-    Column("side", Text, nullable=False),
+    Column("session_id", TEXT, nullable=False),
+    Column("trace_id", TEXT, nullable=False),
+    Column("user_id", TEXT, nullable=False),
+    Column("provider_id", TEXT, nullable=False),
+    Column("previous_id", TEXT, nullable=False),
+    Column("linked_to", TEXT, nullable=False),  # previous_id where it decides the group, else ""
+    Column("group_id", TEXT, nullable=False),
+    Column("group_source", TEXT, nullable=False),
+    Column("side", TEXT, nullable=False),
     Column("request_bytes", BigInteger, nullable=False),
     Column("response_bytes", BigInteger, nullable=False),
     Column("redacted", Boolean, nullable=False),
     Column("truncated", Boolean, nullable=False),
-    Column("note", Text, nullable=False),
+    Column("note", TEXT, nullable=False),
     Column("derive_version", Integer, nullable=False),
-    Column("source", Text, nullable=False),  # how the call came here: relay, import:…, otlp
+    Column("source", TEXT, nullable=False),  # how the call came here: relay, import:…, otlp
     Column("cache_write_tokens", Integer),
     Column("audio_input_tokens", Integer),
     Column("audio_output_tokens", Integer),
     Column("usage_estimated", Boolean, nullable=False),
-    Column("price_version", Text, nullable=False),  # of the table cost_usd is from, else ""
+    Column("price_version", TEXT, nullable=False),  # of the table cost_usd is from, else ""
     Column("cache_write_1h_tokens", Integer),
-    Column("service_tier", Text, nullable=False),  # as the answer said; prices depend on it
+    Column("service_tier", TEXT, nullable=False),  # as the answer said; prices depend on it
     Index(None, "project", "id"),  # newest first, page by page
     Index(None, "project", "started_at"),
     Index(None, "project", "group_id"),
@@ -94,23 +106,25 @@ call = Table(
     Index(None, "project", "provider_id"),
     # Partial: most calls continue nothing, and would fill the index with the empty text.
     Index(None, "project", "linked_to", sqlite_where=_LINKED, postgresql_where=_LINKED),
+    postgresql_partition_by="RANGE (id)",
 )
 
 # The capture as it came, one compressed blob (see storage.store for the codecs).
 body = Table(
     "body",
     metadata,
-    Column("call_id", String(32), ForeignKey("call.id"), primary_key=True),
+    Column("call_id", ID, ForeignKey("call.id"), primary_key=True),
     Column("codec", Integer, nullable=False),
     Column("capture", LargeBinary, nullable=False),
+    postgresql_partition_by="RANGE (call_id)",
 )
 
 # A body that is encoded against that of an earlier call of its group, and cannot be read without.
 body_base = Table(
     "body_base",
     metadata,
-    Column("call_id", String(32), ForeignKey("body.call_id"), primary_key=True),
-    Column("base_id", String(32), ForeignKey("body.call_id"), nullable=False),
+    Column("call_id", ID, ForeignKey("body.call_id"), primary_key=True),
+    Column("base_id", ID, ForeignKey("body.call_id"), nullable=False),
     Index(None, "base_id"),
     sqlite_with_rowid=False,
 )
@@ -119,7 +133,7 @@ body_base = Table(
 part = Table(
     "part",
     metadata,
-    Column("hash", String(64), primary_key=True),
+    Column("hash", HASH, primary_key=True),
     Column("codec", Integer, nullable=False),
     Column("content", LargeBinary, nullable=False),
 )
@@ -127,8 +141,8 @@ part = Table(
 body_part = Table(
     "body_part",
     metadata,
-    Column("call_id", String(32), ForeignKey("body.call_id"), primary_key=True),
-    Column("hash", String(64), ForeignKey("part.hash"), primary_key=True),
+    Column("call_id", ID, ForeignKey("body.call_id"), primary_key=True),
+    Column("hash", HASH, ForeignKey("part.hash"), primary_key=True),
     Index(None, "hash"),
     sqlite_with_rowid=False,
 )
@@ -145,18 +159,19 @@ dictionary = Table(
 tag = Table(
     "tag",
     metadata,
-    Column("call_id", String(32), ForeignKey("call.id"), primary_key=True),
-    Column("key", Text, primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("call_id", ID, ForeignKey("call.id"), primary_key=True),
+    Column("key", TEXT, primary_key=True),
+    Column("value", TEXT, nullable=False),
     Index(None, "key", "value", "call_id"),
     sqlite_with_rowid=False,
+    postgresql_partition_by="RANGE (call_id)",
 )
 
 # What drift is measured on (storage.features says what each column holds).
 feature = Table(
     "feature",
     metadata,
-    Column("call_id", String(32), ForeignKey("call.id"), primary_key=True),
+    Column("call_id", ID, ForeignKey("call.id"), primary_key=True),
     Column("feature_version", Integer, nullable=False),
     Column("prompt_chars", Integer, nullable=False),
     Column("prompt_words", Integer, nullable=False),
@@ -166,21 +181,22 @@ feature = Table(
     Column("message_count", Integer, nullable=False),
     Column("tool_count", Integer, nullable=False),
     Column("tool_call_count", Integer, nullable=False),
-    Column("tools_hash", Text, nullable=False),
-    Column("template_hash", Text, nullable=False),
-    Column("tools_called", Text, nullable=False),  # JSON array of names, sorted
-    Column("prompt_years", Text, nullable=False),  # JSON array of numbers, sorted
-    Column("answer_years", Text, nullable=False),
+    Column("tools_hash", TEXT, nullable=False),
+    Column("template_hash", TEXT, nullable=False),
+    Column("tools_called", TEXT, nullable=False),  # JSON array of names, sorted
+    Column("prompt_years", TEXT, nullable=False),  # JSON array of numbers, sorted
+    Column("answer_years", TEXT, nullable=False),
     sqlite_with_rowid=False,
+    postgresql_partition_by="RANGE (call_id)",
 )
 
 # The split policy of a project; a change is a new version, old ones stay.
 split_policy = Table(
     "split_policy",
     metadata,
-    Column("project", Text, primary_key=True),
+    Column("project", TEXT, primary_key=True),
     Column("version", Integer, primary_key=True),
-    Column("salt", String(32), nullable=False),
+    Column("salt", ID, nullable=False),
     Column("test_ratio", Float, nullable=False),
     Column("val_ratio", Float, nullable=False),
     Column("created_at", BigInteger, nullable=False),
@@ -190,12 +206,12 @@ split_policy = Table(
 reservation = Table(
     "reservation",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("group_id", Text, primary_key=True),
-    Column("side", Text, nullable=False),
+    Column("project", TEXT, primary_key=True),
+    Column("group_id", TEXT, primary_key=True),
+    Column("side", TEXT, nullable=False),
     Column("u", Float, nullable=False),
     Column("policy_version", Integer, nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", TEXT, nullable=False),
     Column("reserved_at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -204,20 +220,20 @@ reservation = Table(
 dataset = Table(
     "dataset",
     metadata,
-    Column("id", String(32), primary_key=True),
-    Column("project", Text, nullable=False),
+    Column("id", ID, primary_key=True),
+    Column("project", TEXT, nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    Column("directory", Text, nullable=False),
-    Column("manifest_sha256", String(64), nullable=False),
+    Column("directory", TEXT, nullable=False),
+    Column("manifest_sha256", HASH, nullable=False),
 )
 
 dataset_item = Table(
     "dataset_item",
     metadata,
-    Column("dataset_id", String(32), ForeignKey("dataset.id"), primary_key=True),
-    Column("call_id", String(32), primary_key=True),
-    Column("group_id", Text, nullable=False),
-    Column("side", Text, nullable=False),
+    Column("dataset_id", ID, ForeignKey("dataset.id"), primary_key=True),
+    Column("call_id", ID, primary_key=True),
+    Column("group_id", TEXT, nullable=False),
+    Column("side", TEXT, nullable=False),
     Index(None, "call_id"),
     Index(None, "group_id"),
     sqlite_with_rowid=False,
@@ -228,16 +244,16 @@ dataset_item = Table(
 spool_checkpoint = Table(
     "spool_checkpoint",
     metadata,
-    Column("writer", String(32), primary_key=True),
+    Column("writer", ID, primary_key=True),
     Column("segment", Integer, nullable=False),
     Column("offset", BigInteger, nullable=False),
-    Column("opened", Text, nullable=False),
+    Column("opened", TEXT, nullable=False),
     Column("stored", BigInteger, nullable=False),
     Column("poisoned", BigInteger, nullable=False),
     Column("accepted", BigInteger),  # this and the next: known when the writer has closed
     Column("sampled_out", BigInteger),
     Column("opted_out", BigInteger),
-    Column("dropped", Text),  # JSON object: reason -> count
+    Column("dropped", TEXT),  # JSON object: reason -> count
     Column("closed_at", BigInteger),
 )
 
@@ -245,12 +261,12 @@ spool_checkpoint = Table(
 erasure = Table(
     "erasure",
     metadata,
-    Column("id", String(32), primary_key=True),
-    Column("project", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("selector", Text, nullable=False),  # JSON
+    Column("id", ID, primary_key=True),
+    Column("project", TEXT, nullable=False),
+    Column("kind", TEXT, nullable=False),
+    Column("selector", TEXT, nullable=False),  # JSON
     Column("bodies_only", Boolean, nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", TEXT, nullable=False),
     Column("requested_at", BigInteger, nullable=False),
     Column("call_count", BigInteger, nullable=False),
     Column("deleted_at", BigInteger),  # the last row is gone
@@ -261,8 +277,8 @@ erasure = Table(
 erased_call = Table(
     "erased_call",
     metadata,
-    Column("call_id", String(32), primary_key=True),
-    Column("erasure_id", String(32), ForeignKey("erasure.id"), nullable=False),
+    Column("call_id", ID, primary_key=True),
+    Column("erasure_id", ID, ForeignKey("erasure.id"), nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -270,7 +286,7 @@ erased_call = Table(
 dropped_call = Table(
     "dropped_call",
     metadata,
-    Column("call_id", String(32), primary_key=True),
-    Column("reason", Text, nullable=False),
+    Column("call_id", ID, primary_key=True),
+    Column("reason", TEXT, nullable=False),
     sqlite_with_rowid=False,
 )

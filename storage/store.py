@@ -4,26 +4,25 @@ A batch and its spool checkpoint are stored in one transaction, or nothing is. A
 once, whatever is replayed: its id decides. The side of a group is written when its first call
 is, in the same transaction. Reading is in storage.reader.
 
-Limits: a batch is meant to hold some hundred calls (the recorder's business). One process writes
-at a time, others wait up to `storage.database.BUSY_SECONDS`; readers never wait. SQLite only,
-for now. Deriving, retention and erasure are not here.
+Limits: a batch is meant to hold some hundred calls (the recorder's business). In SQLite one
+process writes at a time, others wait up to `storage.sqlite.BUSY_SECONDS`; in PostgreSQL several
+hosts write at once, but for what `_place` has to see in order. Readers never wait. Deriving,
+retention and erasure are not here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from itertools import islice
-from operator import itemgetter
 
 import msgspec
 import zstandard
-from sqlalchemy import ColumnElement, Connection, Dialect, Table, insert, select, update
-from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy import ColumnElement, Connection, and_, case, select, update
 
 from storage import database, reservation
 from storage.capture import Clock, new_id
 from storage.counters import Tally
-from storage.database import RowRejected
+from storage.database import StoreUnavailable, insert_missing, insert_rows
 from storage.links import Links
+from storage.partitions import Partitions
 from storage.reader import StoreReader
 from storage.reservation import IN_MAX, TEST_RATIO, VAL_RATIO, Policy
 from storage.rows import (
@@ -61,6 +60,7 @@ class TraceStore(StoreReader):
         """
         reservation.validate_ratios(test_ratio, val_ratio)
         super().__init__(database.open_engine(url))
+        self._partitions = Partitions(self._engine)
         self._clock = clock
         self._ratios = (test_ratio, val_ratio)
 
@@ -71,6 +71,7 @@ class TraceStore(StoreReader):
         database cannot be written.
         """
         database.upgrade(self._engine)
+        self._partitions.prepare([], self._clock.wall_ns())
 
     def check(self, wait_seconds: float = 0.0) -> None:
         """Make sure the tables are there and are this version's, waiting so long for them.
@@ -94,18 +95,18 @@ class TraceStore(StoreReader):
         store them one by one to find it. Raise StoreUnavailable where trying again later will do.
         """
         calls = {recorded.span.id: recorded for recorded in reversed(batch)}
+        # Compressing takes longer than all else: do it before taking the write lock.
+        compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
+        bodies = {id: body_values(recorded, compressor) for id, recorded in calls.items()}
         try:
-            # Compressing takes longer than all else: do it before taking the write lock.
-            compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
-            bodies = {id: body_values(recorded, compressor) for id, recorded in calls.items()}
+            self._partitions.prepare(calls, self._clock.wall_ns())
             with database.writing(self._engine) as connection:
-                new = self._new_calls(connection, calls)
-                self._insert_calls(connection, new)
-                _insert(connection, body, [bodies[recorded.span.id] for recorded in new])
+                new = self._insert_calls(connection, self._unknown(connection, calls))
+                insert_rows(connection, body, [bodies[recorded.span.id] for recorded in new])
                 self._advance(connection, checkpoint, len(new), poisoned)
-        except (UnicodeEncodeError, OverflowError) as error:
-            # The driver's own, raised before the database saw the row.
-            raise RowRejected(f"a call cannot be stored: {type(error).__name__}") from error
+        except StoreUnavailable:
+            self._partitions.forget()  # it may be for want of one
+            raise
         return len(new)
 
     def change_policy(self, project: str, test_ratio: float, val_ratio: float) -> Policy:
@@ -135,7 +136,7 @@ class TraceStore(StoreReader):
         }
         remaining = iter(items)
         with database.writing(self._engine) as connection:
-            _insert(connection, dataset, [values])
+            insert_rows(connection, dataset, [values])
             while part := list(islice(remaining, ITEMS_AT_ONCE)):
                 rows: list[Values] = [
                     {
@@ -146,7 +147,7 @@ class TraceStore(StoreReader):
                     }
                     for item in part
                 ]
-                _insert(connection, dataset_item, rows)
+                insert_rows(connection, dataset_item, rows)
         return dataset_id
 
     def close_writer(self, writer: str, tally: Tally) -> None:
@@ -164,11 +165,11 @@ class TraceStore(StoreReader):
         with database.writing(self._engine) as connection:
             if not _update_writer(connection, writer, values):
                 # It never had a call stored, so nothing of its spool was read.
-                _insert(
+                insert_rows(
                     connection, spool_checkpoint, [_fresh_writer(Checkpoint(writer, 0, 0)) | values]
                 )
 
-    def _new_calls(self, connection: Connection, calls: dict[str, Recorded]) -> list[Recorded]:
+    def _unknown(self, connection: Connection, calls: dict[str, Recorded]) -> list[Recorded]:
         """Leave out what is stored already. Primary key."""
         ids = sorted(calls)
         stored: set[str] = set()
@@ -177,15 +178,20 @@ class TraceStore(StoreReader):
             stored.update(connection.scalars(select(call.c.id).where(call.c.id.in_(part))))
         return [calls[id] for id in ids if id not in stored]
 
-    def _insert_calls(self, connection: Connection, new: Sequence[Recorded]) -> None:
-        """Insert everything of the new calls but the bodies, each where it belongs."""
+    def _insert_calls(
+        self, connection: Connection, unknown: Sequence[Recorded]
+    ) -> Sequence[Recorded]:
+        """Insert all but the bodies, each call where it belongs; return the calls that were new."""
         placed: dict[str, Placed] = {}
-        for project in sorted({recorded.span.project for recorded in new}):
-            of_project = [recorded for recorded in new if recorded.span.project == project]
+        for project in sorted({recorded.span.project for recorded in unknown}):
+            of_project = [recorded for recorded in unknown if recorded.span.project == project]
             placed |= self._place(connection, project, of_project)
-        _insert(connection, call, [call_values(each, placed[each.span.id]) for each in new])
-        _insert(connection, feature, [feature_values(each) for each in new])
-        _insert(connection, tag, [values for each in new for values in tag_values(each)])
+        rows = [call_values(each, placed[each.span.id]) for each in unknown]
+        inserted = {row["id"] for row in insert_missing(connection, call, rows)}
+        new = [each for each in unknown if each.span.id in inserted]
+        insert_rows(connection, feature, [feature_values(each) for each in new])
+        insert_rows(connection, tag, [values for each in new for values in tag_values(each)])
+        return new
 
     def _place(
         self, connection: Connection, project: str, new: Sequence[Recorded]
@@ -201,44 +207,24 @@ class TraceStore(StoreReader):
     def _advance(
         self, connection: Connection, checkpoint: Checkpoint, stored: int, poisoned: int
     ) -> None:
+        """Write how far the spool is stored. What was committed unheard is not counted twice."""
+        columns = spool_checkpoint.c
         values: Values = {
             "segment": checkpoint.segment,
             "offset": checkpoint.offset,
             "opened": checkpoint.opened,
         }
+        is_there = and_(*(columns[name] == value for name, value in values.items()))
         sums: dict[str, ColumnElement[int]] = {
-            "stored": spool_checkpoint.c.stored + stored,
-            "poisoned": spool_checkpoint.c.poisoned + poisoned,
+            "stored": columns.stored + stored,
+            "poisoned": columns.poisoned + case((is_there, 0), else_=poisoned),
         }
         if not _update_writer(connection, checkpoint.writer, values, sums):
             fresh = _fresh_writer(checkpoint) | {"stored": stored, "poisoned": poisoned}
-            _insert(connection, spool_checkpoint, [fresh])
+            insert_rows(connection, spool_checkpoint, [fresh])
 
     def _now_us(self) -> int:
         return self._clock.wall_ns() // 1000
-
-
-def _insert(connection: Connection, target: Table, rows: Sequence[Values]) -> None:
-    """Insert rows with values for the same columns, in one call of the driver.
-
-    Once compiled the statement goes past SQLAlchemy, whose executemany builds every row's
-    parameters anew: 57 microseconds of CPU a call so, 45 this way; insertmanyvalues takes 58.
-    """
-    if rows:
-        sql, names = _insert_statement(target, connection.dialect, tuple(rows[0]))
-        # Drivers take values by position or by name; SQLite's is of the first sort.
-        parameters = list(map(itemgetter(*names), rows)) if names else list(rows)
-        connection.exec_driver_sql(sql, parameters)
-
-
-@lru_cache(maxsize=32)
-def _insert_statement(
-    target: Table, dialect: Dialect, columns: tuple[str, ...]
-) -> tuple[str, Sequence[str]]:
-    """Compile an insert; name the columns in the order of its parameters if that matters."""
-    compiled = insert(target).compile(dialect=dialect, column_keys=columns)
-    assert isinstance(compiled, SQLCompiler)
-    return str(compiled), compiled.positiontup or ()
 
 
 def _update_writer(

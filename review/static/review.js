@@ -45,7 +45,6 @@ const inList = {
 };
 const everywhere = {
   "/": () => document.querySelector("#where")?.select(),
-  a: () => document.querySelector("#answer")?.scrollIntoView(),
 };
 
 document.addEventListener("keydown", (event) => {

@@ -1,12 +1,11 @@
 """Calls for the tests of the store, made by hand; the number of a call is its place in time."""
 
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from storage.capture import Body, Capture, Dialect, Endpoint, Outcome
+from storage.database import open_engine
 from storage.features import features_of
 from storage.grouping import group_of
 from storage.rows import Checkpoint, Recorded
@@ -31,7 +30,8 @@ class StillClock:
 
 
 def id_of(number: int) -> str:
-    return f"{number:032x}"
+    """Ids begin with the millisecond of their call, as real ones do, and end in its number."""
+    return f"{START_NS // 10**6 + number * 1000:012x}{number:020x}"
 
 
 def capture_of(number: int, project: str = "default", request: bytes = b"{}") -> Capture:
@@ -122,13 +122,18 @@ def url_of(directory: Path) -> str:
     return f"sqlite:///{directory / 'shalt.sqlite'}"
 
 
-def new_store(directory: Path, **options: float) -> TraceStore:
-    store = TraceStore(url_of(directory), clock=StillClock(), **options)
+def new_store(url: str, **options: float) -> TraceStore:
+    store = TraceStore(url, clock=StillClock(), **options)
     store.upgrade()
     return store
 
 
-def ask(directory: Path, sql: str) -> list[tuple[Any, ...]]:
-    """Ask the file itself, past the store."""
-    with closing(sqlite3.connect(directory / "shalt.sqlite")) as connection:
-        return connection.execute(sql).fetchall()
+def ask(store: TraceStore | str, sql: str) -> list[tuple[Any, ...]]:
+    """Ask the database itself, past the store."""
+    url = store if isinstance(store, str) else store._engine.url.render_as_string(False)
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        result = connection.exec_driver_sql(sql)
+        rows = [tuple(row) for row in result] if result.returns_rows else []
+    engine.dispose()
+    return rows

@@ -11,18 +11,24 @@ from sqlalchemy import make_url, select
 from storage.filters import COLUMNS, DEPTH_MAX, FilterError, compile_filter
 from storage.schema import call
 from storage.store import TraceStore
+from tests.postgres import KINDS, fresh_url
 from tests.storage.calls import at, new_store, recorded
 
 DIALECTS = [make_url(f"{name}://").get_dialect()() for name in ("sqlite", "postgresql")]
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TraceStore]:
-    store = new_store(tmp_path_factory.mktemp("filters"))
-    calls = [recorded(number, tags={"task": "intent", "n": str(number)}) for number in range(32)]
-    store.insert(calls, at(1))
-    yield store
-    store.close()
+@pytest.fixture(scope="module", params=KINDS)
+def filled(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TraceStore]:
+    with fresh_url(request, tmp_path_factory.mktemp("filters")) as url:
+        store = new_store(url)
+        store.insert(
+            [recorded(number, tags={"task": "intent", "n": str(number)}) for number in range(32)],
+            at(1),
+        )
+        yield store
+        store.close()
 
 
 @pytest.mark.parametrize(

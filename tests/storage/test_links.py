@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, combinations, pairwise, permutations
-from pathlib import Path
 
 import pytest
 
@@ -99,8 +98,8 @@ def test_a_link_does_not_reach_into_another_project(store: TraceStore) -> None:
     assert placed(store, [2], "default")[0][0] == child.group.id
 
 
-def test_a_moved_call_takes_the_side_of_its_parent(tmp_path: Path) -> None:
-    store, parent, child = store_with_sides(tmp_path, Side.TEST, Side.TRAIN)
+def test_a_moved_call_takes_the_side_of_its_parent(store_url: str) -> None:
+    store, parent, child = store_with_sides(store_url, Side.TEST, Side.TRAIN)
     store.insert([child], at(1))
     store.insert([parent], at(2))
     assert placed(store, [1, 2], "default") == [(parent.group.id, Side.TEST)] * 2
@@ -109,9 +108,9 @@ def test_a_moved_call_takes_the_side_of_its_parent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("left", [2, 3])
 def test_moved_calls_of_which_one_has_left_in_train_are_quarantined(
-    tmp_path: Path, left: int
+    store_url: str, left: int
 ) -> None:
-    store, parent, child = store_with_sides(tmp_path, Side.TEST, Side.TRAIN)
+    store, parent, child = store_with_sides(store_url, Side.TEST, Side.TRAIN)
     store.insert([child, chained(3, 2)], at(1))
     item = DatasetItem(id_of(left), child.group.id, Side.TRAIN)
     store.record_dataset("default", "/tmp/d", "0" * 64, [item])
@@ -122,8 +121,8 @@ def test_moved_calls_of_which_one_has_left_in_train_are_quarantined(
     store.close()
 
 
-def test_moved_calls_that_left_on_the_same_side_stay_on_it(tmp_path: Path) -> None:
-    store, parent, child = store_with_sides(tmp_path, Side.TRAIN, Side.TRAIN)
+def test_moved_calls_that_left_on_the_same_side_stay_on_it(store_url: str) -> None:
+    store, parent, child = store_with_sides(store_url, Side.TRAIN, Side.TRAIN)
     store.insert([child], at(1))
     item = DatasetItem(id_of(2), child.group.id, Side.TRAIN)
     store.record_dataset("default", "/tmp/d", "0" * 64, [item])
@@ -141,10 +140,10 @@ def test_a_chain_of_a_thousand_that_arrives_backwards_is_joined(store: TraceStor
 
 
 def store_with_sides(
-    directory: Path, parent_side: Side, child_side: Side
+    url: str, parent_side: Side, child_side: Side
 ) -> tuple[TraceStore, Recorded, Recorded]:
     """Make a store, call 1 and a call 2 that continues it, of groups on the wanted sides."""
-    store = new_store(directory, **RATIOS)
+    store = new_store(url, **RATIOS)
     texts = [f"Probe {number}?" for number in range(40)]
     probes = [recorded(1000 + number, text) for number, text in enumerate(texts)]
     store.insert(probes, at(0))

@@ -9,6 +9,7 @@ from alembic.migration import MigrationContext
 from storage.database import open_engine, reading, upgrade
 from storage.migration import SCRIPTS, newest_revision
 from storage.schema import SCHEMA_REVISION, metadata
+from tests.postgres import TEMPLATE, Server
 from tests.storage.calls import ask, url_of
 
 
@@ -21,13 +22,27 @@ def test_revisions_are_numbered_without_gaps() -> None:
     assert numbers == [f"{number:04d}" for number in range(1, len(numbers) + 1)]
 
 
-def test_the_upgraded_database_is_the_schema(tmp_path: Path) -> None:
-    engine = open_engine(url_of(tmp_path))
+def test_the_upgraded_database_is_the_schema(empty_url: str) -> None:
+    engine = open_engine(empty_url)
     upgrade(engine)
     with reading(engine) as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, metadata) == []
+        differences = compare_metadata(context, metadata)
     engine.dispose()
+    if engine.dialect.name == "postgresql":  # where no foreign key leads into a partitioned table
+        missing = {(kind, key.referred_table.name) for kind, key in differences}
+        assert missing == {("add_fk", "call"), ("add_fk", "body")}
+    else:
+        assert differences == []
+
+
+def test_texts_are_compared_by_their_bytes(postgres: Server) -> None:
+    otherwise = (
+        "SELECT table_name, column_name FROM information_schema.columns WHERE table_name <> "
+        "'alembic_version' AND data_type IN ('text', 'character varying') AND "
+        "collation_name IS DISTINCT FROM 'C' AND table_schema = 'public'"
+    )
+    assert ask(postgres.url(TEMPLATE), otherwise) == []
 
 
 def test_the_upgraded_database_is_what_the_schema_itself_would_create(tmp_path: Path) -> None:
@@ -42,7 +57,7 @@ def test_the_upgraded_database_is_what_the_schema_itself_would_create(tmp_path: 
     rows = {
         name: {
             (kind, object_name): re.sub(r'[\s"]+', "", sql)
-            for kind, object_name, sql in ask(tmp_path / name, tables)
+            for kind, object_name, sql in ask(url_of(tmp_path / name), tables)
             if object_name != "alembic_version"
         }
         for name in ("upgraded", "created")
@@ -58,4 +73,4 @@ def test_a_percent_sign_and_a_space_in_the_path_do_no_harm(tmp_path: Path) -> No
     engine = open_engine(url_of(directory))
     upgrade(engine)
     engine.dispose()
-    assert ask(directory, "SELECT version_num FROM alembic_version") == [(SCHEMA_REVISION,)]
+    assert ask(url_of(directory), "SELECT version_num FROM alembic_version") == [(SCHEMA_REVISION,)]

@@ -86,9 +86,9 @@ def test_projects_with_calls_are_listed_by_name_up_to_a_limit(store: TraceStore)
     assert store.projects(2) == ["a", "b"]
 
 
-def test_lists_counts_and_features_do_without_bodies(store: TraceStore, tmp_path: Path) -> None:
+def test_lists_counts_and_features_do_without_bodies(store: TraceStore) -> None:
     store.insert([recorded(number, tags={"n": str(number)}) for number in range(3)], at(1))
-    ask(tmp_path, "DROP TABLE body")
+    ask(store, "DROP TABLE body")
     assert len(store.list("default", "tags['n'] <> '1'", limit=9)) == 2
     assert store.count("default") == 3
     assert [len(page) for page in store.features("default")] == [3]
@@ -96,8 +96,9 @@ def test_lists_counts_and_features_do_without_bodies(store: TraceStore, tmp_path
 
 
 def test_the_newest_calls_are_found_by_an_index_without_sorting(
-    store: TraceStore, tmp_path: Path
+    sqlite_store: TraceStore,
 ) -> None:
+    store = sqlite_store
     store.insert([recorded(number) for number in range(3)], at(1))
     plans = []
     with watched(store) as statements:
@@ -105,7 +106,7 @@ def test_the_newest_calls_are_found_by_an_index_without_sorting(
         list(store.scan("default"))
     for sql in statements:
         if "FROM call" in sql:
-            plan = ask(tmp_path, "EXPLAIN QUERY PLAN " + sql.replace("?", "1"))
+            plan = ask(store, "EXPLAIN QUERY PLAN " + sql.replace("?", "1"))
             plans.append(" ".join(str(step[3]) for step in plan))
     assert len(plans) == 2
     assert all("ix_call_project_id" in plan and "SORT" not in plan for plan in plans), plans

@@ -2,7 +2,6 @@
 
 import hashlib
 import multiprocessing
-from pathlib import Path
 
 import pytest
 
@@ -19,7 +18,7 @@ from storage.reservation import (
 )
 from storage.store import TraceStore
 from storage.trace import Side
-from tests.storage.calls import ask, at, recorded, url_of
+from tests.storage.calls import ask, at, recorded
 
 SALT = "00112233445566778899aabbccddeeff"
 
@@ -79,8 +78,8 @@ def test_ratios_that_leave_no_train_are_refused(test_ratio: float, val_ratio: fl
         validate_ratios(test_ratio, val_ratio)
 
 
-def test_the_first_policy_stays(tmp_path: Path) -> None:
-    engine = open_engine(url_of(tmp_path))
+def test_the_first_policy_stays(store_url: str) -> None:
+    engine = open_engine(store_url)
     upgrade(engine)
     with writing(engine) as connection:
         assert find_policy(connection, "p") is None
@@ -91,8 +90,8 @@ def test_the_first_policy_stays(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_a_reserved_group_stays_whatever_the_policy(tmp_path: Path) -> None:
-    engine = open_engine(url_of(tmp_path))
+def test_a_reserved_group_stays_whatever_the_policy(store_url: str) -> None:
+    engine = open_engine(store_url)
     upgrade(engine)
     groups = [f"g{n}" for n in range(2_500)]
     with writing(engine) as connection:
@@ -100,7 +99,7 @@ def test_a_reserved_group_stays_whatever_the_policy(tmp_path: Path) -> None:
         again = reserve(connection, "p", groups, Policy(2, SALT, 0.9, 0.0), 2)
     assert again == first
     assert {group: side_of(u_of(SALT, "p", group), 0.1, 0.0) for group in groups} == first
-    rows = ask(tmp_path, "SELECT DISTINCT policy_version, reason, reserved_at FROM reservation")
+    rows = ask(store_url, "SELECT DISTINCT policy_version, reason, reserved_at FROM reservation")
     assert rows == [(1, "first_call", 1)]
     engine.dispose()
 
@@ -121,15 +120,15 @@ def test_the_same_ratios_again_are_no_new_policy(store: TraceStore) -> None:
     assert store.policy("default") == changed
 
 
-def test_two_processes_agree_on_policy_and_sides(tmp_path: Path) -> None:
-    engine = open_engine(url_of(tmp_path))
+def test_two_processes_agree_on_policy_and_sides(store_url: str) -> None:
+    engine = open_engine(store_url)
     upgrade(engine)
     engine.dispose()
     context = multiprocessing.get_context("spawn")
     with context.Pool(2) as pool:
-        answers = pool.map(reserve_many, [(url_of(tmp_path), ratio) for ratio in (0.2, 0.8)])
+        answers = pool.map(reserve_many, [(store_url, ratio) for ratio in (0.2, 0.8)])
     assert answers[0] == answers[1]
-    assert ask(tmp_path, "SELECT count(*) FROM reservation") == [(1_000,)]
+    assert ask(store_url, "SELECT count(*) FROM reservation") == [(1_000,)]
 
 
 def reserve_many(work: tuple[str, float]) -> dict[str, Side]:

@@ -1,7 +1,5 @@
 """The tables, as SQLite has them after an upgrade."""
 
-from pathlib import Path
-
 from storage.schema import metadata
 from storage.store import TraceStore
 from tests.storage.calls import ask
@@ -19,10 +17,9 @@ def test_every_constraint_and_index_has_a_name() -> None:
 
 
 def test_narrow_tables_are_one_tree_and_wide_ones_are_not(
-    store: TraceStore, tmp_path: Path
+    sqlite_store: TraceStore,
 ) -> None:
-    store.check()
-    rows = ask(tmp_path, "SELECT name, sql FROM sqlite_master WHERE type = 'table'")
+    rows = ask(sqlite_store, "SELECT name, sql FROM sqlite_master WHERE type = 'table'")
     single = {name for name, sql in rows if "WITHOUT ROWID" in sql}
     assert single == {
         *("tag", "feature", "reservation", "dataset_item"),
@@ -30,7 +27,6 @@ def test_narrow_tables_are_one_tree_and_wide_ones_are_not(
     }
 
 
-def test_only_links_are_in_the_index_of_links(store: TraceStore, tmp_path: Path) -> None:
-    store.check()
+def test_only_links_are_in_the_index_of_links(sqlite_store: TraceStore) -> None:
     sql = "SELECT sql FROM sqlite_master WHERE name = 'ix_call_project_linked_to'"
-    assert ask(tmp_path, sql)[0][0].endswith("WHERE linked_to <> ''")
+    assert ask(sqlite_store, sql)[0][0].endswith("WHERE linked_to <> ''")

@@ -1,0 +1,23 @@
+"""What tests of several packages ask for: the databases a store can lie in."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.postgres import KINDS, Server, fresh_url, running_postgres
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server; skips the test where none is installed."""
+    with running_postgres() as server:
+        server.prepare_template()
+        yield server
+
+
+@pytest.fixture(params=KINDS)
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a store of the test's own, in each kind of database; upgrade it before use."""
+    with fresh_url(request, tmp_path) as url:
+        yield url
