@@ -9,6 +9,7 @@ In reading order; a module imports only those above it:
     child       what every child process of the supervisor begins with
     worker      the relaying application
     recording   the recorder as a process
+    intake      calls recorded elsewhere on their way into the spool
     metrics     the supervisor for Prometheus
     console     the application for people, scripts and Prometheus
     supervisor  workers, recorder and console as child processes
@@ -19,6 +20,7 @@ In reading order; a module imports only those above it:
     state       command: status
     exporting   commands: split, export
     drifting    command: drift
+    importing   command: import
     demo_texts  what the people and the model of the demo say
     demo_calls  the demo's conversations
     demo_upstream  the demo's upstream
@@ -27,6 +29,7 @@ In reading order; a module imports only those above it:
     cli_running   what can be said: serve, demo, record, status, config
     cli_calls     what can be said: ls, show, why
     cli_datasets  what can be said: split, export, drift
+    cli_transfers  what can be said: import
     cli         the command line: its commands and what becomes of an error
     __main__    python -m shalt
 """

@@ -58,7 +58,12 @@ app = typer.Typer(
 )
 
 
-def command(*examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Declare a command whose help ends with examples."""
+def command(
+    *examples: str, name: str | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Declare a command whose help ends with examples.
+
+    `name`: what it is called where that is no name for a function.
+    """
     lines = ["Examples:" if len(examples) > 1 else "Example:", *(f"  {line}" for line in examples)]
-    return app.command(epilog="\b\n" + "\n".join(lines))
+    return app.command(name, epilog="\b\n" + "\n".join(lines))

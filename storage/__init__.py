@@ -59,6 +59,7 @@ In reading order; a module imports only those above it:
     deletion        rows deleted for good: calls with all that hangs on them, bodies alone
     lists           the newest calls for which something holds: which index finds them
     reader          everything that only looks at the store: get, list, scan, features, counts
+    known           which calls the store knows, by their ids alone
     store           TraceStore: the reader, and insert, policy, datasets, writers
     ledger          what became of every accepted call, added up
     metrics         the recorder for Prometheus

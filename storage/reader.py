@@ -60,6 +60,11 @@ class StoreReader:
         self._engine = engine
         self._pinned = pinned
 
+    @property
+    def engine(self) -> Engine:
+        """The database, for who deletes from it (storage.eraser, storage.retention)."""
+        return self._engine
+
     @contextmanager
     def snapshot(self) -> Iterator["StoreReader"]:
         """Look at one state of the store until the end of the block. Not for several threads.
