@@ -20,18 +20,15 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-import zstandard
-
+from storage.bodies import BodyWriter
 from storage.capture import Body, Capture, Dialect, Endpoint, Outcome, SystemClock, new_id
 from storage.features import features_of
 from storage.grouping import group_of
 from storage.rows import (
-    ZSTD_LEVEL,
     Checkpoint,
     Placed,
     Recorded,
     Values,
-    body_values,
     call_values,
     feature_values,
 )
@@ -84,9 +81,9 @@ def measure_sqlite(directory: Path, size: int, calls: int) -> tuple[float, float
     connection = sqlite3.connect(directory / "shalt.sqlite", isolation_level=None)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
+    writer = BodyWriter()
     statements = [
-        [rows_of(batch, table, compressor) for table in ("call", "feature", "body", "reservation")]
+        [rows_of(batch, table, writer) for table in ("call", "feature", "body", "reservation")]
         for batch in (make_batch(size) for _ in range(calls // BATCH_CALLS))
     ]
 
@@ -164,7 +161,7 @@ def database_bytes(directory: Path) -> int:
 
 
 def rows_of(
-    batch: Sequence[Recorded], table: str, compressor: zstandard.ZstdCompressor
+    batch: Sequence[Recorded], table: str, writer: BodyWriter
 ) -> tuple[str, list[tuple[object, ...]]]:
     """Write what the store would insert into a table as SQL and tuples."""
     rows: list[Values] = []
@@ -174,7 +171,8 @@ def rows_of(
         elif table == "feature":
             rows.append(feature_values(recorded))
         elif table == "body":
-            rows.append(body_values(recorded, compressor))
+            each = writer.encode([recorded])[recorded.span.id]
+            rows.append({"call_id": each.call_id, "codec": each.codec, "capture": each.data})
         else:
             values: Values = dict.fromkeys(metadata.tables[table].c.keys(), 0)
             rows.append(values | {"project": "default", "group_id": recorded.group.id})

@@ -84,9 +84,7 @@ class _Chain(msgspec.Struct):
 
     position: int
     packed: dict[int, tuple[str, bytes]]  # position -> call id, Packed
-
-    def size(self) -> int:
-        return sum(len(packed) for _, packed in self.packed.values())
+    size: int  # of all Packed together
 
 
 class BodyWriter:
@@ -176,18 +174,19 @@ class BodyWriter:
         """Put a call at the end of its chain; at position 0 it begins a new one."""
         known = self._chains.pop(key, None)
         if known is not None:
-            self._chains_bytes -= known.size()
+            self._chains_bytes -= known.size
         if len(packed) > BASE_BYTES_MAX:
             return
         needed = set(bases_of(position))
         kept = known.packed if known is not None else {}
-        chain = _Chain(position, {at: each for at, each in kept.items() if at in needed})
-        chain.packed[position] = (call_id, packed)
-        self._chains[key] = chain
-        self._chains_bytes += chain.size()
+        staying = {at: each for at, each in kept.items() if at in needed}
+        staying[position] = (call_id, packed)
+        size = sum([len(each) for _, each in staying.values()])
+        self._chains[key] = _Chain(position, staying, size)
+        self._chains_bytes += size
         while self._chains_bytes > CHAINS_BYTES_MAX:
             _, oldest = self._chains.popitem(last=False)
-            self._chains_bytes -= oldest.size()
+            self._chains_bytes -= oldest.size
 
     def _replace_missing_bases(self, connection: Connection, encoded: Sequence[Encoded]) -> None:
         """Encode without a base what has lost it. Primary key."""
