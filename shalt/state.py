@@ -10,8 +10,9 @@ from shalt.recording import open_store
 from shalt.settings import Settings
 from shalt.sources import without_password
 from shalt.terminal import print_json, print_line
-from storage.ledger import Ledger, read_ledger
+from storage.ledger import Ledger, is_balanced, read_ledger
 from storage.metrics import oldest_seconds
+from storage.poison import PoisonDirectory
 from storage.segments import spool_bytes
 
 Counts = dict[str, int]
@@ -30,12 +31,14 @@ def status(settings: Settings, *, as_json: bool) -> None:
     with closing(open_store(settings)) as store:
         ledger = read_ledger(places.spool, store)
         if ledger.store_ready:
-            oldest = round(oldest_seconds(places.spool, store), 3)
+            oldest = round(oldest_seconds(places.spool, store.checkpoints()), 3)
             counts = store.sides(settings.project).items()
             sides = {
                 side.value: {"groups": count.groups, "calls": count.calls} for side, count in counts
             }
     waiting, waiting_max = spool_bytes(places.spool), int(settings.spool_bytes_max)
+    poison = PoisonDirectory(places.poison)
+    poisoned, poison_bytes = len(poison.list()), poison.byte_count()
     url, size = without_password(settings.store_url), _store_bytes(settings.store_url)
     if as_json:
         print_json(
@@ -46,7 +49,17 @@ def status(settings: Settings, *, as_json: bool) -> None:
                     "balanced": is_balanced(ledger),
                 },
                 "spool": {"bytes": waiting, "bytes_max": waiting_max, "oldest_seconds": oldest},
-                "store": {"url": url, "bytes": size, "ready": ledger.store_ready},
+                "poison": {
+                    "calls": poisoned,
+                    "bytes": poison_bytes,
+                    "directory": str(poison.directory),
+                },
+                "store": {
+                    "url": url,
+                    "bytes": size,
+                    "ready": ledger.store_ready,
+                    "error": ledger.store_error,
+                },
                 "project": settings.project,
                 "sides": sides,
             }
@@ -61,14 +74,15 @@ def status(settings: Settings, *, as_json: bool) -> None:
     print_line(
         f"store     {url}  {_megabytes(size)}{'' if ledger.store_ready else '  NOT READABLE'}"
     )
+    if ledger.store_error:
+        print_line(f"          {ledger.store_error}", style="bold red")
+    if poisoned:
+        print_line(
+            f"poison    {poisoned:,} calls in {poison.directory}, {_megabytes(poison_bytes)}: "
+            "`shalt record --retry-poison` after an upgrade"
+        )
     for side, count in sides.items():
         print_line(f"{side:<10}{count['calls']:>9,} calls in {count['groups']:,} groups")
-
-
-def is_balanced(ledger: Ledger) -> bool:
-    """Tell whether the ledger adds up, as it always must."""
-    known = ledger.stored + ledger.sampled_out + ledger.opted_out + sum(ledger.dropped.values())
-    return ledger.accepted == known + ledger.backlog + ledger.in_flight
 
 
 def _print_ledger(ledger: Ledger) -> None:

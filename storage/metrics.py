@@ -5,7 +5,7 @@ console: it reads a few small files and one row of the store for each worker.
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -15,9 +15,10 @@ from prometheus_client.registry import Collector
 
 from storage import segments
 from storage.capture import Capture
-from storage.ledger import read_ledger
+from storage.ledger import LedgerReader
 from storage.reader import StoreReader
 from storage.replay import START, SpoolReader
+from storage.rows import Checkpoint
 from storage.spool import Position
 from storage.trace import Span
 
@@ -106,10 +107,11 @@ class SpoolCollector(Collector):
     def __init__(self, spool: Path, store: StoreReader) -> None:
         self._spool = spool
         self._store = store
+        self._ledger = LedgerReader(spool, store)
 
     def collect(self) -> Iterator[Metric]:
         """Read it all now."""
-        ledger = read_ledger(self._spool, self._store)
+        ledger = self._ledger.read()
         yield CounterMetricFamily(
             "shalt_ledger_accepted", "Calls accepted by workers.", value=ledger.accepted
         )
@@ -142,16 +144,18 @@ class SpoolCollector(Collector):
         yield GaugeMetricFamily(
             "shalt_spool_oldest_seconds",
             "Age of the oldest call in the spool that is not in the store; 0 when all are.",
-            oldest_seconds(self._spool, self._store) if ledger.store_ready else 0.0,
+            oldest_seconds(self._spool, self._ledger.checkpoints),
         )
         yield GaugeMetricFamily(
             "shalt_store_up", "1 when the store can be read, else 0.", float(ledger.store_ready)
         )
 
 
-def oldest_seconds(spool: Path, store: StoreReader) -> float:
-    """Tell how many seconds ago the oldest call that waits in the spool had started."""
-    checkpoints = store.checkpoints()
+def oldest_seconds(spool: Path, checkpoints: Mapping[str, Checkpoint]) -> float:
+    """Tell how many seconds ago the oldest call that waits in the spool had started.
+
+    `checkpoints` say how far the writers' spools are stored. A clock set back makes it 0.
+    """
     oldest_ns: list[int] = []
     for name in segments.writers(spool):
         known = checkpoints.get(name)

@@ -64,9 +64,10 @@ class PoisonDirectory:
             raise StoreUnavailable(f"cannot write to {self.directory}: {error.strerror}") from error
         log.error("call could not be stored id=%s kept in=%s", name, self.directory)
 
-    def list(self) -> Sequence[Poisoned]:
-        """List the calls, oldest id first."""
-        found = (self.find(path.stem) for path in sorted(self.directory.glob("*.poison")))
+    def list(self, prefix: str = "") -> Sequence[Poisoned]:
+        """List the calls whose names begin so, oldest id first."""
+        paths = sorted(self.directory.glob(f"{prefix}*.poison"))
+        found = (self.find(path.stem) for path in paths)
         return [known for known in found if known is not None]
 
     def find(self, name: str) -> Poisoned | None:

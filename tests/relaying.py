@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import uvicorn
 from prometheus_client import CollectorRegistry
@@ -28,13 +28,16 @@ from storage.spool import FrameKind, SpoolLimits
 
 WAIT_SECONDS = 10.0
 
+Found = TypeVar("Found")
 
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait for a condition, and fail when it takes too long."""
+
+def wait_until(condition: Callable[[], Found]) -> Found:
+    """Wait for a condition and return what made it true; fail when it takes too long."""
     until = time.monotonic() + WAIT_SECONDS
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.005)
+    return found
 
 
 def upstream_at(port: int, name: str = "openai", **given: object) -> Upstream:

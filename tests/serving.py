@@ -63,8 +63,8 @@ class Shalt:
 
     def kill(self, module: str) -> int:
         """Kill the child that runs a module, as soon as there is one; return its process id."""
-        wait_until(lambda: self.child(module))
-        victim = self.child(module)
+        # One look decides: a second one may find none, where the first found one that was dying.
+        victim = wait_until(lambda: self.child(module))
         assert victim > 0, "0 would be ourselves"
         os.kill(victim, signal.SIGKILL)
         return victim

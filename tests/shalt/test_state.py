@@ -10,8 +10,10 @@ from shalt import state
 from shalt.places import DataDirError
 from shalt.recording import open_store
 from shalt.settings import Settings
-from storage.capture import DropReason
-from storage.ledger import Ledger
+from storage.capture import DropReason, SystemClock
+from storage.ledger import Ledger, is_balanced
+from storage.poison import PoisonDirectory, undigested
+from tests.storage.calls import capture_of
 
 
 def test_status_as_json_has_the_ledger_the_spool_the_store_and_the_sides(
@@ -41,8 +43,8 @@ def test_status_for_people_says_the_same(
 
 def test_a_ledger_with_a_hole_is_not_balanced() -> None:
     dropped = dict.fromkeys(DropReason, 0)
-    assert state.is_balanced(Ledger(5, 3, 0, 0, dropped, 1, 1, True))
-    assert not state.is_balanced(Ledger(6, 3, 0, 0, dropped, 1, 1, True))
+    assert is_balanced(Ledger(5, 3, 0, 0, dropped, 1, 1, True))
+    assert not is_balanced(Ledger(6, 3, 0, 0, dropped, 1, 1, True))
 
 
 def test_a_missing_data_directory_is_said_so(tmp_path: Path) -> None:
@@ -55,4 +57,17 @@ def test_a_store_that_is_not_there_yet_leaves_the_ledger_readable(
 ) -> None:
     (tmp_path / "spool").mkdir()
     state.status(Settings(data_dir=tmp_path), as_json=False)
-    assert "NOT READABLE" in capsysbinary.readouterr().out.decode()
+    text = capsysbinary.readouterr().out.decode()
+    assert "NOT READABLE" in text
+    assert "shalt.sqlite is not there" in " ".join(text.split())
+
+
+def test_poison_is_counted_and_its_place_named(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    poison = PoisonDirectory(tmp_path / "poison")
+    poison.put(undigested(capture_of(1), ValueError("x")), "f" * 32, SystemClock())
+    state.status(Settings(data_dir=tmp_path), as_json=False)
+    assert f"1 calls in {tmp_path / 'poison'}" in capsysbinary.readouterr().out.decode()
+    state.status(Settings(data_dir=tmp_path), as_json=True)
+    assert json.loads(capsysbinary.readouterr().out)["poison"]["calls"] == 1

@@ -206,7 +206,7 @@ def test_what_a_failing_disk_wrote_twice_counts_once() -> None:
     ended = msgspec.structs.replace(
         capture_of(1), request_body=Body(b"", 2), response_body=Body(b"", 4)
     )
-    payloads = [
+    payloads: list[tuple[FrameKind, Capture | ResponseHead | Part]] = [
         (FrameKind.BEGIN, begun),
         (FrameKind.RESPONSE, ResponseHead(id_of(1), 4, 200, [])),
         (FrameKind.PART, Part(id_of(1), 5, True, b"once")),

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from storage.capture import DropReason, SystemClock
 from storage.counters import Tally
-from storage.ledger import read_ledger
+from storage.ledger import LedgerReader, is_balanced, read_ledger
 from storage.spool import FrameKind, SpoolLimits, SpoolWriter
 from storage.store import TraceStore
-from tests.storage.calls import capture_of
+from tests.storage.calls import at, capture_of, new_store, recorded, url_of
 
 
 def test_without_a_store_all_that_was_spooled_is_backlog(tmp_path: Path) -> None:
@@ -20,6 +20,35 @@ def test_without_a_store_all_that_was_spooled_is_backlog(tmp_path: Path) -> None
     assert (ledger.accepted, ledger.backlog, ledger.in_flight) == (2, 1, 1)
     assert not ledger.store_ready
     writer.close()
+
+
+def test_while_the_store_is_away_nothing_goes_back(tmp_path: Path) -> None:
+    path = tmp_path / "shalt.sqlite"
+    store = TraceStore(f"sqlite:///{path}", clock=SystemClock())
+    store.upgrade()
+    store.close_writer("a" * 32, Tally(7, 0, 3, 4, {}))
+    writer = SpoolWriter(tmp_path / "spool", limits=SpoolLimits(), clock=SystemClock())
+    writer.counters.add("accepted", 2)
+    reader = LedgerReader(tmp_path / "spool", store)
+    assert reader.read().accepted == 9
+    path.rename(tmp_path / "away")
+    writer.counters.add("accepted")
+    ledger = reader.read()
+    assert (ledger.accepted, ledger.in_flight, is_balanced(ledger)) == (10, 3, True)
+    assert (ledger.store_ready, "is not there" in ledger.store_error) == (False, True)
+    (tmp_path / "away").rename(path)
+    assert reader.read().store_ready
+    writer.close()
+    store.close()
+
+
+def test_of_a_writer_elsewhere_what_was_taken_counts_as_accepted(tmp_path: Path) -> None:
+    store = new_store(url_of(tmp_path))
+    store.insert([recorded(1), recorded(2)], at(1), poisoned=1)
+    ledger = read_ledger(tmp_path / "spool", store)
+    assert (ledger.accepted, ledger.stored, ledger.backlog) == (3, 2, 0)
+    assert is_balanced(ledger)
+    store.close()
 
 
 def test_writers_of_the_past_count_for_ever(tmp_path: Path) -> None:

@@ -37,6 +37,6 @@ def test_the_collector_tells_of_what_waits(tmp_path: Path) -> None:
     assert "shalt_ledger_backlog 1.0" in text
     assert 'shalt_ledger_dropped_total{reason="poison"} 0.0' in text
     assert "shalt_store_up 1.0" in text
-    assert oldest_seconds(tmp_path / "spool", store) > 0
+    assert oldest_seconds(tmp_path / "spool", store.checkpoints()) > 0
     writer.close()
     store.close()
