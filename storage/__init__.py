@@ -55,15 +55,24 @@ In reading order; a module imports only those above it:
     search          full-text search: an index of words, opt-in; what is forgotten, scrubbed
     erasure         what is to be forgotten, and that nobody sees it from then on
     links           calls that continue a stored answer join the group of its call
+    fate            what became of a call, in words, and what the store knows of it
     dropped         the ids of calls that have no row, as far as they are known
     deletion        rows deleted for good: calls with all that hangs on them, bodies alone
     lists           the newest calls for which something holds: which index finds them
     reader          everything that only looks at the store: get, list, scan, features, counts
     known           which calls the store knows, by their ids alone
     store           TraceStore: the reader, and insert, policy, datasets, writers
+    rederive        understand and price stored calls again
     ledger          what became of every accepted call, added up
     metrics         the recorder for Prometheus
     feed            one worker's spool on its way into the store: frames in, whole calls out
     poison          calls that could not be stored, kept with the reason
+    tracing         answer for every id what became of its call
+    pages           what SQLite leaves behind in free space, overwritten
+    scrub           bytes of erased calls made unreadable: database, spool, poison
+    eraser          the job that erases: rows in chunks, then bytes
+    receipts        what an erasure would take, asking for it, the receipt of it
+    retention       what is older than its time is deleted
+    upkeep          erasures and retention between the recorder's batches
     recorder        the loop: replay, derive, insert, acknowledge
 """

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, and_, delete, exists, select, update
 
-from storage import bodies
+from storage import bodies, search
 from storage.erasure import remember
 from storage.links import JOINED
 from storage.reservation import IN_MAX, find_policy, tombstone_of
@@ -42,6 +42,7 @@ def delete_calls(
     """
     assert len(call_ids) <= IN_MAX
     named = _named_groups(connection, call_ids)
+    search.forget(connection, call_ids)
     bodies.release(connection, call_ids)
     for table in (tag, feature):
         connection.execute(delete(table).where(table.c.call_id.in_(call_ids)))
@@ -57,6 +58,7 @@ def delete_calls(
 def delete_bodies(connection: Connection, call_ids: Sequence[str]) -> None:
     """Delete what these calls said, and keep their rows. Primary keys."""
     assert len(call_ids) <= IN_MAX
+    search.forget(connection, call_ids)
     bodies.release(connection, call_ids)
 
 

@@ -4,11 +4,14 @@ Lists read `call` and `tag`, never `body`. Scans stream in constant memory and h
 transaction from the first row to the last: a call moved meanwhile (storage.links) is seen before
 or after, never both. Several reads see one state when they are made through one `snapshot`.
 
+What is to be forgotten (storage.erasure) is not there, whatever one asks, although its rows may be.
+A call whose body was deleted by its age (storage.retention) has its row, and no capture.
+
 `where` is text in the language of storage.filters; a wrong one raises its FilterError. What is
 wrong with the database raises StoreUnavailable or StoreNotReady (storage.database).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -17,9 +20,12 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, Result, Row, Select, case, func, select
 
 from storage import database, reservation
+from storage.bodies import BodyReader
 from storage.capture import DropReason, Outcome
 from storage.counters import Tally
-from storage.filters import compile_filter
+from storage.erasure import visible
+from storage.id_range import ids_between
+from storage.lists import Listing, conditions
 from storage.reservation import Policy
 from storage.rows import (
     CALL_COLUMNS,
@@ -33,7 +39,6 @@ from storage.rows import (
     SideCount,
     StoredCall,
     Writer,
-    capture_of,
     features_of_row,
     microseconds_of,
     row_of,
@@ -76,20 +81,16 @@ class StoreReader:
 
     def get(self, call_id: str, project: str | None = None) -> StoredCall | None:
         """Read one call, None where there is none (in this project). Uses the primary keys."""
-        query = (
-            select(*CALL_COLUMNS, body.c.codec, body.c.capture)
-            .join_from(call, body, body.c.call_id == call.c.id)
-            .where(call.c.id == call_id)
-        )
+        query = select(*CALL_COLUMNS).where(call.c.id == call_id)
         if project is not None:
             query = query.where(call.c.project == project)
         with self._reading() as connection:
-            found = connection.execute(query).first()
+            found = connection.execute(query.where(*visible(connection))).first()
             if found is None:
                 return None
             (row,) = _with_tags(connection, [found])
-        *_, codec, data = found
-        return StoredCall(row, capture_of(codec, data))
+            captures = dict(BodyReader(connection).captures([call_id]))
+        return StoredCall(row, captures.get(call_id))
 
     def list(
         self,
@@ -99,23 +100,21 @@ class StoreReader:
         limit: int,
         before: str | None = None,
         after: str | None = None,
+        search: str | None = None,
     ) -> Sequence[CallRow]:
         """Read the newest calls, newest first; `before` is the last id of the page before.
 
         With `after`, the first id of a page, those that are next newer than it, newest first too.
-        Index (project, id), from the end; a filter reads on until it has found `limit` calls.
+        `search` is text in the language of storage.search_words, for which there must be an index;
+        a wrong one raises its SearchError. Which index finds the calls: storage.lists.
         """
-        order = call.c.id.desc() if after is None else call.c.id
-        query = _calls(project, where).order_by(order).limit(limit)
-        if before is not None:
-            query = query.where(call.c.id < before)
-        if after is not None:
-            query = query.where(call.c.id > after)
+        listing = Listing(project, where, limit=limit, before=before, after=after, words=search)
         rows: list[CallRow] = []
         with self._reading() as connection:
-            for page in connection.execute(query).partitions(PAGE_ROWS):
-                rows += _with_tags(connection, page)
-        return rows if after is None else rows[::-1]
+            found = listing.read(connection)
+            for start in range(0, len(found), PAGE_ROWS):
+                rows += _with_tags(connection, found[start : start + PAGE_ROWS])
+        return rows
 
     def scan(
         self,
@@ -124,7 +123,7 @@ class StoreReader:
         *,
         side: Side | None = None,
         by_group: bool = False,
-    ) -> Iterator[StoredCall]:
+    ) -> Generator[StoredCall]:
         """Read all calls in the order of their ids, or group by group and by id within each.
 
         Index (project, id), or (project, group_id) and a sort within each group.
@@ -133,15 +132,19 @@ class StoreReader:
         query = _calls(project, where, side, size.scalar_subquery().label("body_bytes"))
         order = (call.c.group_id, call.c.id) if by_group else (call.c.id,)
         with self._reading() as connection:
-            result = _stream(connection, query.order_by(*order))
-            for page in result.partitions():
-                sizes = [found.body_bytes for found in page]
+            bodies = BodyReader(connection)
+            query = query.where(*visible(connection)).order_by(*order)
+            for page in _stream(connection, query).partitions():
+                sizes = [found.body_bytes or 0 for found in page]
                 rows = _with_tags(connection, page)
                 for part in _parts(rows, sizes):
-                    captures = _captures(connection, part)
+                    captures = bodies.captures([row.id for row in part])
+                    following = next(captures, None)
                     for row in part:
-                        codec, data = captures.pop(row.id)
-                        yield StoredCall(row, capture_of(codec, data))
+                        capture = None
+                        if following is not None and following[0] == row.id:
+                            capture, following = following[1], next(captures, None)
+                        yield StoredCall(row, capture)
 
     def features(
         self,
@@ -159,7 +162,7 @@ class StoreReader:
         order = (call.c.group_id, call.c.id) if by_group else (call.c.id,)
         query = query.join(feature, feature.c.call_id == call.c.id).order_by(*order)
         with self._reading() as connection:
-            for page in _stream(connection, query).partitions():
+            for page in _stream(connection, query.where(*visible(connection))).partitions():
                 rows = _with_tags(connection, page)
                 yield [
                     MeasuredCall(row, features_of_row(found))
@@ -168,48 +171,50 @@ class StoreReader:
 
     def count(self, project: str, where: str | None = None, *, side: Side | None = None) -> int:
         """Count calls. Scans an index of the project, or its calls where there is a filter."""
-        conditions = _conditions(project, where, side)
+        query = select(func.count()).select_from(call).where(*conditions(project, where, side))
         with self._reading() as connection:
-            query = select(func.count()).select_from(call).where(*conditions)
-            return connection.execute(query).scalar_one()
+            return connection.execute(query.where(*visible(connection))).scalar_one()
 
     def counts_by_hour(
         self, project: str, where: str | None = None, *, since: datetime, until: datetime
     ) -> Sequence[HourCount]:
         """Count the calls of each hour from `since` to before `until`; hours without are left out.
 
-        Index (project, started_at); reads every call of the time: some 0.25 ms for a thousand.
+        Index (project, id); reads every call of the time: some 0.25 ms for a thousand.
         """
+        first, end = microseconds_of(since), microseconds_of(until)
         hour = (call.c.started_at // _HOUR_MICROSECONDS).label("hour")
         failed = func.sum(case((call.c.outcome == Outcome.COMPLETE.value, 0), else_=1))
         query = (
             select(hour, func.count(), failed)
-            .where(*_conditions(project, where, None))
-            .where(call.c.started_at >= microseconds_of(since))
-            .where(call.c.started_at < microseconds_of(until))
+            .where(*conditions(project, where, None))
+            .where(*ids_between(first, end).conditions(call.c.id))
+            .where(call.c.started_at >= first, call.c.started_at < end)
             .group_by("hour")  # by its name: PostgreSQL does not see that two parameters are one
             .order_by("hour")
         )
         with self._reading() as connection:
             return [
                 HourCount(time_of(number * _HOUR_MICROSECONDS), calls, failures)
-                for number, calls, failures in connection.execute(query)
+                for number, calls, failures in connection.execute(
+                    query.where(*visible(connection))
+                )
             ]
 
     def start_of_newest(self, project: str, number: int) -> datetime | None:
         """Say when the `number`th newest call started, None where there are fewer.
 
-        Index (project, started_at), from the end: passes over so many of its entries.
+        Index (project, id), from the end: passes over so many of its entries.
         """
         query = (
             select(call.c.started_at)
             .where(call.c.project == project)
-            .order_by(call.c.started_at.desc())
+            .order_by(call.c.id.desc())
             .limit(1)
             .offset(number - 1)
         )
         with self._reading() as connection:
-            started_at = connection.scalar(query)
+            started_at = connection.scalar(query.where(*visible(connection)))
         return None if started_at is None else time_of(started_at)
 
     def projects(self, limit: int) -> Sequence[str]:
@@ -235,7 +240,7 @@ class StoreReader:
         )
         counts = dict.fromkeys(Side, SideCount(groups=0, calls=0))
         with self._reading() as connection:
-            for side, groups, calls in connection.execute(query):
+            for side, groups, calls in connection.execute(query.where(*visible(connection))):
                 counts[Side(side)] = SideCount(groups, calls)
         return counts
 
@@ -256,7 +261,9 @@ class StoreReader:
         with self._reading() as connection:
             return [
                 GroupSize(group_id, source, Side(side), calls)
-                for group_id, source, side, calls in connection.execute(query)
+                for group_id, source, side, calls in connection.execute(
+                    query.where(*visible(connection))
+                )
             ]
 
     def policy(self, project: str) -> Policy | None:
@@ -306,18 +313,7 @@ class StoreReader:
 def _calls(
     project: str, where: str | None, side: Side | None = None, *columns: ColumnElement[Any]
 ) -> _Query:
-    return select(*CALL_COLUMNS, *columns).where(*_conditions(project, where, side))
-
-
-def _conditions(
-    project: str, where: str | None, side: Side | None
-) -> Sequence[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [call.c.project == project]
-    if where is not None:
-        conditions.append(compile_filter(where))
-    if side is not None:
-        conditions.append(call.c.side == side.value)
-    return conditions
+    return select(*CALL_COLUMNS, *columns).where(*conditions(project, where, side))
 
 
 def _stream(connection: Connection, query: _Query) -> Result[*tuple[Any, ...]]:
@@ -345,13 +341,6 @@ def _parts(rows: Sequence[CallRow], sizes: Sequence[int]) -> Iterator[Sequence[C
         part_bytes += size
     if part:
         yield part
-
-
-def _captures(connection: Connection, rows: Sequence[CallRow]) -> dict[str, tuple[int, bytes]]:
-    """Read the codec and bytes of some bodies. Primary key."""
-    query = select(body.c.call_id, body.c.codec, body.c.capture)
-    query = query.where(body.c.call_id.in_([row.id for row in rows]))
-    return {call_id: (codec, data) for call_id, codec, data in connection.execute(query)}
 
 
 def _writer_of(row: _Found) -> Writer:

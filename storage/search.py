@@ -25,6 +25,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    delete,
     insert,
     inspect,
     select,
@@ -34,12 +35,11 @@ from sqlalchemy import (
 from storage import search_postgres, search_sqlite
 from storage.database import insert_new
 from storage.id_range import ALL_IDS, IdRange
+from storage.partitions import FIRST, LAST, WEEK_MS
 from storage.postgres import lock
 from storage.reservation import IN_MAX
 from storage.schema import call
-from storage.search_words import Entry, Search
-
-WEEK_MS: Final = 7 * 24 * search_sqlite.HOUR_MS
+from storage.search_words import Entry, Search, SearchError
 
 _metadata = MetaData()
 _week = Table(
@@ -53,11 +53,11 @@ _progress = Table(
     "search_progress",
     _metadata,
     Column("project", Text, primary_key=True),
-    Column("built_to", Text, nullable=False),  # the last id that `build` has seen
+    Column("built_to", Text, nullable=False),  # the last id that an unfinished build has seen
 )
 
 
-class SearchNotBuilt(Exception):
+class SearchNotBuilt(SearchError):
     """There is no index of words in this store; the message says how to make one."""
 
 
@@ -181,8 +181,8 @@ def scrub(connection: Connection) -> bool:
     return True
 
 
-def build(connection: Connection, project: str, entries: Sequence[Entry]) -> int:
-    """Index the next stored calls of a project, and remember the last; return how many were new.
+def build(connection: Connection, project: str, entries: Sequence[Entry], last_id: str) -> int:
+    """Index stored calls of a project, those up to an id; return how many were new.
 
     A call that has been erased since it was read is left out.
     """
@@ -195,16 +195,34 @@ def build(connection: Connection, project: str, entries: Sequence[Entry]) -> int
     count = add(connection, [entry for entry in entries if entry.id in present])
     connection.execute(insert_new(connection, _progress).values(project=project, built_to=""))
     progress = update(_progress).where(_progress.c.project == project)
-    connection.execute(progress.values(built_to=max(ids)))
+    connection.execute(progress.values(built_to=last_id))
     return count
 
 
 def built_to(connection: Connection, project: str) -> str:
-    """Say up to which id `build` has come; empty where it has not begun, or there is no index."""
-    if not exists(connection):
-        return ""
+    """Say up to which id an unfinished build has come; empty where there is none."""
     query = select(_progress.c.built_to).where(_progress.c.project == project)
     return connection.scalar(query) or ""
+
+
+def built(connection: Connection, project: str) -> None:
+    """Note that a build has come to its end: the next one looks at all calls again."""
+    connection.execute(delete(_progress).where(_progress.c.project == project))
+
+
+def missing(connection: Connection, project: str, after: str) -> tuple[Sequence[str], set[str]]:
+    """List the next IN_MAX calls of a project after an id, and say which are not in the index.
+
+    Index (project, id).
+    """
+    query = select(call.c.id).where(call.c.project == project, call.c.id > after)
+    ids = connection.scalars(query.order_by(call.c.id).limit(IN_MAX)).all()
+    weeks = set(_weeks(connection))
+    unknown: set[str] = set()
+    for week, of_week in groupby(ids, key=_week_of):
+        some = list(of_week)
+        unknown |= _kind(connection).unknown(connection, week, some) if week in weeks else set(some)
+    return ids, unknown
 
 
 def count(connection: Connection) -> int:
@@ -231,8 +249,8 @@ def find(
             "there is no index to search in: `shalt db search --build` makes one of the calls that "
             "are stored, search = true in the settings keeps it up to date"
         )
-    low, high = ids.milliseconds()
-    weeks = [week for week in _weeks(connection) if low // WEEK_MS <= week <= high // WEEK_MS]
+    first, last = map(_week_at, ids.milliseconds())
+    weeks = [week for week in _weeks(connection) if first <= week <= last]
     for week in reversed(weeks) if newest_first else weeks:
         yield from _kind(connection).find(connection, week, project, search, ids, newest_first)
 
@@ -250,7 +268,12 @@ def _weeks(connection: Connection) -> Sequence[int]:
 
 
 def _week_of(id: str) -> int:
-    return int(id[:12], 16) // WEEK_MS
+    return _week_at(int(id[:12], 16))
+
+
+def _week_at(milliseconds: int) -> int:
+    """Number the weeks as partitions do: what no clock can mean shares a table at either end."""
+    return min(max(milliseconds // WEEK_MS, FIRST - 1), LAST)
 
 
 def _kind(connection: Connection) -> _Kind:

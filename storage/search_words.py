@@ -75,19 +75,19 @@ def parse_search(text: str) -> Search:
         )
     if text.count('"') % 2:
         raise SearchError(f"search: a double quote is not closed in {text!r}")
-    wanted: list[Phrase] = []
-    unwanted: list[Phrase] = []
+    wanted: dict[Phrase, None] = {}  # in order, each once
+    unwanted: dict[Phrase, None] = {}
     for minus, quoted, bare in _TERM.findall(text):
         # What has no letter stands for nothing; what has several words is a phrase: e-mail.
         if words := tuple(words_of(quoted or bare)):
-            (unwanted if minus else wanted).append(words)
+            (unwanted if minus else wanted)[words] = None
     if not wanted:
         raise SearchError(
             f'search: {text!r} names no word to look for; write words, "a phrase" or -unwanted'
         )
     if sum(map(len, chain(wanted, unwanted))) > SEARCH_WORDS_MAX:
         raise SearchError(f"search: it has more than {SEARCH_WORDS_MAX} words")
-    return Search(tuple(dict.fromkeys(wanted)), tuple(dict.fromkeys(unwanted)))
+    return Search(tuple(wanted), tuple(unwanted))
 
 
 def words_of(text: str) -> list[str]:

@@ -6,40 +6,44 @@ is, in the same transaction. Reading is in storage.reader.
 
 Limits: a batch is meant to hold some hundred calls (the recorder's business). In SQLite one
 process writes at a time, others wait up to `storage.sqlite.BUSY_SECONDS`; in PostgreSQL several
-hosts write at once, but for what `_place` has to see in order. Readers never wait. Deriving,
-retention and erasure are not here.
+hosts write at once, but for what `_place` has to see in order. Readers never wait. Deriving is
+not here, nor deleting (storage.eraser, storage.retention).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 import msgspec
-import zstandard
 from sqlalchemy import ColumnElement, Connection, and_, case, select, update
 
-from storage import database, reservation
-from storage.capture import Clock, new_id
+from storage import bodies, database, erasure, reservation, search
+from storage.bodies import BodyWriter
+from storage.capture import Clock, DropReason, new_id
 from storage.counters import Tally
-from storage.database import StoreUnavailable, insert_missing, insert_rows
+from storage.database import StoreError, insert_missing, insert_rows
+from storage.dropped import note_dropped
 from storage.links import Links
 from storage.partitions import Partitions
 from storage.reader import StoreReader
 from storage.reservation import IN_MAX, TEST_RATIO, VAL_RATIO, Policy
 from storage.rows import (
-    ZSTD_LEVEL,
     Checkpoint,
     DatasetItem,
     Placed,
     Recorded,
     Values,
-    body_values,
     call_values,
     feature_values,
     tag_values,
 )
-from storage.schema import body, call, dataset, dataset_item, feature, spool_checkpoint, tag
+from storage.schema import call, dataset, dataset_item, feature, spool_checkpoint, tag
+from storage.search_words import entry_of
 
 ITEMS_AT_ONCE = 5_000  # rows of a dataset handed to the driver together
+
+
+class ErasedMeanwhile(StoreError):
+    """A dataset holds calls that have been erased since they were read."""
 
 
 class TraceStore(StoreReader):
@@ -52,17 +56,21 @@ class TraceStore(StoreReader):
         clock: Clock,
         test_ratio: float = TEST_RATIO,
         val_ratio: float = VAL_RATIO,
+        searchable: bool = False,
     ) -> None:
         """Take a SQLAlchemy URL, and the ratios for a project's first policy. Open nothing.
 
+        `searchable`: `upgrade` makes an index of words, and new calls enter it (storage.search).
         Raise StoreError for a URL that cannot be a store, PolicyError for ratios that leave no
         train.
         """
         reservation.validate_ratios(test_ratio, val_ratio)
         super().__init__(database.open_engine(url))
         self._partitions = Partitions(self._engine)
+        self._bodies = BodyWriter()
         self._clock = clock
         self._ratios = (test_ratio, val_ratio)
+        self._searchable = searchable
 
     def upgrade(self) -> None:
         """Create or upgrade the tables. Safe when several processes call it at once.
@@ -72,6 +80,9 @@ class TraceStore(StoreReader):
         """
         database.upgrade(self._engine)
         self._partitions.prepare([], self._clock.wall_ns())
+        if self._searchable:
+            with database.writing(self._engine) as connection:
+                search.create(connection)
 
     def check(self, wait_seconds: float = 0.0) -> None:
         """Make sure the tables are there and are this version's, waiting so long for them.
@@ -85,28 +96,50 @@ class TraceStore(StoreReader):
         self._engine.dispose()
 
     def insert(
-        self, batch: Sequence[Recorded], checkpoint: Checkpoint, *, poisoned: int = 0
+        self,
+        batch: Sequence[Recorded],
+        checkpoint: Checkpoint,
+        *,
+        poisoned: int = 0,
+        were_poisoned: bool = False,
     ) -> int:
         """Store calls and how far the spool is stored with them, in one transaction.
 
         Return how many calls were new; those and `poisoned` (calls before the checkpoint that
-        could not be stored) are added to the writer's counts. A call that is there already is
-        passed over. Raise RowRejected where one of them cannot be stored whatever one does:
-        store them one by one to find it. Raise StoreUnavailable where trying again later will do.
+        could not be stored) are added to the writer's counts; those that `were_poisoned` are taken
+        off them again. A call that is there already is passed over. One that has been erased is
+        counted as stored, and is not. Raise RowRejected where one of them cannot be stored whatever
+        one does: store them one by one to find it. Raise StoreUnavailable where trying again later
+        will do.
         """
         calls = {recorded.span.id: recorded for recorded in reversed(batch)}
+        if not self._bodies.loaded:
+            with database.reading(self._engine) as connection:
+                self._bodies.load(connection)
         # Compressing takes longer than all else: do it before taking the write lock.
-        compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
-        bodies = {id: body_values(recorded, compressor) for id, recorded in calls.items()}
+        encoded = self._bodies.encode([calls[id] for id in sorted(calls)])
+        words = {id: entry_of(each.span) for id, each in calls.items() if self._searchable}
         try:
             self._partitions.prepare(calls, self._clock.wall_ns())
             with database.writing(self._engine) as connection:
-                new = self._insert_calls(connection, self._unknown(connection, calls))
-                insert_rows(connection, body, [bodies[recorded.span.id] for recorded in new])
-                self._advance(connection, checkpoint, len(new), poisoned)
-        except StoreUnavailable:
+                unknown = self._unknown(connection, calls)
+                refused = erasure.refuse(connection, unknown)
+                gone = refused.fresh | refused.again
+                kept = [each for each in unknown if each.span.id not in gone]
+                new = self._insert_calls(connection, kept)
+                ours = [encoded[recorded.span.id] for recorded in new]
+                bodies.write(connection, self._bodies.rows(connection, ours, self._now_us()))
+                search.add(connection, [words[each.span.id] for each in new if words])
+                stored = len(new) + len(refused.fresh)
+                self._advance(connection, checkpoint, stored, poisoned, len(refused.again))
+                if were_poisoned and stored:
+                    took_back = {"poisoned": spool_checkpoint.c.poisoned - stored}
+                    _update_writer(connection, checkpoint.writer, {}, took_back)
+        except StoreError:
+            self._bodies.failed()
             self._partitions.forget()  # it may be for want of one
             raise
+        self._bodies.committed()
         return len(new)
 
     def change_policy(self, project: str, test_ratio: float, val_ratio: float) -> Policy:
@@ -124,7 +157,8 @@ class TraceStore(StoreReader):
     ) -> str:
         """Remember a published dataset and every call that left in it; return its id.
 
-        `items` is consumed while the store is locked for writing: have it ready.
+        `items` is consumed while the store is locked for writing: have it ready. Raise
+        ErasedMeanwhile where one of the calls is to be forgotten; nothing is remembered then.
         """
         dataset_id = new_id(self._clock)
         values: Values = {
@@ -148,6 +182,11 @@ class TraceStore(StoreReader):
                     for item in part
                 ]
                 insert_rows(connection, dataset_item, rows)
+            if erasure.holds_erased(connection, dataset_id):
+                raise ErasedMeanwhile(
+                    f"calls of project {project} were erased while a dataset was made of them: "
+                    "make it again. Nothing was published"
+                )
         return dataset_id
 
     def close_writer(self, writer: str, tally: Tally) -> None:
@@ -168,6 +207,12 @@ class TraceStore(StoreReader):
                 insert_rows(
                     connection, spool_checkpoint, [_fresh_writer(Checkpoint(writer, 0, 0)) | values]
                 )
+
+    def note_dropped(self, dropped: Mapping[str, DropReason]) -> None:
+        """Remember of calls that were accepted and have no row why that is. May be repeated."""
+        if dropped:
+            with database.writing(self._engine) as connection:
+                note_dropped(connection, dropped)
 
     def _unknown(self, connection: Connection, calls: dict[str, Recorded]) -> list[Recorded]:
         """Leave out what is stored already. Primary key."""
@@ -205,7 +250,12 @@ class TraceStore(StoreReader):
         return {recorded.span.id: links.placed(recorded.span.id) for recorded in new}
 
     def _advance(
-        self, connection: Connection, checkpoint: Checkpoint, stored: int, poisoned: int
+        self,
+        connection: Connection,
+        checkpoint: Checkpoint,
+        stored: int,
+        poisoned: int,
+        refused_again: int,
     ) -> None:
         """Write how far the spool is stored. What was committed unheard is not counted twice."""
         columns = spool_checkpoint.c
@@ -216,11 +266,12 @@ class TraceStore(StoreReader):
         }
         is_there = and_(*(columns[name] == value for name, value in values.items()))
         sums: dict[str, ColumnElement[int]] = {
-            "stored": columns.stored + stored,
+            "stored": columns.stored + stored + case((is_there, 0), else_=refused_again),
             "poisoned": columns.poisoned + case((is_there, 0), else_=poisoned),
         }
         if not _update_writer(connection, checkpoint.writer, values, sums):
-            fresh = _fresh_writer(checkpoint) | {"stored": stored, "poisoned": poisoned}
+            fresh = _fresh_writer(checkpoint)
+            fresh |= {"stored": stored + refused_again, "poisoned": poisoned}
             insert_rows(connection, spool_checkpoint, [fresh])
 
     def _now_us(self) -> int:

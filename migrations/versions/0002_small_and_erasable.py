@@ -23,7 +23,20 @@ def upgrade() -> None:
     _extend_call()
     _create_body_parts()
     _create_erasure()
+    _replace_indexes()
+
+
+def _replace_indexes() -> None:
     op.create_index(op.f("ix_tag_key_value_call_id"), "tag", ["key", "value", "call_id"])
+    op.drop_index(op.f("ix_call_project_started_at"), "call")  # (project, id) serves as well
+    failed = sa.text("outcome <> 'complete'")
+    op.create_index(
+        op.f("ix_call_project_id_failed"),
+        "call",
+        ["project", "id"],
+        sqlite_where=failed,
+        postgresql_where=failed,
+    )
 
 
 def _extend_call() -> None:
@@ -104,6 +117,14 @@ def _create_erasure() -> None:
         sa.Column("deleted_at", sa.BigInteger()),
         sa.Column("scrubbed_at", sa.BigInteger()),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure")),
+    )
+    op.create_index(op.f("ix_erasure_requested_at"), "erasure", ["requested_at"])
+    op.create_index(
+        op.f("ix_erasure_scrubbed_at"),
+        "erasure",
+        ["scrubbed_at"],
+        sqlite_where=sa.text("scrubbed_at IS NULL"),
+        postgresql_where=sa.text("scrubbed_at IS NULL"),
     )
     op.create_table(
         "erased_call",

@@ -122,7 +122,7 @@ def url_of(directory: Path) -> str:
     return f"sqlite:///{directory / 'shalt.sqlite'}"
 
 
-def new_store(url: str, **options: float) -> TraceStore:
+def new_store(url: str, **options: Any) -> TraceStore:
     store = TraceStore(url, clock=StillClock(), **options)
     store.upgrade()
     return store

@@ -1,6 +1,6 @@
 """Lists: whichever index finds the calls, they are those that a look at every call would find."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
@@ -34,7 +34,7 @@ def filled(
         store.close()
 
 
-FILTERS = {
+FILTERS: dict[str, Callable[[int], bool]] = {
     "tags['app'] = 'a'": lambda n: n % 3 == 0,
     "tags['app'] = 'b' and outcome <> 'complete'": lambda n: n % 3 == 1 and n % 10 == 0,
     "tags['rare'] = 'yes' and tags['app'] = 'b'": lambda n: n % 100 == 7 and n % 3 == 1,
