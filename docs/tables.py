@@ -14,6 +14,7 @@ from pathlib import Path
 import typer.main
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
+from typer.core import TyperCommand, TyperGroup
 
 from proxy.metrics import CallMetrics
 from shalt.cli import app
@@ -89,12 +90,22 @@ def metrics() -> str:
 
 def commands() -> str:
     """Every command, with the first sentence of its help."""
-    group = typer.main.get_group(app)
     rows = (
         (f"`shalt {name}`", (command.help or "").partition("\n\n")[0].replace("\n", " "))
-        for name, command in group.commands.items()
+        for name, command in all_commands().items()
     )
     return _table(("command", "what it does"), rows)
+
+
+def all_commands() -> dict[str, TyperCommand]:
+    """Every command by the words it is called with: `ls`, `db rederive`."""
+    found: dict[str, TyperCommand] = {}
+    for name, command in typer.main.get_group(app).commands.items():
+        inside = command.commands if isinstance(command, TyperGroup) else {"": command}
+        for word, each in inside.items():
+            assert isinstance(each, TyperCommand)
+            found[f"{name} {word}".rstrip()] = each
+    return found
 
 
 TABLES: dict[str, Callable[[], str]] = {

@@ -57,13 +57,18 @@ app = typer.Typer(
     rich_markup_mode=None,  # examples are to be pasted: no boxes, no folding
 )
 
+db = typer.Typer(
+    help="Work on the store itself.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+app.add_typer(db, name="db")
+
 
 def command(
-    *examples: str, name: str | None = None
+    *examples: str, name: str | None = None, to: typer.Typer = app
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Declare a command whose help ends with examples.
 
-    `name`: what it is called where that is no name for a function.
+    `name`: what it is called where that is no name for a function; `to`: what it is part of.
     """
     lines = ["Examples:" if len(examples) > 1 else "Example:", *(f"  {line}" for line in examples)]
-    return app.command(name, epilog="\b\n" + "\n".join(lines))
+    return to.command(name, epilog="\b\n" + "\n".join(lines))

@@ -1,0 +1,77 @@
+"""The commands that understand and price stored calls again: `db rederive` and `db reprice`."""
+
+import sys
+from collections.abc import Callable
+from contextlib import closing
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from shalt.recording import open_store
+from shalt.settings import Settings
+from shalt.terminal import one_line, print_json, print_line
+from storage import rederive as storage_rederive
+from storage.rederive import Report
+from storage.store import TraceStore
+
+
+def rederive(settings: Settings, *, where: str | None, dry_run: bool, as_json: bool) -> None:
+    """Understand again what an older version understood, and say which columns have changed."""
+    report = _run(
+        settings,
+        lambda store, progress: storage_rederive.rederive(
+            store, settings.project, where, dry_run=dry_run, progress=progress
+        ),
+    )
+    _print(report, dry_run=dry_run, as_json=as_json)
+
+
+def reprice(settings: Settings, *, where: str | None, dry_run: bool, as_json: bool) -> None:
+    """Price stored calls again, and say what has changed."""
+    report = _run(
+        settings,
+        lambda store, progress: storage_rederive.reprice(
+            store, settings.project, where, dry_run=dry_run, progress=progress
+        ),
+    )
+    _print(report, dry_run=dry_run, as_json=as_json)
+
+
+def _run(
+    settings: Settings, work: Callable[[TraceStore, Callable[[int, int], None]], Report]
+) -> Report:
+    """Do it with a progress bar where somebody looks on."""
+    bar = Progress(
+        TextColumn("calls"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    with closing(open_store(settings)) as store, bar:
+        store.check()
+        task = bar.add_task("", total=None)
+        return work(store, lambda done, total: bar.update(task, completed=done, total=total))
+
+
+def _print(report: Report, *, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        print_json({"dry_run": dry_run, **msgspec.to_builtins(report)})
+        return
+    verb = "would change" if dry_run else "changed"
+    print_line(f"{report.calls:,} calls read, {report.changed:,} {verb}", style="bold")
+    if report.without_body:
+        print_line(f"{report.without_body:,} have no bytes any more and stay as they are")
+    columns = sorted(report.columns.items(), key=lambda each: (-each[1].calls, each[0]))
+    for name, change in columns:
+        print_line(f"  {name:<24}{change.calls:>9,} calls")
+        for example in change.examples:
+            before, after = map(_value, (example.before, example.after))
+            print_line(one_line(f"    {example.call_id}  {before} → {after}"), style="dim")
+
+
+def _value(value: object) -> str:
+    return "NULL" if value is None else repr(value) if isinstance(value, str) else str(value)

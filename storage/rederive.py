@@ -1,0 +1,288 @@
+"""Understand stored calls again: new columns from old bytes, and new prices from old columns.
+
+`rederive` reads the calls that an older version understood, in the order of their ids, and writes
+the columns, tags and features that come out otherwise. It may be stopped at any time and goes on
+where it was: a call that is done bears the new version. `reprice` reads no bodies.
+
+What never changes: the group and the side of a call, whatever would come out for them today. They
+were fixed when it was recorded, exports rely on that, and moving one could put a conversation on
+both sides of a split. A call whose body is deleted stays as it is, at its old version. The words in
+an index for full-text search stay as they were, too.
+
+Memory is that of one page: CALLS_AT_ONCE calls, or as many as have BYTES_AT_ONCE in their bodies.
+A page is written in one transaction; recording goes on between two of them.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from storage import database
+from storage.derive import derive
+from storage.features import Features, features_of
+from storage.filters import compile_filter
+from storage.grouping import Group
+from storage.prices import WITHOUT_OUTPUT, Billed, cost_of
+from storage.rows import (
+    CallRow,
+    ColumnValue,
+    Placed,
+    Recorded,
+    StoredCall,
+    Values,
+    call_values,
+    feature_values,
+    microseconds_of,
+    tag_values,
+)
+from storage.schema import call, feature, tag
+from storage.store import TraceStore
+from storage.trace import DERIVE_VERSION, Usage
+
+CALLS_AT_ONCE = 200
+BYTES_AT_ONCE = 32 * 2**20
+EXAMPLES_MAX = 3
+TEXT_CHARS_MAX = 80  # of a value shown in an example
+
+# Told by nothing that is derived, or fixed for ever.
+_KEPT = frozenset(
+    {"id", "project", "started_at", "group_id", "group_source", "side", "linked_to", "source"}
+)
+_PRICED = ("cost_usd", "price_version")
+
+Progress = Callable[[int, int], None]  # calls done, calls to do
+
+
+class Example(msgspec.Struct, frozen=True):
+    """What one column of one call was and has become."""
+
+    call_id: str
+    before: ColumnValue
+    after: ColumnValue
+
+
+class ColumnChange(msgspec.Struct):
+    """For how many calls a column has changed, and the first of them."""
+
+    calls: int = 0
+    examples: list[Example] = []
+
+
+class Report(msgspec.Struct):
+    """What has changed. `columns` are those of `call`, `tags`, and `feature.` with its columns."""
+
+    calls: int = 0  # looked at
+    changed: int = 0  # calls of which something beside the version has changed
+    without_body: int = 0  # calls that stay as they are
+    columns: dict[str, ColumnChange] = {}
+
+    def add(self, call_id: str, before: Values, after: Values) -> None:
+        """Count the values of one call that have changed."""
+        self.changed += bool(after)
+        for name, value in after.items():
+            change = self.columns.setdefault(name, ColumnChange())
+            change.calls += 1
+            if len(change.examples) < EXAMPLES_MAX:
+                example = Example(call_id, _shown(before[name]), _shown(value))
+                change.examples.append(example)
+
+
+class _Change(msgspec.Struct, frozen=True):
+    """What is to be written of one call."""
+
+    call_id: str
+    columns: Values
+    tags: Sequence[Values] | None = None  # None: as they were
+    features: Values | None = None
+
+
+def rederive(
+    store: TraceStore,
+    project: str,
+    where: str | None = None,
+    *,
+    dry_run: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> Report:
+    """Understand again what an older version understood; write it unless `dry_run`.
+
+    Reads and derives every call there is to do: some 3,000 a second. Raises FilterError for a
+    wrong `where`.
+    """
+    to_do = f"derive_version < {DERIVE_VERSION}"
+    if where is not None:
+        compile_filter(where)  # by itself: it must not end the brackets around it
+        to_do = f"{to_do} and ({where})"
+    report = Report()
+    total = store.count(project, to_do)
+    left = to_do
+    while (last := _last_of_page(store, project, left)) is not None:
+        page = list(store.scan(project, f"{left} and id <= '{last}'"))
+        measured = _features(store, [each.row.id for each in page])
+        changes = [
+            change
+            for each in page
+            if (change := _derived_again(each, measured.get(each.row.id), report)) is not None
+        ]
+        if not dry_run:
+            _write(store, changes)
+        report.calls += len(page)
+        progress(report.calls, total)
+        left = f"{to_do} and id > '{last}'"
+    return report
+
+
+def reprice(
+    store: TraceStore,
+    project: str,
+    where: str | None = None,
+    *,
+    dry_run: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> Report:
+    """Price stored calls again by the table of today's package; write it unless `dry_run`.
+
+    From their columns alone, newest first. Raises FilterError for a wrong `where`.
+    """
+    report = Report()
+    total = store.count(project, where)
+    before: str | None = None
+    while rows := store.list(project, where, limit=CALLS_AT_ONCE, before=before):
+        changes = []
+        for row in rows:
+            old = {name: getattr(row, name) for name in _PRICED}
+            cost = cost_of(_billed(row))
+            new: Values = {"cost_usd": cost.usd, "price_version": cost.version}
+            changed = {name: new[name] for name in _PRICED if new[name] != old[name]}
+            report.add(row.id, old, changed)
+            if changed:
+                changes.append(_Change(row.id, changed))
+        if not dry_run:
+            _write(store, changes)
+        report.calls += len(rows)
+        progress(report.calls, total)
+        before = rows[-1].id
+    return report
+
+
+def _last_of_page(store: TraceStore, project: str, condition: str) -> str | None:
+    """Find the last id of the next page, None where there is nothing left. Index (project, id)."""
+    size = call.c.request_bytes + call.c.response_bytes
+    query = select(call.c.id, size).where(call.c.project == project, compile_filter(condition))
+    last: str | None = None
+    page_bytes = 0
+    with database.reading(store.engine) as connection:
+        for call_id, call_bytes in connection.execute(
+            query.order_by(call.c.id).limit(CALLS_AT_ONCE)
+        ):
+            page_bytes += call_bytes
+            if last is not None and page_bytes > BYTES_AT_ONCE:
+                break
+            last = call_id
+    return last
+
+
+def _features(store: TraceStore, ids: Sequence[str]) -> dict[str, Values]:
+    """Read what was measured of some calls. Primary key."""
+    columns = [feature.c[name] for name in Features.__struct_fields__]
+    query = select(feature.c.call_id, *columns).where(feature.c.call_id.in_(ids))
+    with database.reading(store.engine) as connection:
+        return {row.call_id: dict(row._mapping) for row in connection.execute(query)}
+
+
+def _derived_again(stored: StoredCall, measured: Values | None, report: Report) -> _Change | None:
+    """Derive one call, and say what has changed; None where its bytes are gone."""
+    row, capture = stored.row, stored.capture
+    if capture is None:
+        report.without_body += 1
+        return None
+    span = derive(capture)
+    group = Group(row.group_id, row.group_source, row.linked_to)
+    recorded = Recorded(capture, span, group, features_of(span))
+    values = call_values(recorded, Placed(row.group_id, row.group_source, row.side))
+    old: Values = {name: getattr(row, name) for name in values if name not in _KEPT}
+    new = {name: values[name] for name in old if values[name] != old[name]}
+    version = {"derive_version": new.pop("derive_version", values["derive_version"])}
+    tags = tag_values(recorded)
+    features = feature_values(recorded)
+    shown_old, shown_new = dict(old), dict(new)
+    told = {str(each["key"]): each["value"] for each in tags}
+    if told != row.tags:
+        shown_old["tags"], shown_new["tags"] = _as_text(row.tags), _as_text(told)
+    for name, value in features.items():
+        was = (measured or {}).get(name)
+        if was != value:
+            shown_old[f"feature.{name}"], shown_new[f"feature.{name}"] = was, value
+    report.add(row.id, shown_old, shown_new)
+    return _Change(
+        row.id,
+        {**new, **version},
+        tags if told != row.tags else None,
+        features if features != measured else None,
+    )
+
+
+def _write(store: TraceStore, changes: Iterable[_Change]) -> None:
+    """Write the changes to those calls that are still there. Primary keys."""
+    wanted = {change.call_id: change for change in changes}
+    if not wanted:
+        return
+    with database.writing(store.engine) as connection:
+        # Locked, so that none of them is deleted before its tags come back.
+        there = select(call.c.id).where(call.c.id.in_(wanted)).with_for_update()
+        found = [wanted[id] for id in connection.scalars(there)]
+        _update_columns(connection, found)
+        ids = [change.call_id for change in found if change.tags is not None]
+        tags = [values for change in found for values in change.tags or ()]
+        connection.execute(delete(tag).where(tag.c.call_id.in_(ids)))
+        if tags:
+            connection.execute(insert(tag), tags)
+        features = [change.features for change in found if change.features is not None]
+        ids = [str(values["call_id"]) for values in features]
+        connection.execute(delete(feature).where(feature.c.call_id.in_(ids)))
+        if features:
+            connection.execute(insert(feature), features)
+
+
+def _update_columns(connection: Connection, changes: Iterable[_Change]) -> None:
+    """Write only what has changed: indexes of what has not stay untouched."""
+    alike: defaultdict[tuple[str, ...], list[Values]] = defaultdict(list)
+    for change in changes:
+        values: Values = {f"new_{name}": value for name, value in change.columns.items()}
+        alike[tuple(change.columns)].append({"the_id": change.call_id, **values})
+    for names, rows in alike.items():
+        statement = update(call).where(call.c.id == bindparam("the_id"))
+        connection.execute(statement.values({n: bindparam(f"new_{n}") for n in names}), rows)
+
+
+def _billed(row: CallRow) -> Billed:
+    return Billed(
+        row.upstream,
+        row.dialect,
+        row.request_model,
+        row.response_model,
+        row.service_tier,
+        microseconds_of(row.started_at),
+        Usage(
+            row.input_tokens,
+            row.output_tokens,
+            row.cached_tokens,
+            row.reasoning_tokens,
+            row.cache_write_tokens,
+            row.audio_input_tokens,
+            row.audio_output_tokens,
+            row.cache_write_1h_tokens,
+        ),
+        row.endpoint not in WITHOUT_OUTPUT,
+    )
+
+
+def _shown(value: ColumnValue) -> ColumnValue:
+    """Cut a text of an example to what one can read in a line."""
+    return value[:TEXT_CHARS_MAX] if isinstance(value, str) else value
+
+
+def _as_text(tags: dict[str, ColumnValue] | dict[str, str]) -> str:
+    return msgspec.json.encode(tags, order="sorted").decode()
