@@ -9,6 +9,7 @@ counted. Each figure stands beside its limit. `--keep` leaves the store there fo
 """
 
 import argparse
+import gc
 import os
 import random
 import resource
@@ -26,6 +27,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import func, select
 
 from benchmarks.realistic import Traffic, agent_run
+from shalt.recording import COLLECT_OBJECTS
 from storage.capture import Capture, SystemClock
 from storage.database import open_engine, reading
 from storage.metrics import RecorderMetrics
@@ -52,6 +54,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path)
     given = parser.parse_args()
     os.sched_setaffinity(0, {0})
+    gc.set_threshold(COLLECT_OBJECTS)  # as the recorder's process does
     with place(given.keep) as directory, database(given.store, directory) as make_url:
         for streamed, calls in ((True, given.streams), (False, given.calls)):
             url = make_url("streams" if streamed else "calls")
@@ -97,13 +100,16 @@ def record(
             for capture in chunk[start : start + FLUSH_CALLS]:
                 writer.append(FrameKind.CALL, capture)
             writer.flush()
-        writer.counters.add("accepted", len(chunk))
+        calls_in_chunk = len(chunk)
+        del chunk
+        gc.collect()
+        writer.counters.add("accepted", calls_in_chunk)
         wall, cpu = time.perf_counter(), time.process_time()
         while recorder.step():
             pass
-        walls.append((time.perf_counter() - wall) / len(chunk))
-        cpus.append((time.process_time() - cpu) / len(chunk))
-        done += len(chunk)
+        walls.append((time.perf_counter() - wall) / calls_in_chunk)
+        cpus.append((time.process_time() - cpu) / calls_in_chunk)
+        done += calls_in_chunk
         print(f"\r{done:,} of {calls:,}  {1 / walls[-1]:,.0f} rows/s", end="", flush=True)
     print("\r", end="")
     writer.close()

@@ -13,6 +13,7 @@ limits of storage.encoding and read within those of storage.wire.
 
 import re
 from collections.abc import Callable
+from operator import attrgetter
 from urllib.parse import unquote
 
 import msgspec
@@ -221,32 +222,40 @@ def _tags(headers: Headers, metadata: dict[str, str], notes: Notes) -> dict[str,
     return tags
 
 
+_NAMES = (
+    "request_model",
+    "response_model",
+    "user_id",
+    "provider_id",
+    "previous_id",
+    "conversation_id",
+    "system_fingerprint",
+    "service_tier",
+    "error_code",
+)
+_names_of = attrgetter(*_NAMES)
+
+
 def _bounded(understood: Understood, streamed: bool, notes: Notes) -> Understood:
     """Bring the names and ids of an answer into their limits, and all notes together."""
-    choices = understood.choices
-    if any(_is_out_of_bounds(choice.finish_reason) for choice in choices):
-        choices = tuple(
+    reasons = [choice.finish_reason for choice in understood.choices]
+    changed: dict[str, object] = {}
+    if any(map(_is_out_of_bounds, reasons)):
+        changed["choices"] = tuple(
             msgspec.structs.replace(choice, finish_reason=_name(choice.finish_reason, notes))
-            for choice in choices
+            for choice in understood.choices
         )
-    bounded = msgspec.structs.replace(
-        understood,
-        streamed=streamed,
-        choices=choices,
-        request_model=_name(understood.request_model, notes),
-        response_model=_name(understood.response_model, notes),
-        user_id=_name(understood.user_id, notes),
-        provider_id=_name(understood.provider_id, notes),
-        previous_id=_name(understood.previous_id, notes),
-        conversation_id=_name(understood.conversation_id, notes),
-        system_fingerprint=_name(understood.system_fingerprint, notes),
-        service_tier=_name(understood.service_tier, notes),
-        error_code=_name(understood.error_code, notes),
-    )
+    names = _names_of(understood)
+    if _is_out_of_bounds(max(names, key=len)) or "\0" in "".join(names):
+        changed |= {key: _name(getattr(understood, key), notes) for key in _NAMES}
     if understood.note:
         notes.append(understood.note)
     note = "; ".join(dict.fromkeys(notes))
-    return msgspec.structs.replace(bounded, note=note[:NOTE_CHARS_MAX])
+    if note != understood.note or len(note) > NOTE_CHARS_MAX:
+        changed["note"] = note[:NOTE_CHARS_MAX]
+    if streamed != understood.streamed:
+        changed["streamed"] = streamed
+    return msgspec.structs.replace(understood, **changed) if changed else understood
 
 
 def _name(text: str, notes: Notes) -> str:

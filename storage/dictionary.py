@@ -110,7 +110,7 @@ def train(samples: Sequence[bytes], current: Dictionary | None) -> Dictionary | 
     return trained if after < before * (1 - GAIN_MIN) else None
 
 
-def _common_pieces(samples: Sequence[bytes]) -> list[bytes]:
+def _common_pieces(samples: Sequence[bytes]) -> list[bytes | bytearray | memoryview]:
     """Leave of each body the pieces that many groups have."""
     groups: defaultdict[bytes, int] = defaultdict(int)
     for sample in samples:
@@ -122,7 +122,7 @@ def _common_pieces(samples: Sequence[bytes]) -> list[bytes]:
     ]
 
 
-def _number_of(samples: Sequence[bytes]) -> int:
+def _number_of(samples: Sequence[bytes | bytearray | memoryview]) -> int:
     """Make a number zstd allows for private dictionaries: 32,768 to 2**31 - 1."""
     digest = hashlib.sha256(b"\0".join(samples)).digest()
     return 32_768 + int.from_bytes(digest[:4], "big") % (2**31 - 32_768)

@@ -1,10 +1,5 @@
 """What goes into the store and comes out of it, and how it becomes rows.
 
-A stored capture is MessagePack, compressed; `body.codec` says how, and a codec is never reused:
-
-    0   MessagePack of Capture as it is (short, or does not shrink)
-    1   the same, zstd
-
 What no database can keep in a text column, NUL and lone surrogates, is replaced by U+FFFD in the
 columns and said so in `note`; the capture keeps the bytes. A count that is negative or does not
 fit 32 bits is no count: it becomes NULL, and is said too.
@@ -12,11 +7,11 @@ fit 32 bits is no count: it becomes NULL, and is said too.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
-import zstandard
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, String
 
 from storage.capture import Capture, Dialect, Endpoint, Outcome
 from storage.counters import Tally
@@ -27,18 +22,11 @@ from storage.schema import call, feature
 from storage.trace import Side, Span
 from storage.usage import counted
 
-CODEC_RAW = 0
-CODEC_ZSTD = 1
-ZSTD_LEVEL = 3  # level 9 saves 4 % more for three times the time
-COMPRESS_BYTES_MIN = 256  # below, the frame's header eats what compression saves
 COUNT_MAX = 2**31 - 1  # an INTEGER of PostgreSQL
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNSTORABLE = "characters that no database can store were replaced"
 _UNCOUNTABLE = "a count of tokens was out of range"
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Capture).decode
 
 ColumnValue = str | int | float | bytes | None
 Values = dict[str, ColumnValue]
@@ -145,10 +133,10 @@ class CallRow(msgspec.Struct, frozen=True):
 
 
 class StoredCall(msgspec.Struct, frozen=True):
-    """A call as it was stored: its row, and the verbatim record."""
+    """A call as it was stored: its row, and the verbatim record; None where that is deleted."""
 
     row: CallRow
-    capture: Capture
+    capture: Capture | None
 
 
 class MeasuredCall(msgspec.Struct, frozen=True):
@@ -305,37 +293,18 @@ def feature_values(recorded: Recorded) -> Values:
     return {"call_id": recorded.span.id, **msgspec.structs.asdict(recorded.features)}
 
 
-def body_values(recorded: Recorded, compressor: zstandard.ZstdCompressor) -> Values:
-    """Write the row of `body`."""
-    data = _encode(recorded.capture)
-    codec = CODEC_RAW
-    if len(data) >= COMPRESS_BYTES_MIN:
-        compressed = compressor.compress(data)
-        if len(compressed) < len(data):
-            data, codec = compressed, CODEC_ZSTD
-    return {"call_id": recorded.span.id, "codec": codec, "capture": data}
-
-
-def capture_of(codec: int, data: bytes) -> Capture:
-    """Read a capture back as it was stored."""
-    if codec == CODEC_ZSTD:
-        data = zstandard.decompress(data)
-    else:
-        assert codec == CODEC_RAW, f"body.codec {codec} is not known to this version"
-    return _decode(data)
-
-
 _TOKEN_COLUMNS = tuple(name for name in call.c.keys() if name.endswith("_tokens"))
+_TEXT_COLUMNS = tuple(column.name for column in call.c if isinstance(column.type, String))
+_texts_of = itemgetter(*_TEXT_COLUMNS)
 
 
 def _make_storable(values: Values) -> None:
     """Replace what a database would refuse, so that a strange answer does not cost its record."""
     notes = []
-    text = "".join([value for value in values.values() if isinstance(value, str)])
+    text = "".join(_texts_of(values))
     if not _is_storable(text):
-        for name, value in values.items():
-            if isinstance(value, str):
-                values[name] = storable(value)
+        for name in _TEXT_COLUMNS:
+            values[name] = storable(str(values[name]))
         notes.append(_UNSTORABLE)
     for name in _TOKEN_COLUMNS:
         count = values[name]
