@@ -7,6 +7,7 @@ Limits are those of storage.wire, and NAME_CHARS_MAX for a tool's name that come
 
 import base64
 import binascii
+from collections.abc import Iterable
 
 from storage.trace import Json
 from storage.wire import Object, as_array, as_object, as_text, read_json, rest
@@ -23,7 +24,7 @@ _CHOICE_KEYS = frozenset(
 _CALL_KEYS = frozenset({"index", "id", "type", "function"})
 
 
-def assemble(chunks: list[Object]) -> Object:
+def assemble(chunks: Iterable[Object]) -> Object:
     """Assemble the chunks of a stream to the answer it would have been without streaming."""
     answer: Object = {}
     choices: dict[int, _Choice] = {}

@@ -14,8 +14,10 @@ who feeds them sets the bound. `retry` fields are not kept: nobody here reconnec
         event.name, event.data  # "ping", b"{}"
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
+SLICE_BYTES: Final = 256 * 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -35,6 +37,14 @@ def events(data: bytes) -> list[Event]:
     """Read a whole stream. An unfinished last event is delivered too, `terminated` False."""
     decoder = Decoder()
     return decoder.feed(data) + decoder.close()
+
+
+def iterate_events(data: bytes) -> Iterator[Event]:
+    """Read a whole stream event by event: as `events`, in the memory of SLICE_BYTES of it."""
+    decoder = Decoder()
+    for start in range(0, len(data), SLICE_BYTES):
+        yield from decoder.feed(data[start : start + SLICE_BYTES])
+    yield from decoder.close()
 
 
 class Decoder:

@@ -11,11 +11,11 @@ stream the first EVENTS_MAX events are read; a count of tokens above TOKENS_MAX 
 
 import json
 import math
-from collections.abc import Set
+from collections.abc import Iterator, Sequence, Set
 
 import msgspec
 
-from storage.sse import events
+from storage.sse import iterate_events
 from storage.trace import Json, Message, Part, Understood
 
 NESTING_MAX = 200
@@ -63,47 +63,57 @@ def read_object(data: bytes, what: str, notes: Notes) -> Object:
     return {}
 
 
-class Stream(msgspec.Struct, frozen=True):
+class Stream:
     """The JSON objects of an event stream, each with its type, and whether `[DONE]` was sent.
 
-    The type is the object's own `type`, else the event's name, else empty.
+    The type is the object's own `type`, else the event's name, else empty. To be gone through once,
+    object by object: 64 MiB of small events are half a gigabyte of objects. `done` is known, and
+    the notes on events that are no objects are made, when all have been.
     """
 
-    objects: list[tuple[str, Object]]
-    done: bool
+    def __init__(self, data: bytes, notes: Notes) -> None:
+        self.done = False
+        self._data = data
+        self._notes = notes
 
+    @property
+    def objects(self) -> list[tuple[str, Object]]:
+        """All of them at once."""
+        return list(self)
 
-def read_stream(data: bytes, notes: Notes) -> Stream:
-    """Read every event of a stream as a JSON object; note those that are none."""
-    objects: list[tuple[str, Object]] = []
-    done = False
-    unread = 0
-    found = events(data)
-    if len(found) > EVENTS_MAX:
-        notes.append(f"only the first {EVENTS_MAX} of {len(found)} events were read")
-        del found[EVENTS_MAX:]
-    for event in found:
-        data = event.data
+    def __iter__(self) -> Iterator[tuple[str, Object]]:
+        unread = count = 0
+        for event in iterate_events(self._data):
+            count += 1
+            if count > EVENTS_MAX:
+                self._notes.append(f"only the first {EVENTS_MAX} events were read")
+                break
+            for value in self._read(event.data):
+                if value is None:
+                    unread += 1
+                else:
+                    kind = value.get("type")
+                    yield kind if isinstance(kind, str) else event.name, value
+        if unread:
+            self._notes.append(f"{unread} of {count} events are not JSON objects")
+
+    def _read(self, data: bytes) -> Sequence[Object | None]:
         try:
             value: Json = _decode_strictly(data)
         except _REFUSALS:
             value = None
         if isinstance(value, dict) and len(data) < _DEEP_BYTES:  # nearly all of them
-            values: list[Object | None] = [value]
-        else:
-            documents = _documents(data)
-            # The SDKs too only look how it begins: text may follow.
-            values = [_read_event(d, notes) for d in documents if not d.startswith(b"[DONE]")]
-            done |= len(values) < len(documents)
-        for value in values:
-            if value is None:
-                unread += 1
-            else:
-                kind = value.get("type")
-                objects.append((kind if isinstance(kind, str) else event.name, value))
-    if unread:
-        notes.append(f"{unread} of {len(found)} events are not JSON objects")
-    return Stream(objects, done)
+            return (value,)
+        documents = _documents(data)
+        # The SDKs too only look how it begins: text may follow.
+        values = [_read_event(d, self._notes) for d in documents if not d.startswith(b"[DONE]")]
+        self.done |= len(values) < len(documents)
+        return values
+
+
+def read_stream(data: bytes, notes: Notes) -> Stream:
+    """Read every event of a stream as a JSON object; note those that are none."""
+    return Stream(data, notes)
 
 
 def _documents(data: bytes) -> list[bytes]:

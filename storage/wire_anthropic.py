@@ -56,7 +56,7 @@ def understand(request: bytes, response: bytes, streamed: bool) -> Understood:
     if not response:
         return join(asked, Understood(), streamed, notes)
     if streamed:
-        answers, ended = assemble(read_stream(response, notes).objects, notes)
+        answers, ended = assemble(read_stream(response, notes), notes)
         if len(answers) > 1:
             notes.append(f"the stream holds {len(answers)} messages, each is a choice")
         if not ended and not any("error" in answer for answer in answers):
@@ -254,7 +254,7 @@ def _usage(raw: Object) -> Usage:
     )
 
 
-def assemble(events: list[tuple[str, Object]], notes: Notes) -> tuple[list[Object], bool]:
+def assemble(events: Iterable[tuple[str, Object]], notes: Notes) -> tuple[list[Object], bool]:
     """Assemble the events of a stream to its messages, at least one; tell whether it ended.
 
     A stream holds one message; some gateways send several in a row. An `error` event becomes the

@@ -80,7 +80,7 @@ def _read_stream(response: bytes, notes: Notes) -> Understood:
     sound_bytes = 0
     answer: Object = {}
     ended = False
-    for kind, event in read_stream(response, notes).objects:
+    for kind, event in read_stream(response, notes):
         if "error" in event:
             answer["error"] = event["error"]
         elif kind == "transcript.text.delta":

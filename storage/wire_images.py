@@ -66,7 +66,7 @@ def _assemble(response: bytes, notes: Notes) -> Object:
     """Assemble a stream to the answer it would have been without streaming."""
     answer: Object = {}
     images: list[Object] = []
-    for kind, event in read_stream(response, notes).objects:
+    for kind, event in read_stream(response, notes):
         if "error" in event:
             answer["error"] = event["error"]
         elif kind.endswith(".completed"):

@@ -68,7 +68,7 @@ def read_answer(response: bytes, streamed: bool, notes: Notes) -> Understood:
     """Read the answer alone, which is not empty; legacy completions answer like this, too."""
     if streamed:
         stream = read_stream(response, notes)
-        answer = assemble([chunk for _, chunk in stream.objects])
+        answer = assemble(chunk for _, chunk in stream)
         finished = [
             bool(as_object(c).get("finish_reason")) for c in as_array(answer.get("choices"))
         ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from storage.sse import Decoder, Event, events
+from storage.sse import SLICE_BYTES, Decoder, Event, events, iterate_events
 from tests.storage.traffic import STREAMS
 
 
@@ -90,3 +90,10 @@ def test_an_event_is_delivered_with_its_last_byte_and_not_later() -> None:
 def test_a_long_line_in_small_chunks_costs_no_more_than_its_length() -> None:
     chunks = [b"data: "] + [b"x" * 1024] * 16_384 + [b"\n\n"]
     assert len(fed(chunks)[0].data) == 16 << 20
+
+
+def test_a_long_stream_is_read_in_slices_with_the_same_events() -> None:
+    stream = b"".join(b"id: %d\r\ndata: %b\r\n\r\n" % (n, b"x" * (n % 97)) for n in range(20_000))
+    assert len(stream) > 4 * SLICE_BYTES
+    assert list(iterate_events(stream)) == events(stream)
+    assert list(iterate_events(stream + b"data: cut")) == events(stream + b"data: cut")

@@ -103,7 +103,9 @@ def test_a_stream_gives_its_objects_by_type_else_by_name() -> None:
 
 
 def test_done_ends_a_stream_whatever_follows_on_its_line() -> None:
-    assert read_stream(b"data: [DONE] thanks\n\n", []).done
+    stream = read_stream(b"data: [DONE] thanks\n\n", [])
+    assert stream.objects == []
+    assert stream.done
 
 
 def test_events_that_are_no_objects_are_counted() -> None:
