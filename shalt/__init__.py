@@ -11,6 +11,7 @@ In reading order; a module imports only those above it:
     recording   the recorder as a process
     intake      calls recorded elsewhere on their way into the spool
     metrics     the supervisor for Prometheus
+    otlp_routes  the API that takes OpenTelemetry's GenAI spans
     console     the application for people, scripts and Prometheus
     supervisor  workers, recorder and console as child processes
     terminal    what every command prints with

@@ -1,7 +1,7 @@
 """The application for people, scripts and Prometheus, behind the workers.
 
 It listens on a Unix socket of the supervisor; workers pass on to it what is not a call, so a slow
-page never holds up the loop that carries calls: `/review`, `/metrics`, `/api`.
+page never holds up the loop that carries calls: `/review`, `/metrics`, `/api`, `/otlp`.
 
 There are no access keys yet, so it answers only requests that name this machine as the host:
 a web page elsewhere cannot read it through the visitor's browser by pointing its own name here.
@@ -10,6 +10,8 @@ a web page elsewhere cannot read it through the visitor's browser by pointing it
 import ipaddress
 import socket
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Annotated
@@ -22,7 +24,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from review.routes import routes
+from shalt import otlp_routes
 from shalt.child import Orders, listen_to_signals, receive_orders
+from shalt.intake import Intake
 from shalt.metrics import RestartCollector
 from shalt.places import Places
 from shalt.recording import open_store
@@ -68,7 +72,16 @@ class KnownHosts:
 
 def build(settings: Settings) -> FastAPI:
     """Make the application."""
+    store = open_store(settings)
+    intake = Intake(settings, store, SystemClock())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        intake.close()
+
     application = FastAPI(
+        lifespan=lifespan,
         title="shalt",
         version=version("shalt"),
         docs_url=None,  # FastAPI's page runs scripts of a content network beside our data
@@ -76,7 +89,6 @@ def build(settings: Settings) -> FastAPI:
         openapi_url="/api/openapi.json",
     )
     places = Places(settings.data_dir)
-    store = open_store(settings)
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(places.metrics))  # type: ignore[no-untyped-call]
     registry.register(SpoolCollector(places.spool, store))
@@ -113,6 +125,7 @@ def build(settings: Settings) -> FastAPI:
 
     _add_api(application, settings, store, places)
     application.router.routes.extend(routes(store, settings.project, SystemClock()))
+    application.router.routes.extend(otlp_routes.routes(settings, intake, SystemClock()))
     return application
 
 
