@@ -17,34 +17,47 @@ BODIES = "/api/calls"
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Which calls a list shows: of a project, those that meet a filter."""
+    """Which calls a list shows: of a project, those that meet a filter and a search."""
 
     project: str
     where: str = ""
+    search: str = ""
 
     @classmethod
     def of(cls, query: QueryParams, project: str) -> Self:
         """Read a selection from the query of a URL; `project` is meant where it names none."""
-        return cls(query.get("project", "").strip() or project, query.get("where", "").strip())
+        return cls(
+            query.get("project", "").strip() or project,
+            query.get("where", "").strip(),
+            query.get("search", "").strip(),
+        )
 
-    def list(self, *, where: str | None = None, before: str = "", after: str = "") -> str:
-        """Address the list, or with `where` one with another filter, from its newest call on."""
-        chosen = self.where if where is None else where
-        return _address(LIST, project=self.project, where=chosen, before=before, after=after)
+    def list(
+        self,
+        *,
+        where: str | None = None,
+        search: str | None = None,
+        before: str = "",
+        after: str = "",
+    ) -> str:
+        """Address the list, or one with another filter or search, from its newest call on."""
+        chosen = self._query(where, search)
+        return _address(LIST, **chosen, before=before, after=after)
 
     def call(self, call_id: str) -> str:
         """Address the page of a call within this list."""
-        return _address(
-            f"{CALLS}/{quote(call_id, safe='')}", project=self.project, where=self.where
-        )
+        return _address(f"{CALLS}/{quote(call_id, safe='')}", **self._query())
 
     def neighbour(self, call_id: str, direction: str) -> str:
         """Address what leads on to the `older` or `newer` call of this list."""
-        return _address(
-            f"{CALLS}/{quote(call_id, safe='')}/{direction}",
-            project=self.project,
-            where=self.where,
-        )
+        return _address(f"{CALLS}/{quote(call_id, safe='')}/{direction}", **self._query())
+
+    def _query(self, where: str | None = None, search: str | None = None) -> dict[str, str]:
+        return {
+            "project": self.project,
+            "where": self.where if where is None else where,
+            "search": self.search if search is None else search,
+        }
 
 
 def body(call_id: str, half: str, *, decoded: bool) -> str:

@@ -18,6 +18,8 @@ from storage.capture import Outcome
 from storage.filter_syntax import FilterError
 from storage.reader import StoreReader
 from storage.rows import CallRow
+from storage.search import SearchNotBuilt
+from storage.search_words import SearchError
 from storage.trace import Side
 
 PAGE_CALLS = 50
@@ -61,12 +63,17 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """What is wrong with the filter, and the filter in three pieces: before, there, after."""
+    """What is wrong with the filter or the search; of a filter, where: before, there, after."""
 
     sentence: str
-    before: str
-    there: str
-    after: str
+    before: str = ""
+    there: str = ""
+    after: str = ""
+
+    @property
+    def is_of_filter(self) -> bool:
+        """Whether the filter is meant, and not the search."""
+        return bool(self.there)
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -76,7 +83,7 @@ class Listing(msgspec.Struct, frozen=True):
     lines: tuple[Line, ...]
     newer: str  # addresses, empty where there is nothing
     older: str
-    chips: tuple[Link, ...]  # each condition of the filter, and the list without it
+    chips: tuple[Link, ...]  # the search, each condition of the filter, and the list without it
     offers: tuple[tuple[str, tuple[Link, ...]], ...]
     picture: bars.Picture | None
     projects: tuple[str, ...]
@@ -85,7 +92,8 @@ class Listing(msgspec.Struct, frozen=True):
     @property
     def is_unused(self) -> bool:
         """Whether the project has no calls at all, as far as one can see from here."""
-        return not (self.lines or self.newer or self.selection.where or self.problem)
+        narrowed = self.selection.where or self.selection.search
+        return not (self.lines or self.newer or narrowed or self.problem)
 
 
 def listing(
@@ -103,14 +111,14 @@ def listing(
         picture = _picture(store, selection, wanted, rows, now)
     except FilterError as error:
         problem = _problem(error, selection.where)
+    except (SearchError, SearchNotBuilt) as error:
+        problem = Problem(str(error))
     return Listing(
         selection=selection,
         lines=tuple(_line(row, selection, wanted) for row in rows),
         newer=selection.list(after=rows[0].id) if newer and rows else "",
         older=selection.list(before=rows[-1].id) if older and rows else "",
-        chips=tuple(
-            Link(part, selection.list(where=wanted.without(part))) for part in wanted.parts
-        ),
+        chips=tuple(_chips(selection, wanted)),
         offers=tuple(_offers(rows, selection, wanted)),
         picture=picture,
         projects=(*known, *projects),
@@ -118,17 +126,42 @@ def listing(
     )
 
 
+def older_than(
+    store: StoreReader, selection: Selection, call_id: str, limit: int
+) -> Sequence[CallRow]:
+    """Read calls of a list, newest first: the newest, or those older than an id."""
+    return store.list(
+        selection.project,
+        selection.where or None,
+        limit=limit,
+        before=call_id or None,
+        search=selection.search or None,
+    )
+
+
+def newer_than(
+    store: StoreReader, selection: Selection, call_id: str, limit: int
+) -> Sequence[CallRow]:
+    """Read the calls of a list that are next newer than an id, newest first."""
+    return store.list(
+        selection.project,
+        selection.where or None,
+        limit=limit,
+        after=call_id,
+        search=selection.search or None,
+    )
+
+
 def _page(
     store: StoreReader, selection: Selection, before: str, after: str
 ) -> tuple[Sequence[CallRow], bool, bool]:
     """Read a page; tell whether there are newer and older calls than those on it."""
-    project, where = selection.project, selection.where or None
     if after:
-        rows = store.list(project, where, limit=PAGE_CALLS + 1, after=after)
+        rows = newer_than(store, selection, after, PAGE_CALLS + 1)
         if len(rows) > PAGE_CALLS:
             return rows[1:], True, True
         # The newest ones: a whole page of them, though some were on the page it is come from.
-    rows = store.list(project, where, limit=PAGE_CALLS + 1, before=(before or None))
+    rows = older_than(store, selection, before, PAGE_CALLS + 1)
     return rows[:PAGE_CALLS], bool(before), len(rows) > PAGE_CALLS
 
 
@@ -139,8 +172,11 @@ def _picture(
     rows: Sequence[CallRow],
     now: datetime,
 ) -> bars.Picture | None:
-    """Count the hours up to now, or up to the newest call shown where that is long ago."""
-    if not rows:
+    """Count the hours up to now, or up to the newest call shown where that is long ago.
+
+    There is no picture of a search: words are not counted by the hour.
+    """
+    if not rows or selection.search:
         return None
     since, until = bars.period(now)
     if rows[0].started_at < since:
@@ -157,6 +193,13 @@ def _picture(
         counted_from,
         lambda hour: selection.list(where=wanted.added(hour, replacing="started_at ")),
     )
+
+
+def _chips(selection: Selection, wanted: Conditions) -> Iterable[Link]:
+    if selection.search:
+        yield Link(f"search: {selection.search}", selection.list(search=""))
+    for part in wanted.parts:
+        yield Link(part, selection.list(where=wanted.without(part)))
 
 
 def _line(row: CallRow, selection: Selection, wanted: Conditions) -> Line:

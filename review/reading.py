@@ -11,7 +11,7 @@ from review.addresses import Selection
 from review.conditions import equals, tag_name
 from review.dialogue import Dialogue, dialogue_of
 from review.facts import Fact
-from review.listing import Link, marks
+from review.listing import Link, marks, newer_than, older_than
 from review.passages import Passage, Room
 from storage.capture import Body, Capture, Headers, Outcome
 from storage.derive import derive
@@ -81,10 +81,9 @@ class Reading(msgspec.Struct, frozen=True):
     newer: str
 
 
-def reading(store: StoreReader, call: StoredCall, where: str) -> Reading:
-    """Bring a call into the form of its page; `where` is the filter of the list it is read from."""
+def reading(store: StoreReader, call: StoredCall, selection: Selection) -> Reading:
+    """Bring a call into the form of its page, within the list that it is read from."""
     row = call.row
-    selection = Selection(row.project, where)
     alone = Selection(row.project)
     understood = Understood() if call.capture is None else derive(call.capture).understood
     turns_of = "session" if row.session_id else "group"
@@ -126,13 +125,10 @@ def reading(store: StoreReader, call: StoredCall, where: str) -> Reading:
     )  # fmt: skip
 
 
-def neighbour(store: StoreReader, row: CallRow, where: str, direction: str) -> str | None:
+def neighbour(store: StoreReader, call_id: str, selection: Selection, direction: str) -> str | None:
     """Find the id of the next `older` or `newer` call of a list, None at its end."""
-    selected = where or None
-    if direction == "older":
-        found = store.list(row.project, selected, limit=1, before=row.id)
-    else:
-        found = store.list(row.project, selected, limit=1, after=row.id)
+    look = older_than if direction == "older" else newer_than
+    found = look(store, selection, call_id, 1)
     return found[0].id if found else None
 
 

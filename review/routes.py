@@ -1,6 +1,6 @@
 """The pages' addresses: GET and HEAD only, nothing here changes anything.
 
-    /review                        the list: project, where, before or after an id
+    /review                        the list: project, where, search, before or after an id
     /review/calls/{id}             one call
     /review/calls/{id}/older       redirects to the next older call of the list; newer likewise
     /review/static/{name}          style and script
@@ -28,6 +28,8 @@ from storage.database import StoreUnavailable
 from storage.filter_syntax import FilterError
 from storage.reader import StoreReader
 from storage.rows import StoredCall
+from storage.search import SearchNotBuilt
+from storage.search_words import SearchError
 
 _Endpoint = Callable[[Request], Response]
 
@@ -73,8 +75,8 @@ class _Pages:
                 return endpoint(request)
             except _NotFound as error:
                 return self._trouble(request, 404, "Not found", str(error))
-            except FilterError as error:
-                return self._trouble(request, 400, "The filter cannot be read", str(error))
+            except (FilterError, SearchError, SearchNotBuilt) as error:
+                return self._trouble(request, 400, "This cannot be looked for", str(error))
             except StoreUnavailable as error:
                 return self._trouble(request, 503, "The store cannot be read now", str(error))
 
@@ -97,8 +99,8 @@ class _Pages:
     def call(self, request: Request) -> Response:
         """Show one call."""
         call = self._found(request)
-        where = request.query_params.get("where", "").strip()
-        return self._assets.page("call.html", reading=reading(self._store, call, where))
+        selection = Selection.of(request.query_params, call.row.project)
+        return self._assets.page("call.html", reading=reading(self._store, call, selection))
 
     def older(self, request: Request) -> Response:
         """Lead on to the next older call."""
@@ -125,9 +127,8 @@ class _Pages:
 
     def _lead_on(self, request: Request, direction: str) -> Response:
         row = self._found(request).row
-        where = request.query_params.get("where", "").strip()
-        selection = Selection(row.project, where)
-        found = neighbour(self._store, row, where, direction)
+        selection = Selection.of(request.query_params, row.project)
+        found = neighbour(self._store, row.id, selection, direction)
         if found is None:
             return self._assets.page("end.html", direction=direction, row=row, selection=selection)
         return RedirectResponse(selection.call(found), 303, PAGE_HEADERS)

@@ -45,6 +45,7 @@ const inList = {
 };
 const everywhere = {
   "/": () => document.querySelector("#where")?.select(),
+  s: () => document.querySelector("#search")?.select(),
 };
 
 document.addEventListener("keydown", (event) => {

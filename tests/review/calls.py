@@ -51,7 +51,12 @@ PNG = base64.b64encode(
 
 
 def id_of(number: int) -> str:
-    return f"{number:032x}"
+    """An id of the time of its call, as all have, and with its number at the end."""
+    return f"{START_NS // 1_000_000 + number * 1_000:012x}7{number:019x}"
+
+
+def number_of(call_id: str) -> int:
+    return int(call_id[13:], 16)
 
 
 def capture_of(number: int, request: object, response: object, **fields: Any) -> Capture:

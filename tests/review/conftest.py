@@ -63,7 +63,17 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    store = TraceStore(f"sqlite:///{tmp_path / 'shalt.sqlite'}", clock=Clock())
+    yield from _site(tmp_path, searchable=False)
+
+
+@pytest.fixture
+def searchable_site(tmp_path: Path) -> Iterator[Site]:
+    yield from _site(tmp_path, searchable=True)
+
+
+def _site(directory: Path, *, searchable: bool) -> Iterator[Site]:
+    url = f"sqlite:///{directory / 'shalt.sqlite'}"
+    store = TraceStore(url, clock=Clock(), searchable=searchable)
     store.upgrade()
     yield Site(store, Starlette(routes=list(routes(store, "default", Clock()))))
     store.close()

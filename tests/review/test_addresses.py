@@ -7,7 +7,7 @@ from review.addresses import Selection
 
 
 def test_a_selection_survives_its_own_address() -> None:
-    selection = Selection("shop", "tags['a'] = 'b&c=d#e+f'")
+    selection = Selection("shop", "tags['a'] = 'b&c=d#e+f'", '"a b" -c')
     query = QueryParams(selection.list().partition("?")[2])
     assert Selection.of(query, "default") == selection
 

@@ -8,13 +8,13 @@ import msgspec
 
 from review.listing import PAGE_CALLS
 from storage.capture import Outcome
-from tests.review.calls import HOSTILE, chat, id_of
+from tests.review.calls import HOSTILE, chat, id_of, number_of
 from tests.review.conftest import Answer, Site
 
 
 def ids(answer: Answer) -> list[int]:
     opened = [a["href"] for a in answer.page.all("a") if a.get("class") == "open"]
-    return [int(href.removeprefix("/review/calls/").partition("?")[0], 16) for href in opened]
+    return [number_of(href.removeprefix("/review/calls/")[:32]) for href in opened]
 
 
 def test_calls_are_listed_newest_first(site: Site) -> None:
@@ -108,6 +108,36 @@ def test_a_filter_that_nothing_meets_offers_others(site: Site) -> None:
 def test_every_example_of_a_filter_can_be_read(site: Site) -> None:
     links = site.get("/review", where="status_code = 500").page.links()
     assert {site.get(link).status for link in links if link != "#main"} == {200}
+
+
+def test_a_search_finds_calls_by_what_was_said_and_stays_in_the_links(
+    searchable_site: Site,
+) -> None:
+    site = searchable_site
+    texts = ["Where is my tent?", "Cancel the order.", "A tent, please."]
+    site.record(*(chat(n, [{"role": "user", "content": text}]) for n, text in enumerate(texts)))
+    answer = site.get("/review", search="tent", where="side <> 'quarantine'")
+    assert ids(answer) == [2, 0]
+    opened = next(a["href"] for a in answer.page.all("a") if a.get("class") == "open")
+    assert "search=tent" in opened
+    older = site.get(site.get(opened).page.link(rel="next"))
+    assert id_of(0) in older.headers["location"]
+    assert {site.get(link).status for link in answer.page.links() if link != "#main"} == {200}
+
+
+def test_a_search_without_an_index_says_how_to_make_one(site: Site) -> None:
+    site.record(chat(1))
+    answer = site.get("/review", search="tent")
+    assert answer.status == 400
+    assert "shalt db search --build" in answer.page.text
+    assert site.get(f"/review/calls/{id_of(1)}/older", search="tent").status == 400
+
+
+def test_a_search_for_nothing_says_what_one_is(searchable_site: Site) -> None:
+    searchable_site.record(chat(1))
+    answer = searchable_site.get("/review", search="-only")
+    assert answer.status == 400
+    assert "names no word to look for" in answer.page.text
 
 
 def test_the_hours_are_counted_with_those_not_complete(site: Site) -> None:

@@ -2,11 +2,14 @@
 
 import gzip
 import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from storage.capture import Body, Outcome
-from tests.review.calls import HOSTILE, PNG, Page, capture_of, chat, id_of, recorded
+from tests.review.calls import HOSTILE, PNG, Page, capture_of, chat, id_of, number_of, recorded
 from tests.review.conftest import Site
 
 
@@ -144,6 +147,17 @@ def test_an_encoded_body_is_read_decoded_and_linked_both_ways(site: Site) -> Non
     assert '"messages": []' in page.text
 
 
+def test_a_call_whose_bodies_are_deleted_is_its_facts(site: Site, tmp_path: Path) -> None:
+    site.record(chat(1, session="s"))
+    with closing(sqlite3.connect(tmp_path / "shalt.sqlite")) as database:
+        database.execute("DELETE FROM body")
+        database.commit()
+    page = read(site, 1)
+    assert "The bodies of this call are deleted" in page.text
+    assert "small-1-0613" in page.text
+    assert site.get(f"/api/calls/{id_of(1)}/request").status == 410
+
+
 def test_calls_of_the_session_are_beside_it_in_order(site: Site) -> None:
     site.record(*(chat(number, session="it's" if number % 2 else "other") for number in range(9)))
     page = read(site, 3)
@@ -159,7 +173,7 @@ def test_a_session_longer_than_is_shown_shows_what_is_near(site: Site) -> None:
         link for link in read(site, 50).links()
         if link.startswith("/review/calls/") and not link.split("?")[0].endswith(("older", "newer"))
     ]  # fmt: skip
-    assert {int(link[14:46], 16) for link in turns} == set(range(38, 63))
+    assert {number_of(link[14:46]) for link in turns} == set(range(38, 63))
 
 
 def test_older_and_newer_lead_through_the_list_it_was_opened_from(site: Site) -> None:
