@@ -108,7 +108,7 @@ def rederive(
 ) -> Report:
     """Understand again what an older version understood; write it unless `dry_run`.
 
-    Reads and derives every call there is to do: some 3,000 a second. Raises FilterError for a
+    Reads and derives every call there is to do: some 2,000 a second. Raises FilterError for a
     wrong `where`.
     """
     to_do = f"derive_version < {DERIVE_VERSION}"
