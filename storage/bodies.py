@@ -116,7 +116,7 @@ class BodyWriter:
             packed, parts = pack(recorded.capture)
             key = (recorded.span.project, recorded.group.id)
             encoded[recorded.span.id] = self._encode(recorded.span.id, key, packed, parts)
-            self._sampler.add(*key, packed)
+            self._sampler.add(*key, recorded.span.user_id, packed)
         return encoded
 
     def rows(self, connection: Connection, encoded: Sequence[Encoded], now_us: int) -> BodyRows:

@@ -2,8 +2,8 @@
 
 System prompts, tools, headers and the words of JSON recur from call to call. A dictionary holds
 nothing that is one user's: it is trained only on pieces of text, between quotes, line ends and
-punctuation, that were seen in at least GROUPS_MIN groups. (Trained on everything it would save
-another 20 %, and could never forget.)
+punctuation, that were seen with at least OWNERS_MIN users, or groups where a call names no user.
+(Trained on everything it would save another 20 %, and could never forget.)
 
 A zstd frame names its dictionary by number; the number is made of the content. Dictionaries are
 never changed, and stay as long as the store. Training 2,000 bodies takes about two seconds of a
@@ -14,14 +14,14 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import zstandard
 
 from storage.packing import ZSTD_LEVEL
 
 DICTIONARY_BYTES: Final = 112 * 2**10
-GROUPS_MIN: Final = 20
+OWNERS_MIN: Final = 20
 SAMPLES_MIN: Final = 1_000  # groups; with fewer, what recurs has not recurred often enough
 SAMPLES_MAX: Final = 3_000  # the newest of each group
 SAMPLE_BYTES_MAX: Final = 12 * 2**10  # of one body: 36 MB of samples at most
@@ -58,25 +58,32 @@ def dictionary_of(data: bytes) -> int:
     return zstandard.get_frame_parameters(data).dict_id
 
 
+class Sample(NamedTuple):
+    """A body to train on, and whose words it holds: a project's user, or group."""
+
+    owner: tuple[str, str]
+    packed: bytes
+
+
 class Sampler:
     """Keeps a body of each of the last groups that were seen, and says when to train on them."""
 
     def __init__(self) -> None:
-        self._samples: dict[tuple[str, str], bytes] = {}
+        self._samples: dict[tuple[str, str], Sample] = {}
         self._seen = 0
         self._wanted = SAMPLES_MIN
 
-    def add(self, project: str, group_id: str, packed: bytes) -> None:
+    def add(self, project: str, group_id: str, user_id: str, packed: bytes) -> None:
         """Remember a body: the newest of each group counts."""
         self._seen += 1
         if len(packed) > SAMPLE_BYTES_MAX:
             return
         self._samples.pop((project, group_id), None)
-        self._samples[project, group_id] = packed
+        self._samples[project, group_id] = Sample((project, user_id or group_id), packed)
         if len(self._samples) > SAMPLES_MAX:
             del self._samples[next(iter(self._samples))]
 
-    def take(self) -> list[bytes] | None:
+    def take(self) -> list[Sample] | None:
         """Return the samples if it is time to train, which is ever more seldom."""
         if self._seen < self._wanted or len(self._samples) < SAMPLES_MIN:
             return None
@@ -85,7 +92,7 @@ class Sampler:
         return list(self._samples.values())
 
 
-def train(samples: Sequence[bytes], current: Dictionary | None) -> Dictionary | None:
+def train(samples: Sequence[Sample], current: Dictionary | None) -> Dictionary | None:
     """Train a dictionary on bodies of different groups; None where it would not pay.
 
     It is judged on the last fifth of the samples, which it has not seen. Safe in a thread: what
@@ -93,7 +100,7 @@ def train(samples: Sequence[bytes], current: Dictionary | None) -> Dictionary | 
     """
     if current is not None:
         current = Dictionary(current.content)
-    held_out = samples[len(samples) * 4 // 5 :]
+    held_out = [sample.packed for sample in samples[len(samples) * 4 // 5 :]]
     common = _common_pieces(samples[: len(samples) * 4 // 5])
     if not any(common):
         return None
@@ -110,15 +117,18 @@ def train(samples: Sequence[bytes], current: Dictionary | None) -> Dictionary | 
     return trained if after < before * (1 - GAIN_MIN) else None
 
 
-def _common_pieces(samples: Sequence[bytes]) -> list[bytes | bytearray | memoryview]:
-    """Leave of each body the pieces that many groups have."""
-    groups: defaultdict[bytes, int] = defaultdict(int)
+def _common_pieces(samples: Sequence[Sample]) -> list[bytes | bytearray | memoryview]:
+    """Leave of each body the pieces that many users have."""
+    owners: defaultdict[bytes, set[tuple[str, str]]] = defaultdict(set)
     for sample in samples:
-        for piece in set(_PIECE.findall(sample)):
-            groups[piece] += 1
-    common = {piece for piece, count in groups.items() if count >= GROUPS_MIN}
+        for piece in set(_PIECE.findall(sample.packed)):
+            seen = owners[piece]
+            if len(seen) < OWNERS_MIN:
+                seen.add(sample.owner)
+    common = {piece for piece, seen in owners.items() if len(seen) >= OWNERS_MIN}
     return [
-        b"".join(piece for piece in _PIECE.findall(sample) if piece in common) for sample in samples
+        b"".join(piece for piece in _PIECE.findall(sample.packed) if piece in common)
+        for sample in samples
     ]
 
 
