@@ -190,8 +190,12 @@ class _Run:
         """Write the rows of a group, and count what became of each of its calls."""
         sides: dict[Side, Conversations] = {}
         for call in calls:
-            row, span = call.row, derive(call.capture)
+            row = call.row
             self.calls[row.side] += 1
+            if call.capture is None:
+                self._count(row, Reason.BODY_DELETED)
+                continue
+            span = derive(call.capture)
             reason = reason_against(span, row.side, matches(row.id))
             reason = reason or self._format.unfit(span.understood)
             if reason:
@@ -267,7 +271,7 @@ class _Run:
 
     def _read_again(self, call_id: str) -> Span:
         call = self._reader.get(call_id)
-        assert call is not None, "a snapshot loses no call"
+        assert call is not None and call.capture is not None, "a snapshot loses no call"
         return derive(call.capture)
 
     def _side_entry(self, side: Side) -> SideEntry:

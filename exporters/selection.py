@@ -53,6 +53,7 @@ class Reason(StrEnum):
     QUARANTINE = "quarantine"  # its group was found on two sides
     NOT_A_CONVERSATION = "not_a_conversation"  # embeddings, a list of models, …
     NOT_MATCHING = "not_matching"  # the filter; train and val only
+    BODY_DELETED = "body_deleted"  # by its age: `retain_bodies_days`
     BODY_CUT = "body_cut"  # longer than body_bytes_max: not all of it was kept
     NOT_UNDERSTOOD = "not_understood"  # no messages could be read
     HISTORY_ELSEWHERE = "history_elsewhere"  # the upstream keeps the earlier turns, or the prompt

@@ -53,7 +53,7 @@ class Partitions:
             return
         this_week = now_ns // 1_000_000 // WEEK_MS
         wanted = {_of_week(this_week + ahead) for ahead in range(WEEKS_AHEAD + 1)}
-        wanted |= {_of_week(_milliseconds(call_id) // WEEK_MS) for call_id in call_ids}
+        wanted |= {partition_of(call_id) for call_id in call_ids}
         if missing := wanted - self._known:
             with database.writing(self._engine) as connection:
                 create(connection, missing)
@@ -79,6 +79,11 @@ def create(connection: Connection, partitions: Iterable[Partition]) -> None:
         if f"call_{partition.name}" not in existing:
             for table in PARTITIONED:
                 _create_one(connection, table.name, partition)
+
+
+def partition_of(call_id: str) -> Partition:
+    """Say where a call is. Raise RowRejected for an id that is none."""
+    return _of_week(_milliseconds(call_id) // WEEK_MS)
 
 
 def _create_one(connection: Connection, table: str, partition: Partition) -> None:

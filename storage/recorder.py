@@ -30,6 +30,7 @@ from storage.roster import read_roster
 from storage.rows import Recorded
 from storage.spool import SpoolError
 from storage.store import TraceStore
+from storage.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Recorder:
         *,
         group_by: tuple[str, ...],
         clock: Clock,
+        upkeep: Upkeep | None = None,
     ) -> None:
         self._spool = spool
         self._poison = PoisonDirectory(poison)
@@ -59,6 +61,7 @@ class Recorder:
         self._metrics = metrics
         self._group_by = group_by
         self._clock = clock
+        self._upkeep = upkeep
         self._feeds: dict[str, Feed] = {}
 
     def run(self, stopping: Callable[[], bool]) -> None:
@@ -73,6 +76,8 @@ class Recorder:
             found = self.step(stopping)
             if drain and not found:
                 return
+            if self._upkeep is not None:
+                self._upkeep.step()
             if not found:
                 time.sleep(IDLE_SECONDS)
 

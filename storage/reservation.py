@@ -3,14 +3,16 @@
 A group's side follows from a hash of the project's salt and the group's id, so it depends on
 nothing that happened before; and it is written to the reservation ledger when the group's first
 call is stored, so it stays when the ratios change. The ledger is append-only: rows are added and
-never changed, and the first commit wins. A new policy keeps the salt, so that raising a ratio
-only adds groups to a side and takes none away.
+never changed, and the first commit wins. (Of an erased group the name may go: its row stays, under
+`tombstone_of` it, and counts when the group comes back.) A new policy keeps the salt, so that
+raising a ratio only adds groups to a side and takes none away.
 
 The ratios are of groups, not of calls, and binomial: of 200 groups at 0.10, between 6 and 14.5 %
 are test in 19 of 20 projects.
 """
 
 import hashlib
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 
@@ -50,6 +52,12 @@ def u_of(salt: str, project: str, group_id: str) -> float:
     text = f"{salt}\0{project}\0{group_id}".encode("utf-8", "surrogatepass")
     # The division rounds to 53 bits: the 1,024 topmost values would become 1.0, once in 2e16.
     return min(int.from_bytes(hashlib.sha256(text).digest()[:8], "big") / 2**64, _BELOW_ONE)
+
+
+def tombstone_of(salt: str, project: str, group_id: str) -> str:
+    """Name what is left of an erased group: a hash that only who knows the salt can look for."""
+    text = f"{salt}\0erased group\0{project}\0{group_id}".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(text).hexdigest()
 
 
 def side_of(u: float, test_ratio: float, val_ratio: float) -> Side:
@@ -116,6 +124,7 @@ def reserve(
     """Return the side of every group, reserving those that are new. Uses the primary key."""
     wanted = sorted(set(group_ids))
     sides = _reserved(connection, project, wanted)
+    sides |= _buried(connection, project, policy.salt, set(wanted) - sides.keys())
     missing = [group_id for group_id in wanted if group_id not in sides]
     if missing:
         rows = []
@@ -139,6 +148,7 @@ def reserve(
     return sides
 
 
+_ROOT = re.compile(r"[0-9a-f]{64}")
 _BELOW_ONE = 1 - 2**-53  # the greatest float below 1
 
 
@@ -154,6 +164,20 @@ def _reserved(connection: Connection, project: str, group_ids: Sequence[str]) ->
         )
         sides |= {group_id: Side(side) for group_id, side in rows}
     return sides
+
+
+def _buried(
+    connection: Connection, project: str, salt: str, group_ids: Iterable[str]
+) -> dict[str, Side]:
+    """Look for groups under the names they have when they were erased. Primary key."""
+    # A root is never buried: it is a hash already.
+    names = {
+        tombstone_of(salt, project, group_id): group_id
+        for group_id in group_ids
+        if not _ROOT.fullmatch(group_id)
+    }
+    found = _reserved(connection, project, sorted(names))
+    return {names[tombstone]: side for tombstone, side in found.items()}
 
 
 def _add_policy(connection: Connection, project: str, policy: Policy, now_us: int) -> None:

@@ -139,6 +139,8 @@ def _prepare_connection(connection: DBAPIConnection, _entry: ConnectionPoolEntry
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA case_sensitive_like = ON")
+    # What is deleted is overwritten (storage.pages does the rest): Debian's default, not SQLite's.
+    cursor.execute("PRAGMA secure_delete = ON")
     cursor.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     cursor.close()
 

@@ -71,6 +71,7 @@ def stored(shalt: Shalt) -> dict[str, list[Capture]]:
     found: dict[str, list[Capture]] = {}
     with closing(open_store(load(data_dir=shalt.data_dir))) as store:
         for call in store.scan("default"):
+            assert call.capture is not None
             headers = dict(call.capture.request_headers)
             recording = headers[b"x-conform-tag"].decode().removeprefix("proxy-")
             found.setdefault(recording, []).append(call.capture)
