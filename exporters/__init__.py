@@ -13,4 +13,5 @@ In reading order; a module imports only those above it:
     staging     a directory that appears whole or not at all
     manifest    the file that proves a dataset
     dataset     one export run: select, write, manifest; atomic
+    otlp        stored calls as OpenTelemetry spans
 """

@@ -114,9 +114,11 @@ def embedding_bodies(span: OtlpSpan) -> Bodies:
     nested = attributes.take_list("embedding.embeddings")
     found = [as_object(as_object(each).get("embedding")) for each in nested]
     texts: list[Json] = [each["text"] for each in found if "text" in each]
-    texts = texts or [
-        message.get("content") for message in flattened.openllmetry_messages(attributes)
+    spoken = [
+        *chat_messages(attributes.take("gen_ai.input.messages")),
+        *flattened.openllmetry_messages(attributes),
     ]
+    texts = texts or [message.get("content") for message in spoken]
     request: Object = {"input": texts or attributes.take("input.value")}
     _add_settings(request, attributes)
     if model := attributes.take("embedding.model_name"):

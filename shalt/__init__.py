@@ -22,6 +22,7 @@ In reading order; a module imports only those above it:
     exporting   commands: split, export
     drifting    command: drift
     importing   command: import
+    forwarding  command: forward
     rederiving  commands: db rederive, db reprice
     demo_texts  what the people and the model of the demo say
     demo_calls  the demo's conversations
@@ -31,7 +32,7 @@ In reading order; a module imports only those above it:
     cli_running   what can be said: serve, demo, record, status, config
     cli_calls     what can be said: ls, show, why
     cli_datasets  what can be said: split, export, drift
-    cli_transfers  what can be said: import
+    cli_transfers  what can be said: import, forward
     cli_store     what can be said: db rederive, db reprice
     cli         the command line: its commands and what becomes of an error
     __main__    python -m shalt

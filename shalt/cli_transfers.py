@@ -1,4 +1,4 @@
-"""Commands that bring calls in from elsewhere: import."""
+"""Commands that bring calls in from elsewhere and send them on: import, forward."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -9,8 +9,9 @@ import typer
 from shalt.arguments import AsJson, Config, DataDir, Later, Project, command
 
 if TYPE_CHECKING:
-    from shalt import importing, settings
+    from shalt import forwarding, importing, settings
 else:
+    forwarding = Later("shalt.forwarding")
     importing = Later("shalt.importing")
     settings = Later("shalt.settings")
 
@@ -77,3 +78,49 @@ def import_(
         None if form is Format.AUTO else form.value, tags, at, synthetic, strict
     )
     raise typer.Exit(importing.import_files(loaded, files, wanted, as_json=as_json))
+
+
+@command(
+    "shalt forward --otlp http://127.0.0.1:4318",
+    "shalt forward --otlp https://collector.example.com --since 2026-10-01 --content --once",
+)
+def forward(
+    otlp: Annotated[
+        str,
+        typer.Option(
+            metavar="URL", help="Collector that speaks OTLP/HTTP; /v1/traces is added if missing."
+        ),
+    ],
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Begin there; else where it ended, or with new calls."),
+    ] = None,
+    content: Annotated[
+        bool, typer.Option("--content", help="Send messages, answers and tools, too.")
+    ] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Exit when everything stored by now is sent.")
+    ] = False,
+    headers: Annotated[
+        str,
+        typer.Option(
+            envvar="OTEL_EXPORTER_OTLP_HEADERS",
+            metavar="NAME=VALUE,…",
+            help="Headers for the collector; a key is better given by the variable.",
+        ),
+    ] = "",
+    config: Config = None,
+    data_dir: DataDir = None,
+    project: Project = None,
+) -> None:
+    """Send calls to an OpenTelemetry collector as GenAI spans, as they come.
+
+    It goes on until SIGTERM, and a restart goes on where it ended. Exit code 1: the collector
+    refused some calls for good.
+    """
+    loaded = settings.load(config, data_dir=data_dir, project=project)
+    raise typer.Exit(
+        forwarding.forward(
+            loaded, url=otlp, headers=headers, since=since, content=content, once=once
+        )
+    )

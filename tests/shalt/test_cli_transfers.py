@@ -12,7 +12,7 @@ from shalt.cli_transfers import Format
 from tests.importers.reading import CORPUS
 
 
-@pytest.mark.parametrize("command", "import".split())
+@pytest.mark.parametrize("command", "import forward".split())
 def test_the_help_of_a_command_ends_with_an_example(command: str) -> None:
     run = CliRunner().invoke(app, [command, "--help"])
     assert run.exit_code == 0
