@@ -10,6 +10,9 @@ A moved call takes its parent's side. Where a moved call has already left in a p
 on another side, it and those moved with it become `quarantine`: no side may have both. What is
 already in quarantine stays there.
 
+Several hosts may store the two ends of a link at once, neither seeing the other's: in PostgreSQL a
+batch of a project with such calls waits for the one before it to commit (`storage.postgres.lock`).
+
 Cost: one indexed look-up for the calls of a batch; more only where links are found. Moving a
 chain that arrived backwards takes one look-up for each of its levels.
 """
@@ -20,6 +23,8 @@ from itertools import chain
 import msgspec
 from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select, update
 
+from storage.capture import Endpoint
+from storage.postgres import lock
 from storage.reservation import IN_MAX
 from storage.rows import Placed, Recorded, Values, storable
 from storage.schema import call, dataset_item
@@ -53,6 +58,8 @@ class Links:
         self._new = {link.id: link for link in map(_link_of, batch)}
         self._known = dict(self._new)  # every link in hand: one object for one call
         self._trees: list[list[Link]] = []  # moved calls, each tree with its topmost call first
+        if any(map(_may_be_linked, batch)) and connection.dialect.name == "postgresql":
+            lock(connection, "links", project)
         self._find_parents()
 
     def own_groups(self) -> list[str]:
@@ -194,6 +201,14 @@ class Links:
             ).first()
             for part in _parts(ids)
         )
+
+
+def _may_be_linked(recorded: Recorded) -> bool:
+    """Tell whether a call continues another, or can be continued."""
+    is_answer = (
+        recorded.span.endpoint is Endpoint.RESPONSES and recorded.span.understood.provider_id
+    )
+    return bool(recorded.group.linked_to or is_answer)
 
 
 def _link_of(recorded: Recorded) -> Link:

@@ -1,14 +1,19 @@
 """Calls that continue an answer end in its group and on its side, whatever comes first."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from itertools import chain, combinations, pairwise, permutations
 
+import msgspec
 import pytest
+from sqlalchemy import Connection, event
 
-from storage.rows import DatasetItem, Recorded
+from storage.capture import Endpoint
+from storage.rows import Checkpoint, DatasetItem, Recorded
 from storage.store import TraceStore
 from storage.trace import Side
-from tests.storage.calls import at, id_of, new_store, recorded
+from tests.postgres import TEMPLATE, Server, wait_until
+from tests.storage.calls import ask, at, id_of, new_store, recorded
 
 RATIOS = {"test_ratio": 0.5, "val_ratio": 0.0}
 
@@ -137,6 +142,52 @@ def test_a_chain_of_a_thousand_that_arrives_backwards_is_joined(store: TraceStor
         store.insert(calls[start : start + 100], at(1))
     (group,) = store.largest_groups("default", 2)
     assert (group.group_id, group.calls) == (calls[0].group.id, 1000)
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_the_ends_of_a_link_may_come_from_two_hosts_at_once(postgres: Server, first: int) -> None:
+    """The second host stores its end while the first is about to commit the other."""
+    url = postgres.url(postgres.create(TEMPLATE))
+    calls = {1: response(1, None), 2: response(2, 1)}
+    one, other = new_store(url), new_store(url)
+    one.insert([recorded(9)], at(0))  # the project's policy would make them wait, too
+    about_to_commit, go_on = threading.Event(), threading.Event()
+
+    def pause(connection: Connection) -> None:
+        if connection.get_execution_options().get("writes"):
+            about_to_commit.set()
+            assert go_on.wait(30)
+
+    event.listen(one._engine, "commit", pause)
+    hosts = [
+        threading.Thread(target=one.insert, args=([calls[first]], at(1))),
+        threading.Thread(
+            target=other.insert, args=([calls[3 - first]], Checkpoint("0" * 32, 1, 1))
+        ),
+    ]
+    hosts[0].start()
+    assert about_to_commit.wait(30)
+    hosts[1].start()
+    waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    wait_until(lambda: bool(ask(url, waiting)) or not hosts[1].is_alive())
+    go_on.set()
+    for host in hosts:
+        host.join()
+    assert {group for group, _ in placed(one, [1, 2], "default")} == {calls[1].group.id}
+    one.close()
+    other.close()
+    postgres.drop(url)
+
+
+def response(number: int, previous: int | None) -> Recorded:
+    """A call as `chained` makes it, of the Responses API."""
+    call = chained(number, previous)
+    return Recorded(
+        call.capture,
+        msgspec.structs.replace(call.span, endpoint=Endpoint.RESPONSES),
+        call.group,
+        call.features,
+    )
 
 
 def store_with_sides(

@@ -1,5 +1,6 @@
 """What is stored is stored once, with its checkpoint, or not at all."""
 
+import multiprocessing
 import sqlite3
 import subprocess
 import sys
@@ -122,6 +123,36 @@ def is_settled(store: TraceStore) -> bool:
         assert snapshot.count("default") == totals.stored == checkpoints[WRITER].offset
     waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND xact_start"
     return "sqlite" in str(store._engine.url) or not ask(store, waiting + " < now()")
+
+
+def test_several_hosts_that_store_the_same_calls_store_each_once(
+    store: TraceStore, store_url: str
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(3) as pool:
+        new = pool.starmap(store_hundreds, [(store_url, f"{host}" * 32) for host in range(3)])
+    assert sum(new) == 600 == store.count("default") == store.ledger_totals().stored
+    for table in ("body", "feature", "tag"):
+        assert ask(store, f"SELECT count(*) FROM {table}") == [(600,)]
+
+
+def store_hundreds(url: str, writer: str) -> int:
+    """Store 600 calls, each writer in batches of its own size; return how many were new."""
+    host = TraceStore(url, clock=StillClock())
+    calls = [recorded(number, f"Question {number % 50}?", tags={"n": "1"}) for number in range(600)]
+    size = 20 + int(writer[0])
+    batches = [calls[start : start + size] for start in range(0, 600, size)]
+    new = sum(host.insert(batch, Checkpoint(writer, 1, n)) for n, batch in enumerate(batches))
+    host.close()
+    return new
+
+
+def test_a_commit_that_was_not_heard_of_counts_its_poison_once(store: TraceStore) -> None:
+    for _ in range(2):
+        store.insert([recorded(1)], at(100), poisoned=2)
+    assert (store.writers()[WRITER].stored, store.writers()[WRITER].poisoned) == (1, 2)
+    store.insert([], at(200), poisoned=1)
+    assert store.writers()[WRITER].poisoned == 3
 
 
 def test_a_changed_policy_leaves_reserved_groups_where_they_are(store: TraceStore) -> None:
