@@ -5,7 +5,8 @@
 Three calls of our own: a 1 KB chat call, the same with its answer as a stream of 64 chunks, and a
 20 KB call of an agent with tools. Of each the best of REPEATS runs, because the machine is shared.
 `json.loads` of request and answer (of every event's data, for the stream) is the floor that the
-standard library sets. Targets: 60 µs, 250 µs, and for 20 KB twice the floor.
+standard library sets. Targets: 60 µs, 250 µs, and for 20 KB twice the floor. Then what tokens and
+price of such a call cost on top: counted by the upstream, and estimated. Target: 15 µs together.
 """
 
 import json
@@ -13,13 +14,18 @@ import sys
 import timeit
 from collections.abc import Callable
 
+import msgspec
+
 from storage.capture import Body, Capture, Dialect, Outcome, SystemClock, new_id
 from storage.derive import derive
+from storage.prices import billed, cost_of
 from storage.sse import events
-from storage.trace import Json
+from storage.trace import Json, Usage
+from storage.usage import counted
 
 REPEATS = 15
 SECONDS_PER_REPEAT = 0.05
+TOKENS_AND_PRICE_TARGET_US = 15.0
 TARGETS_US = {"1 KB JSON": 60.0, "64 chunks": 250.0}
 
 
@@ -35,7 +41,22 @@ def main() -> int:
         size = sum(map(len, bodies))
         print(f"{name:<12}{size:>8}{spent:>12.1f}{floor:>16.1f}{spent / floor:>8.2f}")
         assert derive(call).understood.ended, derive(call).understood.note
+    missed |= tokens_and_price_us() > TOKENS_AND_PRICE_TARGET_US
     return int(missed)
+
+
+def tokens_and_price_us() -> float:
+    """Print microseconds for tokens and price, counted and estimated; return the greater."""
+    span = derive(small())
+    named = msgspec.structs.replace(span.understood, request_model="gpt-4o")
+    uncounted = msgspec.structs.replace(named, usage=Usage())
+    spent = {}
+    for name, understood in (("counted", named), ("estimated", uncounted)):
+        priced = msgspec.structs.replace(span, understood=understood)
+        assert cost_of(billed(priced, counted(priced)[0])).usd is not None
+        spent[name] = best_us(lambda priced=priced: cost_of(billed(priced, counted(priced)[0])))  # type: ignore[misc]
+    print(", ".join(f"tokens {name} and priced {us:.1f} µs" for name, us in spent.items()))
+    return max(spent.values())
 
 
 def best_us(run: Callable[[], object]) -> float:

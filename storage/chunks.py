@@ -30,12 +30,16 @@ def assemble(chunks: Iterable[Object]) -> Object:
     choices: dict[int, _Choice] = {}
     groq: Object = {}
     awaited = ["id", "model", "system_fingerprint", "created"]  # the first that is filled holds
+    known: list[str] = []  # the keys of the chunk before, where all were known: most are alike
     for chunk in chunks:
         if awaited:  # Azure's first chunk leaves them empty
             answer.update({key: chunk[key] for key in awaited if chunk.get(key)})
             awaited = [key for key in awaited if key not in answer]
-        if not chunk.keys() <= _CHUNK_KEYS:
-            answer.update(rest(chunk, _CHUNK_KEYS) or {})
+        if (keys := list(chunk)) != known:
+            if chunk.keys() <= _CHUNK_KEYS:
+                known = keys
+            else:
+                answer.update(rest(chunk, _CHUNK_KEYS) or {})
         usage = chunk.get("usage")
         if isinstance(usage, dict) and any(type(count) is int for count in usage.values()):
             answer["usage"] = usage
@@ -181,7 +185,10 @@ class _Content:
     def add(self, value: Json) -> None:
         self.seen = True
         if isinstance(value, str):
-            self._grow({"type": "text"}, value)
+            if self.runs and self.runs[-1][0].get("type") == "text":  # nearly every delta
+                self.runs[-1][1].append(value)
+            else:
+                self._grow({"type": "text"}, value)
             return
         self.plain = False
         for part in value if isinstance(value, list) else [value]:

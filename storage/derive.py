@@ -50,7 +50,7 @@ _TRACEPARENT = re.compile(
 )
 # Azure and Gemini name the model in the path: /deployments/gpt-4o/…, /models/gemini-2.5-pro:…
 _MODEL_IN_PATH = re.compile(r"/(?:deployments/([^/]+)/|models/([^/:]+):)")
-_GEMINI_METHOD = re.compile(r":\w+(?:\?|/?$)")
+_GEMINI_METHODS = (":embedContent", ":batchEmbedContents")
 _FORMATS: dict[Endpoint, Format] = {
     Endpoint.CHAT_COMPLETIONS: wire_openai.understand,
     Endpoint.RESPONSES: wire_responses.understand,
@@ -80,7 +80,7 @@ def derive(capture: Capture) -> Span:
             notes.append(f"not all was understood: {type(error).__name__} while reading")
     headers = capture.request_headers
     answered = capture.status_code is not None
-    streamed = understood.streamed if answered else understood.settings.get("stream") is True
+    streamed = understood.streamed if answered else _wants_stream(capture, understood)
     tags = _tags(headers, understood.metadata, notes)
     session_id = _name(_header(headers, b"x-shalt-session"), notes)
     user_id = _name(understood.user_id, notes)
@@ -140,9 +140,13 @@ def _format(capture: Capture, endpoint: Endpoint) -> Format | None:
     """Choose how to read the bodies of a call; None where we do not know how."""
     if endpoint is Endpoint.MESSAGES and not _speaks_anthropic(capture):
         return None
-    if endpoint is Endpoint.EMBEDDINGS and _GEMINI_METHOD.search(capture.target):
+    if endpoint is Endpoint.EMBEDDINGS and _path(capture).endswith(_GEMINI_METHODS):
         return wire_gemini.understand
     return _FORMATS.get(endpoint)
+
+
+def _path(capture: Capture) -> str:
+    return capture.target.partition("?")[0].rstrip("/")
 
 
 def _speaks_anthropic(capture: Capture) -> bool:
@@ -175,6 +179,11 @@ def _is_stream(headers: Headers, response: bytes) -> bool:
     if _header(headers, b"content-type").lower().startswith("text/event-stream"):
         return not beginning.startswith((b"{", b"["))
     return beginning.startswith(_STREAM_BEGINNINGS)
+
+
+def _wants_stream(capture: Capture, understood: Understood) -> bool:
+    wanted = understood.settings.get("stream") is True
+    return wanted or _path(capture).endswith(":streamGenerateContent")
 
 
 def _time_to_first_token_ms(capture: Capture, streamed: bool) -> float | None:

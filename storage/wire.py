@@ -234,6 +234,8 @@ def as_array(value: Json) -> list[Json]:
 
 def as_count(value: Json) -> int | None:
     """Take a whole number from 0 to TOKENS_MAX, or None for anything else."""
+    if type(value) is int:
+        return value if 0 <= value <= TOKENS_MAX else None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):

@@ -63,7 +63,7 @@ def test_a_call_is_understood_with_its_times_and_outcome() -> None:
         ("/v1/threads/t/messages", Dialect.ANTHROPIC, [], Dialect.ANTHROPIC),
         ("/threads/messages", Dialect.RAW, [(b"anthropic-version", b"1")], Dialect.ANTHROPIC),
         ("/v1/messages/count_tokens", Dialect.ANTHROPIC, [], None),
-        ("/v1/embeddings", Dialect.RAW, [], Dialect.OPENAI),
+        ("/v1/embeddings?note=:embedContent", Dialect.RAW, [], Dialect.OPENAI),
         ("/v1beta/models/g:generateContent", Dialect.RAW, [], Dialect.GEMINI),
         ("/v1beta/models/g:embedContent?key=x", Dialect.RAW, [], Dialect.GEMINI),
         ("/v1beta/models/g:countTokens", Dialect.GEMINI, [], None),
@@ -155,6 +155,12 @@ def test_without_an_answer_the_request_says_whether_it_would_have_streamed() -> 
     made = capture(request=request, status_code=None, outcome=Outcome.UPSTREAM_UNREACHABLE)
     assert derive(made).understood.streamed
     assert derive(made).time_to_first_token_ms is None
+
+
+def test_without_an_answer_the_path_says_that_gemini_would_have_streamed() -> None:
+    target = "/v1beta/models/gull-3:streamGenerateContent?alt=sse"
+    made = capture(target=target, status_code=None, outcome=Outcome.UPSTREAM_UNREACHABLE)
+    assert derive(made).understood.streamed
 
 
 @pytest.mark.parametrize("status_code", [199, 302, 429, 500])
