@@ -4,6 +4,8 @@ The format is https://opentelemetry.io/docs/specs/otlp/ (opentelemetry-proto 1.x
 ExportTraceServiceRequest. Its JSON form writes ids as hex and 64-bit numbers as text, which
 protobuf's own JSON does not, so it is read by itself. What is not of the form raises SpansError;
 unknown fields are passed over, as the specification asks.
+
+Limit: a value nested deeper than LEVELS_MAX is replaced by a text that says so.
 """
 
 import base64
@@ -19,6 +21,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from storage.trace import Json
 from storage.wire import Object
 
+LEVELS_MAX = 64  # protobuf stops at some 30; what is deeper would make the whole answer unreadable
+_TOO_DEEP = f"(nested deeper than {LEVELS_MAX} levels)"
 _ERROR_CODES = (2, "2", "STATUS_CODE_ERROR")
 
 
@@ -232,15 +236,17 @@ def _json_spans_of(request: _JsonRequest) -> Iterator[OtlpSpan]:
                 )
 
 
-def _json_attributes(pairs: Iterable[_JsonPair]) -> Object:
-    return {pair.key: _json_plain(pair.value) if pair.value else None for pair in pairs}
+def _json_attributes(pairs: Iterable[_JsonPair], level: int = 0) -> Object:
+    return {pair.key: _json_plain(pair.value, level) if pair.value else None for pair in pairs}
 
 
-def _json_plain(value: _JsonValue) -> Json:
+def _json_plain(value: _JsonValue, level: int) -> Json:
+    if level > LEVELS_MAX:
+        return _TOO_DEEP
     if value.array_value is not None:
-        return [_json_plain(each) for each in value.array_value.values]
+        return [_json_plain(each, level + 1) for each in value.array_value.values]
     if value.kvlist_value is not None:
-        return _json_attributes(value.kvlist_value.values)
+        return _json_attributes(value.kvlist_value.values, level + 1)
     for plain in (value.string_value, value.bool_value, value.int_value, value.bytes_value):
         if plain is not None:
             return plain

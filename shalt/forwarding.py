@@ -34,7 +34,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from exporters.otlp import request_of
 from importers.fields import time_ns
 from shalt.child import set_up_process
-from shalt.places import DataDirError
+from shalt.places import DataDirError, Places
 from shalt.recording import open_store
 from shalt.settings import Settings
 from shalt.terminal import print_line
@@ -92,7 +92,9 @@ def forward(
         store.check(wait_seconds=5.0)
         key = hashlib.sha256(f"{target}\0{settings.project}".encode()).hexdigest()[:16]
         with (
-            closing(_Progress(settings.data_dir / "forward" / key, clock, since_ns)) as progress,
+            closing(
+                _Progress(Places(settings.data_dir).forward / key, clock, since_ns)
+            ) as progress,
             httpx2.Client(headers=_headers(headers), timeout=SEND_SECONDS) as client,
         ):
             run = _Forwarding(store, settings.project, progress, client, target, content, stop)

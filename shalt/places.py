@@ -2,6 +2,7 @@
 
 spool/           calls on their way to the store (storage.spool)
 poison/          calls the recorder could not digest, with the reason
+forward/         how far `shalt forward` has come, for each collector
 metrics/         the processes' counters for Prometheus, new at every start
 shalt.sqlite     the store, unless `store` says otherwise
 fingerprint.key  32 random bytes: the key under which redacted secrets are fingerprinted
@@ -31,6 +32,7 @@ class Places:
         self.spool = data_dir / "spool"
         self.poison = data_dir / "poison"
         self.metrics = data_dir / "metrics"
+        self.forward = data_dir / "forward"
         self.restarts = self.metrics / "restarts.json"
         self._fingerprint_key = data_dir / "fingerprint.key"
         self._lock = data_dir / "lock"

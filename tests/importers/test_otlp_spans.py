@@ -65,3 +65,14 @@ def test_json_that_is_no_export_is_refused(data: bytes) -> None:
 def test_bytes_that_are_no_export_are_refused() -> None:
     with pytest.raises(SpansError):
         list(decode_protobuf(b"\xff\xff not protobuf"))
+
+
+@pytest.mark.parametrize("levels", [10, 100, 250])
+def test_values_nested_too_deep_are_said_to_be(levels: int) -> None:
+    value: object = {"intValue": "1"}
+    for _ in range(levels):
+        value = {"arrayValue": {"values": [value]}}
+    span = {"attributes": [{"key": "a", "value": value}]}
+    body = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+    (found,) = decode_json(json.dumps(body).encode())
+    assert ("nested deeper" in str(found.attributes["a"])) == (levels > 64)
