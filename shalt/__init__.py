@@ -6,11 +6,13 @@ In reading order; a module imports only those above it:
     upstreams   one upstream: where it is, how it is spoken to
     settings    every setting: name, default, unit, one sentence; read once
     places      what lies where in a data directory, and the one lock on it
+    metrics     the supervisor for Prometheus, and its children's files
     child       what every child process of the supervisor begins with
     worker      the relaying application
     recording   the recorder as a process
     intake      calls recorded elsewhere on their way into the spool
-    metrics     the supervisor for Prometheus
+    selecting   which calls somebody means to erase
+    erasure_routes  the API that erases
     otlp_routes  the API that takes OpenTelemetry's GenAI spans
     console     the application for people, scripts and Prometheus
     supervisor  workers, recorder and console as child processes
@@ -24,6 +26,8 @@ In reading order; a module imports only those above it:
     importing   command: import
     forwarding  command: forward
     rederiving  commands: db rederive, db reprice
+    searching   command: db search
+    erasing     commands: erase, retain
     demo_texts  what the people and the model of the demo say
     demo_calls  the demo's conversations
     demo_upstream  the demo's upstream
@@ -33,7 +37,8 @@ In reading order; a module imports only those above it:
     cli_calls     what can be said: ls, show, why
     cli_datasets  what can be said: split, export, drift
     cli_transfers  what can be said: import, forward
-    cli_store     what can be said: db rederive, db reprice
+    cli_deleting  what can be said: erase, retain
+    cli_store     what can be said: db rederive, db reprice, db search
     cli         the command line: its commands and what becomes of an error
     __main__    python -m shalt
 """

@@ -13,10 +13,12 @@ from storage.derive import derive
 from storage.encoding import decoded_body
 from storage.rows import CallRow, StoredCall
 from storage.trace import Choice, Message, Span
+from storage.tracing import whole_id
 
 _COLUMNS = (
     "id started_at outcome endpoint request_model finish_reason tokens duration_ms side tags"
 ).split()
+_BODY_DELETED = "what was said is not kept any more: retain_bodies_days"
 _ELASTIC = ("endpoint", "request_model", "tags")  # of the others, every character is needed
 
 
@@ -24,11 +26,22 @@ class CallNotFound(Exception):
     """There is no call of this id in this project."""
 
 
-def ls(settings: Settings, *, where: str | None, limit: int, as_json: bool) -> None:
+class BodyDeleted(Exception):
+    """What this call said is not kept any more."""
+
+
+def ls(
+    settings: Settings,
+    *,
+    where: str | None,
+    limit: int,
+    as_json: bool,
+    search: str | None = None,
+) -> None:
     """Print the newest calls, newest first."""
     with closing(open_store(settings)) as store:
         store.check()
-        rows = store.list(settings.project, where, limit=limit)
+        rows = store.list(settings.project, where, limit=limit, search=search)
     if as_json:
         for row in rows:
             print_json(msgspec.structs.asdict(row))
@@ -36,16 +49,24 @@ def ls(settings: Settings, *, where: str | None, limit: int, as_json: bool) -> N
         print_table(_COLUMNS, map(_cells, rows), elastic=_ELASTIC)
 
 
+def print_call(row: CallRow) -> None:
+    """Print one call as a line: what `ls` has in columns."""
+    print_line(one_line("  ".join(filter(None, _cells(row)))))
+
+
 def show(settings: Settings, call_id: str, *, as_json: bool) -> None:
     """Print one call as a person reads it, or all that is known of it as one JSON object."""
     call = _find(settings, call_id)
-    span = derive(call.capture)
+    span = derive(call.capture) if call.capture is not None else None
     if as_json:
-        understood = msgspec.to_builtins(span.understood)
+        understood = msgspec.to_builtins(span.understood) if span else None
         print_json({**msgspec.structs.asdict(call.row), "understood": understood})
         return
     for line in _head(call.row):
         print_line(one_line(line))
+    if span is None:
+        print_line(_BODY_DELETED)
+        return
     for message in span.understood.messages:
         _print_message(message.role, message)
     for choice in span.understood.choices:
@@ -58,6 +79,8 @@ def show(settings: Settings, call_id: str, *, as_json: bool) -> None:
 def write_body(settings: Settings, call_id: str, *, request: bool, decoded: bool) -> None:
     """Write a recorded body to standard output, byte for byte or with its encoding undone."""
     capture = _find(settings, call_id).capture
+    if capture is None:
+        raise BodyDeleted(f"call {call_id}: {_BODY_DELETED}")
     headers = capture.request_headers if request else capture.response_headers
     data = capture.request_body.data if request else capture.response_body.data
     print_bytes(decoded_body(headers, data) if decoded else data)
@@ -66,11 +89,11 @@ def write_body(settings: Settings, call_id: str, *, request: bool, decoded: bool
 def _find(settings: Settings, call_id: str) -> StoredCall:
     with closing(open_store(settings)) as store:
         store.check()
-        call = store.get(call_id, settings.project)
+        call = store.get(whole_id(call_id, store), settings.project)
     if call is None:
         raise CallNotFound(
-            f"there is no call {call_id} in project {settings.project}: `shalt ls` lists them; a "
-            "call that has just ended needs a moment to be stored"
+            f"there is no call {call_id} in project {settings.project}: `shalt ls` lists them, "
+            f"`shalt why {call_id}` says what became of it"
         )
     return call
 

@@ -24,7 +24,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from review.routes import routes
-from shalt import otlp_routes
+from shalt import erasure_routes, otlp_routes
 from shalt.child import Orders, listen_to_signals, receive_orders
 from shalt.intake import Intake
 from shalt.metrics import RestartCollector
@@ -33,10 +33,13 @@ from shalt.recording import open_store
 from shalt.settings import Settings
 from storage.capture import SystemClock
 from storage.database import StoreUnavailable
+from storage.fate import CallIdError, State
 from storage.filter_syntax import FilterError
-from storage.ledger import read_ledger
+from storage.ledger import LedgerReader
 from storage.metrics import SpoolCollector
+from storage.search_words import SearchError
 from storage.store import TraceStore
+from storage.tracing import explain
 
 LIST_LIMIT_MAX = 1000
 COUNTS_SPAN = timedelta(days=3)  # what is counted by hour unless a request says otherwise
@@ -102,7 +105,9 @@ def build(settings: Settings) -> FastAPI:
         return _json({"error": str(error)}, 503)
 
     @application.exception_handler(FilterError)
-    def _filter_error(_: Request, error: FilterError) -> Response:
+    @application.exception_handler(CallIdError)
+    @application.exception_handler(SearchError)
+    def _wrong_question(_: Request, error: FilterError | CallIdError | SearchError) -> Response:
         return _json({"error": str(error)}, 400)
 
     @application.get("/")
@@ -126,16 +131,19 @@ def build(settings: Settings) -> FastAPI:
     _add_api(application, settings, store, places)
     application.router.routes.extend(routes(store, settings.project, SystemClock()))
     application.router.routes.extend(otlp_routes.routes(settings, intake, SystemClock()))
+    application.include_router(erasure_routes.routes(store, settings.project, SystemClock()))
     return application
 
 
 def _add_api(application: FastAPI, settings: Settings, store: TraceStore, places: Places) -> None:
     """Add what scripts ask."""
 
+    ledger = LedgerReader(places.spool, store)
+
     @application.get("/api/status")
     def status() -> Response:
         """The ledger: what became of every accepted call."""
-        return _json(read_ledger(places.spool, store)._asdict())
+        return _json(ledger.read()._asdict())
 
     @application.get("/api/calls")
     def calls(
@@ -143,9 +151,13 @@ def _add_api(application: FastAPI, settings: Settings, store: TraceStore, places
         project: str = settings.project,
         limit: Annotated[int, Query(ge=1, le=LIST_LIMIT_MAX)] = 50,
         before: str | None = None,
+        search: str | None = None,
     ) -> Response:
-        """The newest calls first; `before` is the id of the last one of the page before."""
-        return _json(store.list(project, where, limit=limit, before=before))
+        """The newest calls first; `before` is the id of the last one of the page before.
+
+        `search` is for words: `word "a phrase" -not`. It needs the setting search.
+        """
+        return _json(store.list(project, where, limit=limit, before=before, search=search))
 
     @application.get("/api/counts")
     def counts(
@@ -158,6 +170,12 @@ def _add_api(application: FastAPI, settings: Settings, store: TraceStore, places
         end = _utc(until or datetime.now(UTC))
         start = _utc(since) if since else end - COUNTS_SPAN
         return _json(store.counts_by_hour(project, where, since=start, until=end))
+
+    @application.get("/api/why/{call_id}")
+    def why(call_id: str) -> Response:
+        """What became of a call; 404 where nobody knows its id."""
+        fate = explain(call_id, store=store, spool=places.spool, poison=places.poison)
+        return _json(fate, 404 if fate.state is State.UNKNOWN else 200)
 
     @application.get("/api/calls/{call_id}")
     def one_call(call_id: str) -> Response:

@@ -4,10 +4,12 @@ Told to end, it empties the spool first, for `drain_seconds` at most; what is le
 at the next start, and the exit code says so.
 """
 
+import gc
 import logging
 import signal
 import sys
 import time
+from contextlib import closing
 
 from prometheus_client import CollectorRegistry
 
@@ -16,11 +18,18 @@ from shalt.places import Places
 from shalt.settings import Settings
 from storage.capture import SystemClock
 from storage.database import StoreError
+from storage.eraser import Eraser
 from storage.metrics import RecorderMetrics
 from storage.recorder import Recorder
+from storage.retention import Policy, Retention
 from storage.store import TraceStore
+from storage.upkeep import Upkeep, UpkeepMetrics
 
 log = logging.getLogger(__name__)
+
+# A batch makes some ten thousand objects that all go with it: to look for rings among them each 700
+# objects, as Python does, took an eighth of the recorder's time.
+COLLECT_OBJECTS = 200_000
 
 
 class _DrainTooSlow(Exception):
@@ -52,6 +61,33 @@ def open_store(settings: Settings) -> TraceStore:
         clock=SystemClock(),
         test_ratio=settings.test_ratio,
         val_ratio=settings.val_ratio,
+        searchable=settings.search,
+    )
+
+
+def build_upkeep(settings: Settings, store: TraceStore) -> Upkeep:
+    """Make what erases and deletes by age in the store and the data directory of the settings."""
+    places = Places(settings.data_dir)
+    clock = SystemClock()
+    policy = Policy(settings.retain_bodies_days, settings.retain_days)
+    return Upkeep(
+        Eraser(store, spool=places.spool, poison=places.poison, clock=clock),
+        Retention(store, policy, clock=clock),
+        UpkeepMetrics(CollectorRegistry()),
+    )
+
+
+def build_recorder(settings: Settings, store: TraceStore, upkeep: Upkeep | None = None) -> Recorder:
+    """Make the recorder of the settings. Whoever runs it holds the lock of the data directory."""
+    places = Places(settings.data_dir)
+    return Recorder(
+        places.spool,
+        places.poison,
+        store,
+        RecorderMetrics(CollectorRegistry(), settings.metrics_models),
+        group_by=settings.group_by,
+        clock=SystemClock(),
+        upkeep=upkeep,
     )
 
 
@@ -64,15 +100,10 @@ def record(settings: Settings) -> int:
     signal.signal(signal.SIGTERM, stop.ask)
     signal.signal(signal.SIGINT, stop.ask)
     listen_to_signals()
-    places = Places(settings.data_dir)
-    recorder = Recorder(
-        places.spool,
-        places.poison,
-        open_store(settings),
-        RecorderMetrics(CollectorRegistry(), settings.metrics_models),
-        group_by=settings.group_by,
-        clock=SystemClock(),
-    )
+    gc.set_threshold(COLLECT_OBJECTS)
+    store = open_store(settings)
+    upkeep = build_upkeep(settings, store)
+    recorder = build_recorder(settings, store, upkeep)
     try:
         recorder.run(stop)
     except _DrainTooSlow:
@@ -81,6 +112,8 @@ def record(settings: Settings) -> int:
     except StoreError as error:
         log.error("stopped recording error=%s", error)
         return 1
+    finally:
+        upkeep.close()
     return 0
 
 
@@ -91,6 +124,18 @@ def record_alone(settings: Settings) -> int:
     places.prepare()
     with places.lock():
         return record(settings)
+
+
+def retry_poison(settings: Settings) -> tuple[int, int]:
+    """Try to store what is in the poison directory; return how many calls were, and were not.
+
+    Raises DataDirError where another shalt runs there, StoreError where there is no store.
+    """
+    set_up_process(settings, "recorder")
+    places = Places(settings.data_dir)
+    places.prepare()
+    with places.lock(), closing(open_store(settings)) as store:
+        return build_recorder(settings, store).retry_poison(lambda: True)
 
 
 if __name__ == "__main__":

@@ -120,6 +120,8 @@ class Settings(BaseSettings):
     """Days after which what a call said is deleted, and its row stays; 0: never."""
     retain_days: Days = 0
     """Days after which a call is deleted with all that is known of it; 0: never."""
+    search: bool = False
+    """Index the words of prompts and answers as calls are stored (docs/searching.md)."""
     metrics_models: Annotated[Words, Field(max_length=200)] = ()
     """Model names that are metric labels of their own; every other model is `other`."""
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)

@@ -1,0 +1,106 @@
+"""The API that erases: the only routes of the console that change anything.
+
+    DELETE /api/calls/{id}       forget one call: 202 with the receipt, 404, 410 where it is erased
+    POST   /api/erasures         forget many, said as JSON: 202 with the receipt, 404 where none is
+    GET    /api/erasures/{id}    the receipt as it is now, 404
+
+202: nobody can see the calls from then on; the recorder does the rest, `scrubbed_at` tells when.
+A page elsewhere cannot ask: a browser says where a request comes from, and sends no JSON to another
+origin without asking first, which is never granted.
+"""
+
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Body, Depends, HTTPException, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from shalt.selecting import BadSelection, select
+from storage.capture import Clock
+from storage.erasure import IDS_MAX, Kind, Selection
+from storage.receipts import (
+    AlreadyErased,
+    NothingToErase,
+    Receipt,
+    preview,
+    project_of,
+    receipt,
+    request,
+)
+from storage.store import TraceStore
+
+
+class Wanted(BaseModel):
+    """What is to be forgotten: one of ids, user, session, tag, from and to, where."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    project: str | None = None
+    ids: Annotated[list[str], Field(max_length=IDS_MAX)] = []
+    user: str | None = None
+    session: str | None = None
+    tag: str | None = None
+    since: Annotated[str | None, Field(alias="from")] = None
+    until: Annotated[str | None, Field(alias="to")] = None
+    where: str | None = None
+    reason: str = ""
+
+
+def routes(store: TraceStore, project: str, clock: Clock) -> APIRouter:
+    """Make the routes; `project` is that of requests that name none."""
+    router = APIRouter()
+
+    def erase(of_project: str, selection: Selection, reason: str) -> Response:
+        try:
+            preview(store, of_project, selection, clock=clock)
+        except AlreadyErased as error:
+            raise HTTPException(410, str(error)) from None
+        except NothingToErase as error:
+            raise HTTPException(404, str(error)) from None
+        return _json(request(store, of_project, selection, reason=reason, clock=clock), 202)
+
+    @router.delete("/api/calls/{call_id}", dependencies=[Depends(_refuse_other_pages)])
+    def erase_call(call_id: str) -> Response:
+        """Forget one call."""
+        known = project_of(store, call_id) or project
+        return erase(known, Selection(Kind.ID, ids=(call_id,)), "")
+
+    @router.post("/api/erasures", dependencies=[Depends(_refuse_other_pages)])
+    def erase_calls(wanted: Annotated[Wanted, Body()]) -> Response:
+        """Forget calls by id, user, session, tag, time or filter."""
+        try:
+            selection = select(
+                ids=wanted.ids,
+                user=wanted.user,
+                session=wanted.session,
+                tag=wanted.tag,
+                since=wanted.since,
+                until=wanted.until,
+                where=wanted.where,
+            )
+        except BadSelection as error:
+            raise HTTPException(400, str(error)) from None
+        return erase(wanted.project or project, selection, wanted.reason)
+
+    @router.get("/api/erasures/{erasure_id}")
+    def one_receipt(erasure_id: str) -> Response:
+        """The receipt of an erasure."""
+        found = receipt(store, erasure_id)
+        if found is None:
+            raise HTTPException(404, f"no erasure has the id {erasure_id}")
+        return _json(found, 200)
+
+    return router
+
+
+def _refuse_other_pages(asked: Request) -> None:
+    site = asked.headers.get("sec-fetch-site", "none")
+    if site not in ("none", "same-origin"):
+        raise HTTPException(403, "a page of another site may not erase calls")
+    kind = asked.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if asked.method == "POST" and kind != "application/json":
+        raise HTTPException(415, "send the selection as application/json")
+
+
+def _json(value: Receipt, status_code: int) -> Response:
+    return Response(msgspec.json.encode(value), status_code, media_type="application/json")
