@@ -31,8 +31,10 @@ from shalt.recording import open_store
 from shalt.settings import Settings
 from shalt.terminal import harmless, print_json, print_line
 from storage.capture import Capture, SystemClock
+from storage.counters import is_alive
 from storage.metrics import RecorderMetrics
 from storage.recorder import Recorder
+from storage.segments import writers
 from storage.store import TraceStore
 
 SYNTHETIC: Final = "synthetic"  # the source of calls that nobody made
@@ -41,6 +43,7 @@ BATCH_CALLS: Final = 500
 BATCH_BYTES: Final = 16 * 2**20
 TROUBLES_SHOWN_MAX: Final = 100
 WAIT_SECONDS: Final = 0.1
+SETTLE_SECONDS: Final = 60.0
 
 
 class FormatUnknown(Exception):
@@ -231,6 +234,7 @@ class _Delivery:
             self._store.upgrade()
         else:
             self._store.check(wait_seconds=5.0)
+        self._settle()
         self._intake = Intake(settings, self._store, SystemClock())
 
     @property
@@ -263,6 +267,22 @@ class _Delivery:
         self._store.close()
         if self._lock is not None:
             self._lock.close()
+
+    def _settle(self) -> None:
+        """Have what dead writers left in the spool stored: an import that was killed, perhaps.
+
+        Only then can the store say of all its calls that they are there. A spool that nobody here
+        can read is not waited for longer than SETTLE_SECONDS.
+        """
+        until = time.monotonic() + SETTLE_SECONDS
+        while any(map(self._is_left, writers(self._places.spool))) and time.monotonic() < until:
+            self._let_record()
+
+    def _is_left(self, writer: str) -> bool:
+        try:
+            return not is_alive(self._places.spool / writer)
+        except FileNotFoundError:  # done with meanwhile
+            return False
 
     def _let_record(self) -> None:
         """Record a batch, or leave that to whoever does, as long as somebody does."""

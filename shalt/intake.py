@@ -6,8 +6,8 @@ through here before, is left out and not counted as accepted: it is there alread
 
 `put` returns when all it was given would survive a power cut. It may be called from any thread,
 one at a time gets through. Limits: RECENT_MAX ids of calls that came through are remembered, some
-100 bytes each; a call that comes again after so many others, and before it is stored, is stored
-once, and counted as lost with this process (`worker_died`) in the ledger.
+100 bytes each. A call that comes again after so many others, or after a restart, and before it is
+stored, is stored once, but counted twice as accepted and once as lost (`worker_died`).
 """
 
 import threading

@@ -7,17 +7,20 @@ import shutil
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from shalt import importing
 from shalt.importing import FormatUnknown, ImportStopped, TimeUnreadable, Wanted
+from shalt.intake import Intake
 from shalt.places import Places
 from shalt.recording import open_store
 from shalt.settings import Settings
+from storage.capture import SystemClock
 from storage.ledger import read_ledger
 from storage.rows import CallRow
 from storage.segments import writers
-from tests.importers.reading import CORPUS
+from tests.importers.reading import CORPUS, read
 from tests.serving import running_shalt
 from tests.upstream import running_upstream
 
@@ -176,6 +179,29 @@ def test_a_running_shalt_records_what_is_imported(tmp_path: Path, capsysbinary: 
         assert shalt.rows("SELECT count(*) FROM call WHERE source = 'import:litellm'") == [(3,)]
         run(settings, "litellm.csv")
         assert summary(capsysbinary)["already_there"] == 3
+
+
+def test_what_a_killed_import_left_in_the_spool_is_not_taken_twice(
+    settings: Settings, capsysbinary: Printed
+) -> None:
+    run(settings.model_copy(update={"project": "other"}), "litellm.csv")  # makes the store
+    left = Settings(data_dir=settings.data_dir)
+    captures = [
+        msgspec.structs.replace(capture, source="import:otlp")
+        for capture in read("otlp", "otlp.jsonl").captures[:4]
+    ]
+    with closing(open_store(left)) as store:
+        intake = Intake(left, store, SystemClock())
+        intake.put(captures)
+        intake.close()
+    capsysbinary.readouterr()
+    run(settings, "otlp.jsonl")
+    said = summary(capsysbinary)
+    assert (said["added"], said["already_there"]) == (5, 4)
+    places = Places(settings.data_dir)
+    with closing(open_store(settings)) as store:
+        ledger = read_ledger(places.spool, store)
+    assert (ledger.accepted, ledger.stored, sum(ledger.dropped.values())) == (12, 12, 0)
 
 
 def test_a_spool_that_is_small_is_waited_for(settings: Settings, capsysbinary: Printed) -> None:
