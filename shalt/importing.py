@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
-from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
@@ -27,13 +26,11 @@ from importers.imported import Identities, ImportedCall, NotUnderstood, Reader, 
 from importers.records import Record, RecordFile
 from shalt.intake import Intake, SpoolFull
 from shalt.places import DataDirError, Places
-from shalt.recording import open_store
+from shalt.recording import build_recorder, open_store
 from shalt.settings import Settings
 from shalt.terminal import harmless, print_json, print_line
 from storage.capture import Capture, SystemClock
 from storage.counters import is_alive
-from storage.metrics import RecorderMetrics
-from storage.recorder import Recorder
 from storage.segments import writers
 from storage.store import TraceStore
 
@@ -222,14 +219,7 @@ class _Delivery:
         self._places.prepare()
         self._lock: IO[bytes] | None = None
         self._store: TraceStore = open_store(settings)
-        self._recorder = Recorder(
-            self._places.spool,
-            self._places.poison,
-            self._store,
-            RecorderMetrics(CollectorRegistry(), settings.metrics_models),
-            group_by=settings.group_by,
-            clock=SystemClock(),
-        )
+        self._recorder = build_recorder(settings, self._store)
         if self._take_over():
             self._store.upgrade()
         else:
