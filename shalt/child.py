@@ -14,6 +14,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from shalt.metrics import reserve_metric_files
+from shalt.places import Places
 from shalt.settings import Settings
 
 _ORDERS_BYTES_MAX = 4 * 2**20
@@ -37,6 +39,7 @@ def receive_orders(pipe: int, name: str) -> Orders:
         line += piece
     orders = Orders.model_validate_json(line)
     set_up_process(orders.settings, name)
+    reserve_metric_files(Places(orders.settings.data_dir).metrics)
     threading.Thread(target=_leave_with_supervisor, args=(pipe,), daemon=True).start()
     return orders
 

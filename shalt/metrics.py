@@ -1,12 +1,39 @@
-"""The supervisor for Prometheus: how often it had to start a process again."""
+"""The supervisor for Prometheus, and the files in which its children count for Prometheus."""
 
 import json
+import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
+from prometheus_client import values
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+
+log = logging.getLogger(__name__)
+
+FILE_BYTES: Final = 2**20  # some 6,000 values of one kind: labels are from closed lists
+_KINDS: Final = ("counter", "histogram", "gauge_mostrecent")
+
+
+def reserve_metric_files(directory: Path) -> None:
+    """Take the room for this process's counters, before it makes the first.
+
+    The library maps files with holes in them, and a hole that cannot be filled because the disk is
+    full kills the process. Where there is no room the process counts in memory, for itself alone.
+    """
+    paths = [directory / f"{kind}_{os.getpid()}.db" for kind in _KINDS]
+    try:
+        for path in paths:
+            with open(path, "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, FILE_BYTES)
+    except OSError as error:
+        values.ValueClass = values.MutexValue
+        for path in paths:
+            path.unlink(missing_ok=True)  # nobody could read an empty one
+        log.warning("no room for metrics, they are not shown until a restart error=%s", error)
 
 
 class RestartCollector(Collector):
@@ -22,6 +49,10 @@ class RestartCollector(Collector):
             "Child processes started again after they had died.",
             labels=["process"],
         )
-        for process, count in json.loads(self._restarts.read_text()).items():
+        try:
+            counts = json.loads(self._restarts.read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            counts = {}  # the disk did not take it
+        for process, count in counts.items():
             family.add_metric([process], count)
         yield family

@@ -258,8 +258,11 @@ class _Supervisor:
             counts[child.kind] = counts.get(child.kind, 0) + child.restart_count
         path = self._places.restarts
         aside = path.with_suffix(".new")
-        aside.write_text(json.dumps(counts))
-        aside.rename(path)
+        try:
+            aside.write_text(json.dumps(counts))
+            aside.rename(path)
+        except OSError as error:  # a full disk must not end what relays calls
+            log.warning("restarts could not be written error=%s", error)
 
 
 def _check_store(settings: Settings) -> None:

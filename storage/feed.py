@@ -207,11 +207,9 @@ def assemble(frames: Sequence[Frame]) -> Capture | None:
         return None
     requests, responses = [begin.request_body.data], [begin.response_body.data]
     last = begin
-    seen: set[tuple[int, bool]] = set()
     for frame in frames:
         payload = frame.payload
-        if isinstance(payload, Part) and (payload.elapsed_ns, payload.of_response) not in seen:
-            seen.add((payload.elapsed_ns, payload.of_response))
+        if isinstance(payload, Part):
             (responses if payload.of_response else requests).append(payload.data)
             last = msgspec.structs.replace(last, ended_ns=payload.elapsed_ns)
         elif isinstance(payload, ResponseHead):

@@ -7,7 +7,13 @@ what has just been deleted is passed over.
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
+from typing import Final
+
+# Of the disk, for the store: or a spool that has filled it could never be emptied. A batch, the log
+# of the database and what else is on that disk fit in; a quarter of a disk that is smaller.
+RESERVED_BYTES: Final = 256 * 2**20
 
 _WRITER_ID = re.compile(r"[0-9a-f]{32}")  # whatever else lies there is not ours
 
@@ -29,6 +35,18 @@ def spool_bytes(spool: Path) -> int:
             except FileNotFoundError:
                 continue  # the recorder deletes what it has stored
     return total
+
+
+def room_bytes(spool: Path) -> int:
+    """Tell how many bytes a spool may still take of its disk; less than 0 when it has too many."""
+    try:
+        disk = os.statvfs(spool if spool.exists() else spool.parent)
+    except OSError:
+        return sys.maxsize  # what is wrong there, a write will say better
+    if disk.f_blocks == 0:  # a file system that does not tell
+        return sys.maxsize
+    reserved = min(RESERVED_BYTES, disk.f_blocks * disk.f_frsize // 4)
+    return disk.f_bavail * disk.f_frsize - reserved
 
 
 def segment_path(directory: Path, number: int) -> Path:

@@ -30,15 +30,16 @@ whole or it is the torn tail of a dead writer: the reader skips from the first f
 check to the end of that segment and counts the bytes. BEGIN without END, the writer dead: the call
 was interrupted and is recorded as far as it came. END without BEGIN: the disk had refused the
 BEGIN; what there is of the call is recorded, as truncated. A call's frames may be spread over
-segments. Where a disk failed in the middle of a write, frames may stand there twice: a CALL is
-known by its id, a PART by id, time and direction, and a repetition is passed over. A segment is
-deleted by the reader alone, after a synced commit that covers all of it; frames in it that open
-calls need are copied aside before. Only the reader erases, only what it has passed, in place.
+segments. Where a disk fills up in the middle of a write, the whole frames stay and the torn one
+is cut off: no frame is written twice. A segment is deleted by the reader alone, after a synced
+commit that covers all of it; frames in it that open calls need are copied aside before. Only the
+reader erases, only what it has passed, in place.
 
-A segment is over at `segment_bytes` or `segment_seconds`, whichever is first; the age counts while
-nothing is written, too. All writers together stop at `spool_bytes`, looked at once a second and
-with what they wrote since: at most PENDING_BYTES_MAX a writer more. A call of which the BEGIN was
-taken always gets its END.
+A segment is over at `segment_bytes` or `segment_seconds` or when the disk refuses a write,
+whichever is first; the age counts while nothing is written, too. All writers together stop at
+`spool_bytes`, looked at once a second and with what they wrote since: at most PENDING_BYTES_MAX a
+writer more. They leave RESERVED_BYTES of the disk alone, or a quarter of a small one: the store
+needs room to take what lies in the spool. A call of which the BEGIN was taken always gets its END.
 
 Version 1 had neither ERASED nor .held files, and is read. A new file format gets a new version
 number; a reader refuses versions it does not know and leaves the segment in place.
@@ -67,7 +68,7 @@ from storage.counters import FILE_NAME as COUNTERS_NAME
 from storage.counters import Counters
 from storage.roster import FILE_NAME as ROSTER_NAME
 from storage.roster import Roster
-from storage.segments import segment_path, spool_bytes, sync_directory
+from storage.segments import room_bytes, segment_path, spool_bytes, sync_directory
 
 log = logging.getLogger(__name__)
 
@@ -155,17 +156,17 @@ class SpoolWriter:
         self.roster = Roster()
         self._spool = spool
         self._spool_bytes = 0  # of all writers, as last measured, and of this one since
+        self._room_bytes = room_bytes(spool)  # on the disk, as last measured, less what was written
         self._limits = limits
         self._clock = clock
         self._pending: list[bytes] = []
         self._pending_bytes = 0
-        self._ending: list[str] = []  # calls whose last frame is pending
+        self._ending: list[tuple[int, str]] = []  # pending bytes to the end of a call, and its id
         self._begun: set[str] = set()  # long calls whose BEGIN was taken and whose END was not
         self._segment = 0
         self._file = -1
         self._offset = 0
         self._opened_ns = 0
-        self._half_written = False
         self._retry_at_ns = 0
         self._unsynced = False
         self._directory_unsynced = False
@@ -194,7 +195,7 @@ class SpoolWriter:
         if kind is FrameKind.BEGIN:
             self._begun.add(payload.id)
         elif kind is FrameKind.CALL or kind is FrameKind.END:
-            self._ending.append(payload.id)
+            self._ending.append((self._pending_bytes, payload.id))
             self._begun.discard(payload.id)
         return True
 
@@ -211,7 +212,6 @@ class SpoolWriter:
                 self._open_next_segment()  # so that the reader may delete this one
         except OSError:
             self._fail()
-            self._undo_partial_write()
 
     @property
     def unsynced(self) -> bool:
@@ -244,6 +244,7 @@ class SpoolWriter:
         """
         self._spool_bytes = spool_bytes(self._spool)
         self.full = self._spool_bytes >= self._limits.spool_bytes
+        self._room_bytes = room_bytes(self._spool)
         self._move_in_is_due = not self._is_in_place()
 
     def close(self) -> None:
@@ -251,7 +252,7 @@ class SpoolWriter:
         self._retry_at_ns = 0
         if self._pending:
             self.flush()
-        for call_id in self._ending:
+        for _, call_id in self._ending:
             self._drop(call_id, DropReason.SPOOL_ERROR)
         self.sync()
         for file in (*self._retired, self._file):
@@ -265,26 +266,46 @@ class SpoolWriter:
         self.roster.drop(call_id, reason)
 
     def _write_pending(self) -> None:
-        # What was half written is written again to the same place: the reader may have seen it.
-        if self._file < 0 or (self._segment_is_over() and not self._half_written):
+        if self._file < 0 or self._segment_is_over():
             self._open_next_segment()
         data = b"".join(self._pending)
-        written = os.write(self._file, data)
-        while written < len(data):
-            self._half_written = True
-            written += os.write(self._file, memoryview(data)[written:])
+        fitting = min(len(data), max(self._room_bytes, 0))
+        written = 0
+        try:
+            while written < fitting:
+                written += os.write(self._file, memoryview(data)[written:fitting])
+            if fitting < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            self._take_note_of(written)
+            self._leave_segment()
+            raise
         self.healthy = True
-        self._half_written = False
-        self._unsynced = True
-        self._offset += len(data)
-        self._spool_bytes += len(data)
-        self.full = self.full or self._spool_bytes >= self._limits.spool_bytes
-        self.counters.add("spooled", len(self._ending))
-        for call_id in self._ending:
+        self._take_note_of(written)
+
+    def _take_note_of(self, written: int) -> None:
+        """So many bytes of what is pending are on the disk: its whole frames need no other try."""
+        if written == self._pending_bytes:
+            frame_count, whole = len(self._pending), written
+        else:
+            frame_count = whole = 0
+            for header, payload in zip(self._pending[::2], self._pending[1::2], strict=True):
+                if whole + len(header) + len(payload) > written:
+                    break
+                whole += len(header) + len(payload)
+                frame_count += 2
+        ended = sum(end <= whole for end, _ in self._ending)
+        self.counters.add("spooled", ended)
+        for _, call_id in self._ending[:ended]:
             self.roster.leave(call_id)
-        self._pending.clear()
-        self._ending.clear()
-        self._pending_bytes = 0
+        self._ending = [(end - whole, call_id) for end, call_id in self._ending[ended:]]
+        del self._pending[:frame_count]
+        self._pending_bytes -= whole
+        self._unsynced = True
+        self._offset += whole
+        self._spool_bytes += whole
+        self._room_bytes -= whole
+        self.full = self.full or self._spool_bytes >= self._limits.spool_bytes
 
     def _segment_is_over(self) -> bool:
         age_seconds = (self._clock.monotonic_ns() - self._opened_ns) / 1e9
@@ -320,15 +341,16 @@ class SpoolWriter:
             self._retired.append(self._file)
         self._file = -1
         self._offset = 0
-        self._half_written = False
 
-    def _undo_partial_write(self) -> None:
-        if self._half_written:
-            try:
-                os.ftruncate(self._file, self._offset)
-            except OSError:
-                # The disk takes not even that: leave this segment, torn, and go on in a new one.
-                self._retire()
+    def _leave_segment(self) -> None:
+        """Cut off a torn frame, and go on in a new segment: this one can go when it is stored."""
+        try:
+            os.ftruncate(self._file, self._offset)
+        except OSError:
+            self._retire()  # torn as it is
+            return
+        if self._offset > SEGMENT_HEADER.size:  # an empty one serves as well as a new one
+            self._retire()
 
     def _move_in(self) -> None:
         """Make the writer's folder: at the start, and again when somebody took it away."""

@@ -31,9 +31,9 @@ WAIT_SECONDS = 10.0
 Found = TypeVar("Found")
 
 
-def wait_until(condition: Callable[[], Found]) -> Found:
+def wait_until(condition: Callable[[], Found], seconds: float = WAIT_SECONDS) -> Found:
     """Wait for a condition and return what made it true; fail when it takes too long."""
-    until = time.monotonic() + WAIT_SECONDS
+    until = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.005)

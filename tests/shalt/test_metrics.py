@@ -1,10 +1,13 @@
 """Tests of shalt.metrics."""
 
+import resource
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, generate_latest
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest, values
+from prometheus_client.mmap_dict import MmapedDict
 
-from shalt.metrics import RestartCollector
+from shalt.metrics import FILE_BYTES, RestartCollector, reserve_metric_files
 
 
 def test_restarts_are_read_at_every_scrape(tmp_path: Path) -> None:
@@ -15,3 +18,33 @@ def test_restarts_are_read_at_every_scrape(tmp_path: Path) -> None:
     restarts.write_text('{"worker": 2}')
     text = generate_latest(registry).decode()
     assert 'shalt_supervisor_restarts_total{process="worker"} 2.0' in text
+
+
+def test_restarts_that_could_not_be_written_are_left_out(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    registry.register(RestartCollector(tmp_path / "restarts.json"))
+    assert "shalt_supervisor_restarts_total{" not in generate_latest(registry).decode()
+
+
+def test_the_room_for_metrics_is_taken_before_the_first(tmp_path: Path) -> None:
+    reserve_metric_files(tmp_path)
+    (path,) = tmp_path.glob("counter_*.db")
+    assert path.stat().st_blocks * 512 >= FILE_BYTES
+    counted = MmapedDict(str(path))  # type: ignore[no-untyped-call]
+    counted.write_value("a", 1.0, 0.0)  # type: ignore[no-untyped-call]
+    counted.close()  # type: ignore[no-untyped-call]
+    assert path.stat().st_size == FILE_BYTES
+
+
+def test_without_room_a_process_counts_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(values, "ValueClass", values.ValueClass)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES // 2, before[1]))
+    try:
+        reserve_metric_files(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert values.ValueClass is values.MutexValue
+    assert list(tmp_path.iterdir()) == []

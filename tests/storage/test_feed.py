@@ -16,7 +16,6 @@ from storage.spool import (
     FrameKind,
     Part,
     Position,
-    ResponseHead,
     SpoolLimits,
     SpoolWriter,
 )
@@ -198,23 +197,6 @@ def test_a_frame_of_a_call_that_cannot_be_decoded_gives_up_that_call_alone(
     if kind == FrameKind.END:
         assert batch.undigested[1].call_id == ""
     writer.close()
-
-
-def test_what_a_failing_disk_wrote_twice_counts_once() -> None:
-    place = Position(1, 12)
-    begun = msgspec.structs.replace(capture_of(1), response_body=Body(b"", 0))
-    ended = msgspec.structs.replace(
-        capture_of(1), request_body=Body(b"", 2), response_body=Body(b"", 4)
-    )
-    payloads: list[tuple[FrameKind, Capture | ResponseHead | Part]] = [
-        (FrameKind.BEGIN, begun),
-        (FrameKind.RESPONSE, ResponseHead(id_of(1), 4, 200, [])),
-        (FrameKind.PART, Part(id_of(1), 5, True, b"once")),
-    ]
-    frames = [Frame(place, place, kind, payload, b"") for kind, payload in payloads * 2]
-    whole = assemble([*frames, Frame(place, place, FrameKind.END, ended, b"")])
-    assert whole is not None
-    assert whole.response_body == Body(b"once", 4)
 
 
 def test_an_interrupted_call_without_its_beginning_cannot_be_made() -> None:

@@ -1,10 +1,13 @@
 """Tests of storage.segments."""
 
+import os
 from pathlib import Path
 
 from storage.capture import SystemClock
 from storage.segments import (
+    RESERVED_BYTES,
     delete_writer,
+    room_bytes,
     segment_numbers,
     segment_path,
     spool_bytes,
@@ -45,6 +48,13 @@ def test_what_is_held_counts_as_spooled(tmp_path: Path) -> None:
     sync_directory(directory)
     delete_writer(directory)
     assert writers(tmp_path) == []
+
+
+def test_a_spool_leaves_room_on_its_disk(tmp_path: Path) -> None:
+    disk = os.statvfs(tmp_path)
+    free = disk.f_bavail * disk.f_frsize
+    assert 0 < free - room_bytes(tmp_path) <= RESERVED_BYTES + 2**28  # others write here, too
+    assert room_bytes(tmp_path / "not" / "there") > 2**60
 
 
 def test_no_folder_is_an_empty_spool(tmp_path: Path) -> None:

@@ -120,17 +120,21 @@ def test_a_disk_that_refuses_is_tried_again_and_nothing_is_torn(tmp_path: Path) 
     writer.close()
 
 
-def test_what_was_half_written_goes_to_the_same_place_again(tmp_path: Path) -> None:
+def test_of_a_write_that_was_cut_short_the_whole_frames_stay(tmp_path: Path) -> None:
     clock = StillClock()
-    writer = SpoolWriter(tmp_path, limits=SpoolLimits(segment_seconds=60), clock=clock)
-    writer.append(FrameKind.CALL, capture_of(1))
-    writer.append(FrameKind.CALL, capture_of(2, request=b"x" * 5000))
+    writer = SpoolWriter(tmp_path, limits=SpoolLimits(), clock=clock)
+    for number in range(5):
+        writer.append(FrameKind.CALL, capture_of(number, request=b"x" * 1000))
     with file_size_limit(3000):
         writer.flush()
-    clock.now_ns += 100 * 10**9
+    seen = SpoolReader(writer.directory)
+    assert len(seen.read(10, 10**6)) == read_tally(writer.directory).spooled == 2
+    clock.now_ns += int(RETRY_SECONDS * 1e9)
     writer.flush()
-    assert segment_numbers(writer.directory) == [1]
-    assert len(SpoolReader(writer.directory).read(10, 10**6)) == 2
+    assert [frame.payload for frame in seen.read(10, 10**6)] == [
+        capture_of(number, request=b"x" * 1000) for number in (2, 3, 4)
+    ]
+    assert (read_tally(writer.directory).spooled, seen.torn_bytes) == (5, 0)
     writer.close()
 
 
