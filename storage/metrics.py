@@ -5,6 +5,7 @@ console: it reads a few small files and one row of the store for each worker.
 """
 
 import time
+from collections import Counter as Counts
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -79,6 +80,7 @@ class RecorderMetrics:
         if spans:
             ended_ns = max(span.started_at_ns + int(span.duration_ms * 1e6) for span in spans)
             self._lag.set(max(now_ns - ended_ns, 0) / 1e9)
+        tokens: Counts[tuple[str, str, str]] = Counts()
         for span in spans:
             usage = span.understood.usage
             model = span.understood.request_model
@@ -90,7 +92,9 @@ class RecorderMetrics:
                 ("reasoning", usage.reasoning_tokens),
             ):
                 if count is not None and count > 0:
-                    self._tokens.labels(span.upstream, model, kind).inc(count)
+                    tokens[span.upstream, model, kind] += count
+        for labels, total in tokens.items():
+            self._tokens.labels(*labels).inc(total)
 
     def torn(self, byte_count: int) -> None:
         """Count bytes of a torn tail."""

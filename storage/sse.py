@@ -35,8 +35,24 @@ class Event(NamedTuple):
 
 def events(data: bytes) -> list[Event]:
     """Read a whole stream. An unfinished last event is delivered too, `terminated` False."""
+    plain = _plain_events(data)
+    if plain is not None:
+        return plain
     decoder = Decoder()
     return decoder.feed(data) + decoder.close()
+
+
+def _plain_events(data: bytes) -> list[Event] | None:
+    """Read a stream of nothing but `data: …` and blank lines, as most are, in half the time.
+
+    None for any other: it is counted whether each event begins so and has no more line ends.
+    """
+    if b"\r" in data or not (data.startswith(b"data: ") and data.endswith(b"\n\n")):
+        return None
+    count = data.count(b"\n\ndata: ") + 1
+    if data.count(b"\n") != 2 * count:
+        return None
+    return [Event(each) for each in data[6:-2].split(b"\n\ndata: ")]
 
 
 def iterate_events(data: bytes) -> Iterator[Event]:
