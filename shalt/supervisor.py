@@ -99,7 +99,10 @@ class Child:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
         os.close(theirs)
         self._lifeline = ours
-        os.write(ours, self._orders.model_dump_json(round_trip=True).encode() + b"\n")
+        try:
+            os.write(ours, self._orders.model_dump_json(round_trip=True).encode() + b"\n")
+        except BrokenPipeError:
+            log.warning("child process died before it had orders kind=%s", self.kind)
 
     def look_after(self) -> bool:
         """Start the process again if it has died and its pause is over; tell if it was started."""
