@@ -77,14 +77,27 @@ def demo(
     raise typer.Exit(demonstration.run(port, data_dir, once=once))
 
 
-@command("shalt record")
-def record(config: Config = None, data_dir: DataDir = None, project: Project = None) -> None:
+@command("shalt record", "shalt record --retry-poison")
+def record(
+    poison: Annotated[
+        bool,
+        typer.Option("--retry-poison", help="Try calls that could not be stored again, and exit."),
+    ] = False,
+    config: Config = None,
+    data_dir: DataDir = None,
+    project: Project = None,
+) -> None:
     """Run the recorder alone: store what is in the spool.
 
     It goes on until SIGTERM. `shalt serve` runs one of its own; this is for a spool left behind.
+    With --retry-poison, for after an upgrade: exit code 1 where some still cannot be stored.
     """
     loaded = settings.load(config, data_dir=data_dir, project=project)
-    raise typer.Exit(recording.record_alone(loaded))
+    if not poison:
+        raise typer.Exit(recording.record_alone(loaded))
+    stored, left = recording.retry_poison(loaded)
+    typer.echo(f"stored {stored} calls; {left} still cannot be stored")
+    raise typer.Exit(1 if left else 0)
 
 
 @command("shalt status", "shalt status --json | jq .ledger")
