@@ -20,6 +20,8 @@ In reading order; a module imports only those above it:
     serving     commands: serve, config
     calls       commands: ls, show
     explaining  command: why
+    tailing     command: tail
+    querying    command: query
     state       command: status
     exporting   commands: split, export
     drifting    command: drift
@@ -34,7 +36,7 @@ In reading order; a module imports only those above it:
     demo        command: demo
     arguments   what the commands share: the application, the options they all take
     cli_running   what can be said: serve, demo, record, status, config
-    cli_calls     what can be said: ls, show, why
+    cli_calls     what can be said: ls, show, why, tail, query
     cli_datasets  what can be said: split, export, drift
     cli_transfers  what can be said: import, forward
     cli_deleting  what can be said: erase, retain

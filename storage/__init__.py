@@ -59,6 +59,8 @@ In reading order; a module imports only those above it:
     dropped         the ids of calls that have no row, as far as they are known
     deletion        rows deleted for good: calls with all that hangs on them, bodies alone
     lists           the newest calls for which something holds: which index finds them
+    arrow           columns of calls as Arrow batches
+    query           SQL over the columns, by DuckDB, shut in
     reader          everything that only looks at the store: get, list, scan, features, counts
     known           which calls the store knows, by their ids alone
     store           TraceStore: the reader, and insert, policy, datasets, writers

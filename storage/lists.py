@@ -120,10 +120,13 @@ class Listing:
 
 
 def conditions(
-    project: str, where: str | None, side: Side | None = None
+    project: str | None, where: str | None, side: Side | None = None
 ) -> list[ColumnElement[bool]]:
-    """Say what must hold of a call, and what that implies, for the sake of the indexes."""
-    matching: list[ColumnElement[bool]] = [call.c.project == project]
+    """Say what must hold of a call, and what that implies, for the sake of the indexes.
+
+    Without a project: of all of them.
+    """
+    matching = [call.c.project == project] if project is not None else []
     if where is not None:
         matching.append(compile_filter(where))
         bounds = bounds_of(where)

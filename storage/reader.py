@@ -116,6 +116,23 @@ class StoreReader:
                 rows += _with_tags(connection, found[start : start + PAGE_ROWS])
         return rows
 
+    def ids(self, project: str, where: str | None = None, *, first: str) -> Sequence[str]:
+        """List the ids of calls from an id on, oldest first. Index (project, id)."""
+        query = select(call.c.id).where(*conditions(project, where), call.c.id >= first)
+        with self._reading() as connection:
+            query = query.where(*visible(connection)).order_by(call.c.id)
+            return connection.scalars(query).all()
+
+    def rows(self, ids: Sequence[str]) -> Sequence[CallRow]:
+        """Read some calls, in the order of their ids; none for an id that is not there."""
+        rows: list[CallRow] = []
+        with self._reading() as connection:
+            for start in range(0, len(ids), PAGE_ROWS):
+                among = call.c.id.in_(ids[start : start + PAGE_ROWS])
+                query = select(*CALL_COLUMNS).where(among, *visible(connection))
+                rows += _with_tags(connection, connection.execute(query.order_by(call.c.id)).all())
+        return rows
+
     def scan(
         self,
         project: str,
@@ -196,9 +213,7 @@ class StoreReader:
         with self._reading() as connection:
             return [
                 HourCount(time_of(number * _HOUR_MICROSECONDS), calls, failures)
-                for number, calls, failures in connection.execute(
-                    query.where(*visible(connection))
-                )
+                for number, calls, failures in connection.execute(query.where(*visible(connection)))
             ]
 
     def start_of_newest(self, project: str, number: int) -> datetime | None:

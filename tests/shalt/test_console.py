@@ -39,6 +39,13 @@ def test_calls_are_filtered_by_the_filter_language(shalt: Shalt) -> None:
     assert len(rows) == 1
 
 
+@pytest.mark.parametrize("search", ["word", "%22open"])
+def test_a_search_that_cannot_be_made_is_400(shalt: Shalt, search: str) -> None:
+    answer = request(shalt.port, f"/api/calls?search={search}", b"", "GET")
+    assert answer.status == 400
+    assert "search" in str(answer.json()["error"])
+
+
 def test_a_filter_that_cannot_be_read_is_400_with_the_place(shalt: Shalt) -> None:
     answer = request(shalt.port, "/api/calls?where=modle='x'", b"", "GET")
     assert answer.status == 400
@@ -49,6 +56,14 @@ def test_one_call_is_found_by_its_id_and_an_unknown_one_is_404(shalt: Shalt) -> 
     known = json.loads(shalt.get("/api/calls?limit=1"))[0]["id"]
     assert json.loads(shalt.get(f"/api/calls/{known}"))["id"] == known
     assert request(shalt.port, "/api/calls/none", b"", "GET").status == 404
+
+
+def test_what_became_of_a_call_is_told_of_every_id(shalt: Shalt) -> None:
+    known = json.loads(shalt.get("/api/calls?limit=1"))[0]["id"]
+    assert json.loads(shalt.get(f"/api/why/{known}"))["state"] == "stored"
+    unknown = request(shalt.port, f"/api/why/{'0' * 32}", b"", "GET")
+    assert (unknown.status, unknown.json()["state"]) == (404, "unknown")
+    assert request(shalt.port, "/api/why/chatcmpl-1", b"", "GET").status == 400
 
 
 def test_calls_are_counted_by_hour(shalt: Shalt) -> None:

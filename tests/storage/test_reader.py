@@ -112,6 +112,13 @@ def test_the_newest_calls_are_found_by_an_index_without_sorting(
     assert all("ix_call_project_id" in plan and "SORT" not in plan for plan in plans), plans
 
 
+def test_some_calls_are_read_by_their_ids(store: TraceStore) -> None:
+    store.insert([recorded(number, tags={"n": str(number)}) for number in range(5)], at(1))
+    rows = store.rows([id_of(3), id_of(1), "0" * 32])
+    assert [(row.id, row.tags) for row in rows] == [(id_of(1), {"n": "1"}), (id_of(3), {"n": "3"})]
+    assert store.ids("default", "tags['n'] <> '3'", first=id_of(2)) == [id_of(2), id_of(4)]
+
+
 def test_a_scan_yields_every_call_with_its_bytes_in_order_of_time(store: TraceStore) -> None:
     calls = [recorded(number, tags={"n": str(number)}) for number in range(1203)]
     store.insert(calls, at(1))

@@ -1,0 +1,92 @@
+"""Columns of calls as Arrow batches: for those who compute over many calls, in constant memory.
+
+Only the columns asked for are read. Times are microseconds without a zone, UTC. A batch has up to
+BATCH_ROWS rows, in no order. What is to be forgotten is not in it.
+"""
+
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+from sqlalchemy import Boolean, ColumnElement, Connection, Float, Select, String, select
+
+from storage.erasure import visible
+from storage.filter_columns import COLUMNS
+from storage.lists import conditions
+from storage.schema import call, feature, tag
+
+BATCH_ROWS = 20_000
+FEATURES = tuple(name for name in feature.c.keys() if name != "call_id")
+
+_TIMES = ("started_at",)
+
+
+def call_columns(
+    connection: Connection, project: str | None, where: str | None, names: Sequence[str]
+) -> pa.RecordBatchReader:
+    """Read columns of COLUMNS, of the calls of a project or, for None, of all.
+
+    Index (project, id) for a time, else a scan.
+    """
+    assert set(names) <= COLUMNS.keys()
+    return _read(connection, _of(connection, project, where, [call.c[name] for name in names]))
+
+
+def feature_columns(
+    connection: Connection, project: str | None, where: str | None, names: Sequence[str]
+) -> pa.RecordBatchReader:
+    """Read columns of FEATURES, with the call's id as `call_id` before them. As `call_columns`."""
+    columns = [feature.c.call_id, *(feature.c[name] for name in names)]
+    query = _of(connection, project, where, columns)
+    return _read(connection, query.join_from(call, feature, feature.c.call_id == call.c.id))
+
+
+def tag_columns(
+    connection: Connection, project: str | None, where: str | None
+) -> pa.RecordBatchReader:
+    """Read `call_id`, `key` and `value` of every tag. As `call_columns`."""
+    query = _of(connection, project, where, [tag.c.call_id, tag.c.key, tag.c.value])
+    return _read(connection, query.join_from(call, tag, tag.c.call_id == call.c.id))
+
+
+def _of(
+    connection: Connection,
+    project: str | None,
+    where: str | None,
+    columns: Sequence[ColumnElement[Any]],
+) -> Select[*tuple[Any, ...]]:
+    return select(*columns).where(*conditions(project, where), *visible(connection))
+
+
+def _read(connection: Connection, query: Select[*tuple[Any, ...]]) -> pa.RecordBatchReader:
+    schema = _schema(query.selected_columns)
+
+    def batches() -> Generator[pa.RecordBatch]:
+        result = connection.execute(query, execution_options={"yield_per": BATCH_ROWS})
+        for rows in result.partitions():
+            columns = zip(*rows, strict=True)
+            arrays = [
+                pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)
+            ]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def _schema(columns: Iterable[ColumnElement[Any]]) -> pa.Schema:
+    return pa.schema([pa.field(column.key, _type(column)) for column in columns])
+
+
+def _type(column: ColumnElement[Any]) -> pa.DataType:
+    if column.key in _TIMES:
+        return pa.timestamp("us")
+    if isinstance(column.type, String):
+        return pa.string()
+    if isinstance(column.type, Boolean):
+        return pa.bool_()
+    return pa.float64() if isinstance(column.type, Float) else pa.int64()
+
+
+TAGS_TYPE = pa.map_(pa.string(), pa.string())
+CALL_SCHEMA = _schema(call.c[name] for name in COLUMNS).append(pa.field("tags", TAGS_TYPE))
+FEATURE_SCHEMA = _schema(feature.c[name] for name in ("call_id", *FEATURES))
