@@ -25,6 +25,7 @@ from storage.capture import SystemClock
 from storage.filters import COLUMNS
 from storage.metrics import RecorderMetrics, SpoolCollector
 from storage.store import TraceStore
+from storage.upkeep import UpkeepMetrics
 
 DOCS = Path(__file__).parent
 PAGES = [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))]
@@ -74,6 +75,7 @@ def metrics() -> str:
         registry = CollectorRegistry()
         CallMetrics(registry)
         RecorderMetrics(registry, ())
+        UpkeepMetrics(registry)
         registry.register(SpoolCollector(Path(directory, "spool"), store))
         registry.register(RestartCollector(restarts))
         families = sorted(registry.collect(), key=lambda family: family.name)
