@@ -3,9 +3,12 @@
 What a connection promises: WAL mode with `synchronous=FULL` (a committed row survives a power
 cut), foreign keys on, LIKE minding case as PostgreSQL does, and at most BUSY_SECONDS of waiting
 for another writer. A writing transaction takes the write lock when it begins, so what it reads
-cannot change before it writes. Reading never creates a database file; only `prepare` does.
+cannot change before it writes. Reading never creates a database file; only `prepare` does. A file
+that may not be written is read all the same. One that was replaced is opened anew: connections
+that are open would go on with the old one, which has no name any more.
 """
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +16,8 @@ from contextlib import contextmanager
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL, Connection, Dialect, Engine, Table, create_engine, event, exc, insert
 from sqlalchemy.dialects.sqlite import insert as insert_or_pass
@@ -39,6 +44,9 @@ POLL_SECONDS = 0.05  # between two tries to change the journal
 
 Row = Mapping[str, object]  # values by column
 
+# Which file an engine has opened: device and inode.
+_files: WeakKeyDictionary[Engine, tuple[int, int]] = WeakKeyDictionary()
+
 
 def open_engine(url: URL) -> Engine:
     """Make the engine; nothing is opened yet.
@@ -49,6 +57,7 @@ def open_engine(url: URL) -> Engine:
         url = url.update_query_dict({"timeout": str(BUSY_SECONDS)})
     # Values never stand in error messages: they are what users said.
     engine = create_engine(url, hide_parameters=True)
+    event.listen(engine, "do_connect", _connect_read_only)
     event.listen(engine, "connect", _prepare_connection)
     event.listen(engine, "begin", _begin)
     return engine
@@ -56,8 +65,14 @@ def open_engine(url: URL) -> Engine:
 
 def refuse_missing(engine: Engine) -> None:
     """Raise StoreNotReady where there is no file: opening it would create it."""
-    if not Path(str(engine.url.database)).exists():
-        raise not_ready(engine.url, "is not there")
+    try:
+        found = os.stat(str(engine.url.database))
+    except OSError:
+        raise not_ready(engine.url, "is not there") from None
+    file = (found.st_dev, found.st_ino)
+    if _files.setdefault(engine, file) != file:
+        _files[engine] = file
+        engine.dispose()
 
 
 def for_reading(engine: Engine) -> Engine:
@@ -133,6 +148,28 @@ def insert_missing(connection: Connection, target: Table, rows: Sequence[Row]) -
     """
     insert_rows(connection, target, rows)
     return rows
+
+
+def _connect_read_only(
+    _dialect: Dialect,
+    _entry: ConnectionPoolEntry,
+    arguments: Sequence[str],
+    parameters: Mapping[str, Any],
+) -> sqlite3.Connection | None:
+    """Connect to a file that may not be written; None, for the usual way, where it may be.
+
+    SQLite wants to write beside a database even to read it, unless told that nobody writes. With
+    a log that was not written back it cannot be told so, and says that it cannot open the file.
+    """
+    path = Path(arguments[0])
+    if not path.exists() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        return None
+    log = path.with_name(f"{path.name}-wal")
+    how = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
+    opened: sqlite3.Connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{how}", uri=True, **parameters
+    )
+    return opened
 
 
 def _prepare_connection(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

@@ -1,11 +1,14 @@
 """A SQLite file: created once, for our eyes only, durable, and named when it is not there."""
 
+import os
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 
+from storage.capture import SystemClock
 from storage.database import (
     StoreNotReady,
     StoreUnavailable,
@@ -17,7 +20,8 @@ from storage.database import (
 )
 from storage.schema import SCHEMA_REVISION
 from storage.sqlite import PAGE_BYTES
-from tests.storage.calls import ask, url_of
+from storage.store import TraceStore
+from tests.storage.calls import ask, at, id_of, new_store, recorded, url_of
 
 
 def test_an_upgrade_of_nothing_creates_the_store(tmp_path: Path) -> None:
@@ -116,3 +120,39 @@ def fill_up(engine: Engine) -> None:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
         connection.exec_driver_sql("CREATE TABLE large AS SELECT zeroblob(1000000) AS x")
+
+
+def test_a_file_that_was_replaced_is_opened_anew(tmp_path: Path) -> None:
+    store = new_store(url_of(tmp_path))
+    store.insert([recorded(1)], at(1))
+    for path in tmp_path.iterdir():
+        path.unlink()
+    with pytest.raises(StoreNotReady, match="is not there"):
+        store.count("default")
+    other = new_store(url_of(tmp_path))
+    store.insert([recorded(2)], at(2))
+    assert other.count("default") == store.count("default") == 1
+    store.close()
+    other.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
+def test_a_store_that_may_not_be_written_is_read(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        written = new_store(url_of(disk))
+        written.insert([recorded(1)], at(1))
+        written.close()
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        store = TraceStore(url_of(disk), clock=SystemClock())
+        store.check()
+        assert [row.id for row in store.list("default", limit=5)] == [id_of(1)]
+        with pytest.raises(StoreUnavailable, match="readonly"):
+            store.insert([recorded(2)], at(2))
+        store.close()
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
