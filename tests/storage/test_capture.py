@@ -60,3 +60,14 @@ def test_a_capture_survives_the_wire() -> None:
     capture = capture_of(1, request=b"\x00\xff")
     again = msgspec.msgpack.decode(msgspec.msgpack.encode(capture), type=Capture)
     assert again == capture
+
+
+def test_ids_ascend_where_the_clock_is_put_right_and_follow_one_that_was_wrong() -> None:
+    clock = StillClock()
+    clock.now_ns += 10**18  # later than any other test's
+    first = [new_id(clock) for _ in range(100)]
+    clock.now_ns -= 59 * 10**9
+    later = [new_id(clock) for _ in range(100)]
+    assert first + later == sorted(first + later)
+    clock.now_ns -= 3600 * 10**9
+    assert new_id(clock) < first[0]
