@@ -183,7 +183,7 @@ def new_id(clock: Clock) -> str:
     by time to a quarter of a microsecond and need no coordination between workers. Those of one
     process ascend even where the clock is set back, by CLOCK_STEP_SECONDS at most.
     """
-    global _last_tick  # noqa: PLW0603  a process has one sequence of ids
+    global _last_tick  # a process has one sequence of ids
     milliseconds, rest_ns = divmod(clock.wall_ns(), 1_000_000)
     tick = milliseconds << 12 | rest_ns * 4096 // 1_000_000
     if 0 <= _last_tick - tick < _STEP_TICKS:
