@@ -10,10 +10,11 @@ The caller bounds the number of ids: storage.reservation.IN_MAX at most.
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from collections import defaultdict
+from collections.abc import Mapping, Sequence, Set
+from typing import Final
 
-from sqlalchemy import Connection, and_, delete, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, select, update
 
 from storage import bodies, search
 from storage.erasure import remember
@@ -23,13 +24,6 @@ from storage.schema import call, dataset, dataset_item, feature, reservation, ta
 
 # A root, and a name too long to be kept, is this already.
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
-
-
-class _Named(NamedTuple):
-    """A group that is named after somebody's text."""
-
-    project: str
-    group_id: str
 
 
 def delete_calls(
@@ -49,9 +43,8 @@ def delete_calls(
     count = connection.execute(delete(call).where(call.c.id.in_(call_ids))).rowcount
     if erasure_id is not None:
         remember(connection, dict.fromkeys(call_ids, erasure_id))
-    for group in named:
-        if not _has_calls(connection, group):
-            _bury(connection, group)
+    for project, group_ids in named.items():
+        _bury(connection, project, _without_calls(connection, project, group_ids))
     return count
 
 
@@ -62,43 +55,69 @@ def delete_bodies(connection: Connection, call_ids: Sequence[str]) -> None:
     bodies.release(connection, call_ids)
 
 
-def _named_groups(connection: Connection, call_ids: Sequence[str]) -> Iterable[_Named]:
+def _named_groups(connection: Connection, call_ids: Sequence[str]) -> Mapping[str, set[str]]:
+    """List the groups of calls that are named after somebody's text, by project. Primary key."""
     columns = call.c
     rows = connection.execute(
         select(columns.project, columns.group_id, columns.group_source)
         .where(columns.id.in_(call_ids), columns.group_source != "root")
         .distinct()
     )
-    # A call that was joined to another has that one's group, which may be a root.
-    return sorted(
-        {
-            _Named(project, group_id)
-            for project, group_id, source in rows
-            if not (source == JOINED and _HASH.fullmatch(group_id))
-        }
-    )
+    named: defaultdict[str, set[str]] = defaultdict(set)
+    for project, group_id, source in rows:
+        # A call that was joined to another has that one's group, which may be a root.
+        if not (source == JOINED and _HASH.fullmatch(group_id)):
+            named[project].add(group_id)
+    return named
 
 
-def _has_calls(connection: Connection, group: _Named) -> bool:
-    condition = and_(call.c.project == group.project, call.c.group_id == group.group_id)
-    return connection.execute(select(call.c.id).where(condition).limit(1)).first() is not None
+def _without_calls(connection: Connection, project: str, group_ids: set[str]) -> Sequence[str]:
+    """List the groups that have no call any more. Index (project, group_id)."""
+    of_groups = (call.c.project == project, call.c.group_id.in_(sorted(group_ids)))
+    alive = connection.scalars(select(call.c.group_id).where(*of_groups).distinct())
+    return sorted(group_ids - set(alive))
 
 
-def _bury(connection: Connection, group: _Named) -> None:
-    """Take a group's name away, and keep its side."""
-    policy = find_policy(connection, group.project)
+def _bury(connection: Connection, project: str, group_ids: Sequence[str]) -> None:
+    """Take the names of groups away, and keep their sides. Primary key; index (group_id)."""
+    if not group_ids:
+        return
+    policy = find_policy(connection, project)
     assert policy is not None, "a project with groups has a policy"
-    tombstone = tombstone_of(policy.salt, group.project, group.group_id)
+    tombstones = {each: tombstone_of(policy.salt, project, each) for each in group_ids}
     columns = reservation.c
-    of_group = and_(columns.project == group.project, columns.group_id == group.group_id)
-    is_there = exists().where(columns.project == group.project, columns.group_id == tombstone)
-    if connection.execute(select(is_there)).scalar_one():
-        connection.execute(delete(reservation).where(of_group))
-    else:
-        connection.execute(update(reservation).where(of_group).values(group_id=tombstone))
-    of_project = select(dataset.c.id).where(dataset.c.project == group.project)
-    connection.execute(
-        update(dataset_item)
-        .where(dataset_item.c.group_id == group.group_id, dataset_item.c.dataset_id.in_(of_project))
-        .values(group_id=tombstone)
+    known = select(columns.group_id).where(
+        columns.project == project, columns.group_id.in_(tombstones.values())
     )
+    buried = set(connection.scalars(known))  # a group that came back, and goes again
+    again = [each for each in group_ids if tombstones[each] in buried]
+    if again:
+        returned = and_(columns.project == project, columns.group_id.in_(again))
+        connection.execute(delete(reservation).where(returned))
+    _rename(connection, reservation, columns.project == project, tombstones, set(again))
+    of_project = select(dataset.c.id).where(dataset.c.project == project)
+    items = dataset_item.c
+    left = select(items.group_id).where(items.group_id.in_(group_ids)).distinct()
+    published = set(connection.scalars(left))
+    _rename(
+        connection,
+        dataset_item,
+        items.dataset_id.in_(of_project),
+        tombstones,
+        tombstones.keys() - published,
+    )
+
+
+def _rename(
+    connection: Connection,
+    table: Table,
+    of_project: ColumnElement[bool],
+    names: Mapping[str, str],
+    without: Set[str],
+) -> None:
+    """Give groups other names in one table, but for some."""
+    renamed = [{"old": old, "new": new} for old, new in names.items() if old not in without]
+    if renamed:
+        named = table.c.group_id == bindparam("old")
+        statement = update(table).where(of_project, named).values(group_id=bindparam("new"))
+        connection.execute(statement, renamed)
