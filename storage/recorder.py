@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 
 from storage import segments
 from storage.capture import Capture, Clock, DropReason
-from storage.counters import is_alive, read_tally
+from storage.counters import CountersError, is_alive, read_tally
 from storage.database import RowRejected, StoreUnavailable
 from storage.derive import derive
 from storage.features import features_of
@@ -63,6 +63,7 @@ class Recorder:
         self._clock = clock
         self._upkeep = upkeep
         self._feeds: dict[str, Feed] = {}
+        self._complaints: dict[str, str] = {}
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Record until `stopping` is true and nothing is left that could be recorded.
@@ -88,21 +89,26 @@ class Recorder:
         for gone in self._feeds.keys() - set(names):
             del self._feeds[gone]
         for name in names:
-            feed = self._feeds.get(name)
-            if feed is None:
-                known = self._patiently(self._store.writers, stopping).get(name)
-                if known is not None and known.closed_at is not None:
-                    segments.delete_writer(self._spool / name)
-                    continue
-                feed = Feed(self._spool / name, known.checkpoint if known else None)
-                self._feeds[name] = feed
             try:
-                found |= self._advance(feed, stopping)
-            except SpoolError as error:
-                if feed.complaint != str(error):  # once, not twenty times a second
-                    feed.complaint = str(error)
+                feed = self._feeds.get(name) or self._begin(name, stopping)
+                found |= feed is not None and self._advance(feed, stopping)
+            except (SpoolError, CountersError, OSError) as error:
+                # Of another version, or damaged, or just deleted: the others must go on. What was
+                # read of this one and not stored is read again, from where the store has it.
+                self._feeds.pop(name, None)
+                if self._complaints.get(name) != str(error):  # once, not twenty times a second
+                    self._complaints[name] = str(error)
                     log.error("spool cannot be read writer=%s error=%s", name, error)
         return found
+
+    def _begin(self, name: str, stopping: Callable[[], bool]) -> Feed | None:
+        """Take up a writer's spool where the store has it; None where all of it is stored."""
+        known = self._patiently(self._store.writers, stopping).get(name)
+        if known is not None and known.closed_at is not None:
+            segments.delete_writer(self._spool / name)
+            return None
+        self._feeds[name] = Feed(self._spool / name, known.checkpoint if known else None)
+        return self._feeds[name]
 
     def retry_poison(self, stopping: Callable[[], bool] = lambda: False) -> tuple[int, int]:
         """Try once more to store what is in the poison directory; return how many were, and not.

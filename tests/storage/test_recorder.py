@@ -21,6 +21,7 @@ from storage.ledger import Ledger, read_ledger
 from storage.metrics import RecorderMetrics
 from storage.poison import PoisonDirectory, undigested
 from storage.recorder import Recorder
+from storage.rows import Checkpoint
 from storage.schema import dropped_call
 from storage.segments import segment_numbers, segment_path
 from storage.spool import (
@@ -294,6 +295,43 @@ def test_a_poison_directory_that_cannot_be_written_loses_nothing(place: Place) -
     place.drain()
     assert len(place.poison().list()) == 1
     assert place.ledger().stored == 1
+
+
+@pytest.mark.parametrize("damage", ["counters", "segment", "held"])
+def test_a_spool_that_cannot_be_read_keeps_no_other_waiting(place: Place, damage: str) -> None:
+    broken, good = place.writer(), place.writer()
+    append(broken, 1)
+    if damage == "counters":
+        (broken.directory / "counters").unlink()
+    elif damage == "segment":
+        segment_path(broken.directory, 1).write_bytes(b"SHALTSPL\x63\0\0\0 of the future")
+    else:
+        checkpoint = Checkpoint(broken.id, 2, 12, f'{{"{id_of(1)}": [1, 12]}}')
+        place.store.insert([], checkpoint)
+        segment_path(broken.directory, 1).unlink()
+        (broken.directory / "00000001.held").write_bytes(b"of the future")
+    append(good, 2)
+    good.close()
+    place.drain()
+    assert place.count() == 1
+    assert broken.directory.exists()
+    assert not good.directory.exists()
+    broken.close()
+
+
+def test_what_was_read_before_the_damage_is_not_lost(place: Place) -> None:
+    writer = place.writer(segment_bytes=10)
+    append(writer, 1)
+    append(writer, 2)
+    strange = segment_path(writer.directory, 2)
+    whole = strange.read_bytes()
+    strange.write_bytes(b"SHALTSPL\x63\0\0\0 of the future")
+    recorder = place.recorder()
+    recorder.step()
+    strange.write_bytes(whole)
+    recorder.step()
+    assert place.count() == 2
+    writer.close()
 
 
 def test_the_ids_of_lost_calls_are_kept(place: Place) -> None:
