@@ -16,6 +16,7 @@ In reading order; a module imports only those above it:
     wire            what the wire formats share: JSON in any state, streams of it
     usage           tokens as the upstream counted them; estimated where it did not
     multipart       forms: their fields, and what is said of their files
+    fusing          chunks that differ in nothing but their text, made one
     chunks          chat completion chunks to the answer they add up to
     wire_openai     chat completions: request, response and stream
     items           Responses API events to the response they add up to

@@ -57,6 +57,9 @@ def _plain_events(data: bytes) -> list[Event] | None:
 
 def iterate_events(data: bytes) -> Iterator[Event]:
     """Read a whole stream event by event: as `events`, in the memory of SLICE_BYTES of it."""
+    if len(data) <= SLICE_BYTES:
+        yield from events(data)
+        return
     decoder = Decoder()
     for start in range(0, len(data), SLICE_BYTES):
         yield from decoder.feed(data[start : start + SLICE_BYTES])

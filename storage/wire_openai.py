@@ -19,6 +19,7 @@ here have no field for is in `extra`, `raw` or `settings`. Limits are those of s
 from collections.abc import Iterable
 
 from storage.chunks import assemble
+from storage.fusing import fuse
 from storage.trace import Choice, Json, Message, Part, Role, Tool, ToolCall, Understood
 from storage.usage import openai_usage
 from storage.wire import (
@@ -67,7 +68,7 @@ def understand(request: bytes, response: bytes, streamed: bool) -> Understood:
 def read_answer(response: bytes, streamed: bool, notes: Notes) -> Understood:
     """Read the answer alone, which is not empty; legacy completions answer like this, too."""
     if streamed:
-        stream = read_stream(response, notes)
+        stream = read_stream(fuse(response), notes)
         answer = assemble(chunk for _, chunk in stream)
         finished = [
             bool(as_object(c).get("finish_reason")) for c in as_array(answer.get("choices"))
