@@ -30,6 +30,7 @@ In reading order; a module imports only those above it:
     rederiving  commands: db rederive, db reprice
     searching   command: db search
     erasing     commands: erase, retain
+    database_commands  commands: db upgrade, check, stats, backup, restore
     demo_texts  what the people and the model of the demo say
     demo_calls  the demo's conversations
     demo_upstream  the demo's upstream
@@ -40,7 +41,7 @@ In reading order; a module imports only those above it:
     cli_datasets  what can be said: split, export, drift
     cli_transfers  what can be said: import, forward
     cli_deleting  what can be said: erase, retain
-    cli_store     what can be said: db rederive, db reprice, db search
+    cli_store     what can be said: db upgrade, check, stats, backup, restore, rederive, …
     cli         the command line: its commands and what becomes of an error
     __main__    python -m shalt
 """

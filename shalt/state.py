@@ -3,17 +3,18 @@
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import make_url
-
 from shalt.places import DataDirError, Places
 from shalt.recording import open_store
 from shalt.settings import Settings
 from shalt.sources import without_password
 from shalt.terminal import print_json, print_line
+from storage.database import StoreUnavailable
 from storage.ledger import Ledger, is_balanced, read_ledger
 from storage.metrics import oldest_seconds
 from storage.poison import PoisonDirectory
+from storage.reader import StoreReader
 from storage.segments import spool_bytes
+from storage.sizes import total_bytes
 
 Counts = dict[str, int]
 
@@ -30,6 +31,7 @@ def status(settings: Settings, *, as_json: bool) -> None:
     sides: dict[str, Counts] = {}
     with closing(open_store(settings)) as store:
         ledger = read_ledger(places.spool, store)
+        size = _store_bytes(store) if ledger.store_ready else 0
         if ledger.store_ready:
             oldest = round(oldest_seconds(places.spool, store.checkpoints()), 3)
             counts = store.sides(settings.project).items()
@@ -39,7 +41,7 @@ def status(settings: Settings, *, as_json: bool) -> None:
     waiting, waiting_max = spool_bytes(places.spool), int(settings.spool_bytes_max)
     poison = PoisonDirectory(places.poison)
     poisoned, poison_bytes = len(poison.list()), poison.byte_count()
-    url, size = without_password(settings.store_url), _store_bytes(settings.store_url)
+    url = without_password(settings.store_url)
     if as_json:
         print_json(
             {
@@ -96,11 +98,16 @@ def _print_ledger(ledger: Ledger) -> None:
         print_line("  the numbers do not add up: please report it", style="bold red")
 
 
-def _store_bytes(url: str) -> int:
-    """Size of a SQLite store with its log; 0 where it is not there."""
-    database = make_url(url).database or ""
-    paths = (Path(database + ending) for ending in ("", "-wal"))
-    return sum(path.stat().st_size for path in paths if path.is_file())
+def _store_bytes(store: StoreReader) -> int:
+    """Size of a store; of SQLite the files, with the log; 0 where it cannot be told."""
+    database = store.engine.url.database or ""
+    if store.engine.dialect.name == "sqlite":
+        paths = (Path(database + ending) for ending in ("", "-wal"))
+        return sum(path.stat().st_size for path in paths if path.is_file())
+    try:
+        return total_bytes(store)
+    except StoreUnavailable:
+        return 0
 
 
 def _megabytes(count: float) -> str:

@@ -270,10 +270,14 @@ class _Supervisor:
 
 def _check_store(settings: Settings) -> None:
     """Say at once what every recorder would say before it died. No database code is loaded here."""
-    if not settings.store_url.startswith("sqlite:///"):
+    scheme, separator, place = settings.store_url.partition("://")
+    is_file = scheme in ("sqlite", "sqlite+pysqlite") and place.startswith("/")
+    is_server = scheme in ("postgresql", "postgresql+psycopg") and "/" in place
+    if not separator or not (is_file or is_server):
         raise UnknownStore(
-            "the setting store must name a SQLite file for now, "
-            "as in sqlite:////absolute/path/to/shalt.sqlite, or be empty"
+            "the setting store must name a SQLite file, as in sqlite:////absolute/path/to/"
+            "shalt.sqlite, or a PostgreSQL database, as in postgresql://user:password@host:5432/"
+            "database, or be empty"
         )
 
 

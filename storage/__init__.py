@@ -66,6 +66,9 @@ In reading order; a module imports only those above it:
     known           which calls the store knows, by their ids alone
     store           TraceStore: the reader, and insert, policy, datasets, writers
     rederive        understand and price stored calls again
+    sizes           how large the store is, and what of it: tables, indexes, partitions
+    soundness       whether the store is whole, and every body can be read
+    backup          a copy of the store in one file, and back
     ledger          what became of every accepted call, added up
     metrics         the recorder for Prometheus
     feed            one worker's spool on its way into the store: frames in, whole calls out

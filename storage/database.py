@@ -39,6 +39,7 @@ __all__ = [
     "insert_rows",
     "open_engine",
     "reading",
+    "revision_of",
     "upgrade",
     "writing",
 ]
@@ -176,6 +177,15 @@ def check(engine: Engine, wait_seconds: float = 0.0) -> None:
             if time.monotonic() >= deadline:
                 raise
         time.sleep(POLL_SECONDS)
+
+
+def revision_of(engine: Engine) -> str:
+    """Return the revision of a database's tables, empty where there are none. Creates nothing."""
+    try:
+        with reading(engine) as connection:
+            return revision(connection)
+    except StoreNotReady:
+        return ""
 
 
 def revision(connection: Connection) -> str:

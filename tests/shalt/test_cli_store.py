@@ -6,7 +6,13 @@ from typer.testing import CliRunner
 from shalt.cli import app
 
 
-@pytest.mark.parametrize("command", ["db rederive", "db reprice", "db search"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("db upgrade", "db check", "db stats", "db backup", "db restore"),
+        *("db rederive", "db reprice", "db search"),
+    ],
+)
 def test_the_help_of_a_command_ends_with_an_example(command: str) -> None:
     run = CliRunner().invoke(app, [*command.split(), "--help"])
     assert run.exit_code == 0

@@ -154,7 +154,7 @@ def test_a_store_there_is_no_code_for_is_said_so_at_once(tmp_path: Path) -> None
     found = subprocess.run(
         [sys.executable, "-m", "shalt", "serve", "--port", "0", "--data-dir", str(tmp_path)],
         cwd=ROOT, capture_output=True, text=True, check=False,
-        env={**os.environ, "SHALT_STORE": "postgresql://me:secret@db/shalt"},
+        env={**os.environ, "SHALT_STORE": "mysql://me:secret@db/shalt"},
     )  # fmt: skip
     assert found.returncode == 2
     assert "must name a SQLite file" in found.stderr

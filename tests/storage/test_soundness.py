@@ -1,0 +1,55 @@
+"""What is wrong with a store is found, and said of which call."""
+
+import sqlite3
+
+import pytest
+
+from storage.database import StoreNotReady
+from storage.soundness import PAGE_IDS, SAMPLE, examine
+from storage.store import TraceStore
+from tests.storage.calls import StillClock, ask, at, id_of, recorded
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_whole_store_has_no_fault(store: TraceStore, full: bool) -> None:
+    assert examine(store, full=full).bodies_read == 0
+    store.insert([recorded(number, tags={"a": "b"}) for number in range(300)], at(1))
+    counts: list[int] = []
+    findings = examine(store, full=full, progress=counts.append)
+    assert (findings.faults, findings.bodies_read) == ([], 300)
+    assert counts == [PAGE_IDS, 300]
+
+
+def test_of_many_bodies_a_sample_is_read_unless_all_are_asked_for(store: TraceStore) -> None:
+    count = 3 * SAMPLE
+    store.insert([recorded(number) for number in range(count)], at(1))
+    assert SAMPLE / 2 < examine(store).bodies_read <= SAMPLE
+    assert examine(store, full=True).bodies_read == count
+
+
+def test_a_damaged_body_is_named(store: TraceStore, store_url: str) -> None:
+    store.insert([recorded(number) for number in range(10)], at(1))
+    blob = "x'00ff00'" if store_url.startswith("sqlite") else r"'\x00ff00'"
+    ask(store, f"UPDATE body SET capture = {blob} WHERE call_id = '{id_of(7)}'")
+    (fault,) = examine(store).faults
+    assert fault.startswith(f"body of call {id_of(7)} cannot be read: ")
+
+
+@pytest.mark.parametrize("table", ["body", "feature", "tag"])
+def test_a_row_without_its_call_is_found(store: TraceStore, store_url: str, table: str) -> None:
+    store.insert([recorded(number, tags={"a": "b"}) for number in range(3)], at(1))
+    delete = f"DELETE FROM call WHERE id = '{id_of(1)}'"
+    if store_url.startswith("sqlite"):
+        with sqlite3.connect(store_url.removeprefix("sqlite:///")) as raw:  # checks no keys
+            raw.execute(delete)
+        raw.close()
+    else:
+        ask(store, delete)
+    assert any(fault.startswith(f"{table}: ") for fault in examine(store).faults)
+
+
+def test_a_store_of_another_revision_is_not_looked_at(empty_url: str) -> None:
+    store = TraceStore(empty_url, clock=StillClock())
+    with pytest.raises(StoreNotReady):
+        examine(store)
+    store.close()
