@@ -1,23 +1,13 @@
 """A call becomes rows that any database takes, and comes back as it was."""
 
-import os
 from datetime import UTC, datetime
 
-import msgspec
 import pytest
-import zstandard
 
-from storage.capture import Body
 from storage.rows import (
-    CODEC_RAW,
-    CODEC_ZSTD,
     CallRow,
     Placed,
-    Recorded,
-    Values,
-    body_values,
     call_values,
-    capture_of,
     feature_values,
     microseconds_of,
     storable,
@@ -32,51 +22,10 @@ from tests.storage.calls import at, id_of, recorded
 PLACED = Placed("g", "root", Side.TRAIN)
 
 
-def body_of(call: Recorded) -> Values:
-    return body_values(call, zstandard.ZstdCompressor(level=3))
-
-
-def read_back(values: Values) -> object:
-    codec, data = values["codec"], values["capture"]
-    assert isinstance(codec, int)
-    assert isinstance(data, bytes)
-    return capture_of(codec, data)
-
-
 def test_a_row_has_every_column_and_a_call_every_field() -> None:
     assert list(call_values(recorded(1), PLACED)) == list(call.c.keys())
     assert {*CallRow.__struct_fields__} == {*call.c.keys(), "tags"}
     assert {*feature_values(recorded(1))} == {*feature.c.keys()}
-
-
-def test_long_captures_are_compressed() -> None:
-    long = recorded(1, request=b'{"content": "%s"}' % (b"again and " * 1000))
-    values = body_of(long)
-    assert values["codec"] == CODEC_ZSTD
-    assert len(bytes(values["capture"])) < 1000  # type: ignore[arg-type]
-    assert read_back(values) == long.capture
-
-
-def test_what_does_not_shrink_is_kept_as_it_is() -> None:
-    random = recorded(1, request=os.urandom(10_000))
-    values = body_of(random)
-    assert values["codec"] == CODEC_RAW
-    assert read_back(values) == random.capture
-
-
-def test_a_short_capture_is_kept_as_it_is() -> None:
-    short = recorded(1)
-    capture = msgspec.structs.replace(
-        short.capture, request_headers=[], response_headers=[], response_body=Body()
-    )
-    values = body_of(msgspec.structs.replace(short, capture=capture))
-    assert values["codec"] == CODEC_RAW
-    assert read_back(values) == capture
-
-
-def test_an_unknown_codec_is_not_guessed_at() -> None:
-    with pytest.raises(AssertionError, match="not known"):
-        capture_of(7, b"")
 
 
 def test_times_come_back_to_the_microsecond() -> None:
