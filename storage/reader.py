@@ -12,12 +12,12 @@ wrong with the database raises StoreUnavailable or StoreNotReady (storage.databa
 """
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Engine, Result, Row, Select, case, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, case, func, select
 
 from storage import database, reservation
 from storage.bodies import BodyReader
@@ -151,7 +151,7 @@ class StoreReader:
         with self._reading() as connection:
             bodies = BodyReader(connection)
             query = query.where(*visible(connection)).order_by(*order)
-            for page in _stream(connection, query).partitions():
+            for page in _pages(connection, query):
                 sizes = [found.body_bytes or 0 for found in page]
                 rows = _with_tags(connection, page)
                 for part in _parts(rows, sizes):
@@ -179,7 +179,7 @@ class StoreReader:
         order = (call.c.group_id, call.c.id) if by_group else (call.c.id,)
         query = query.join(feature, feature.c.call_id == call.c.id).order_by(*order)
         with self._reading() as connection:
-            for page in _stream(connection, query.where(*visible(connection))).partitions():
+            for page in _pages(connection, query.where(*visible(connection))):
                 rows = _with_tags(connection, page)
                 yield [
                     MeasuredCall(row, features_of_row(found))
@@ -331,8 +331,11 @@ def _calls(
     return select(*CALL_COLUMNS, *columns).where(*conditions(project, where, side))
 
 
-def _stream(connection: Connection, query: _Query) -> Result[*tuple[Any, ...]]:
-    return connection.execute(query, execution_options={"yield_per": PAGE_ROWS})
+def _pages(connection: Connection, query: _Query) -> Iterator[Sequence[_Found]]:
+    """Yield the rows of a query as they come, PAGE_ROWS at a time."""
+    result = connection.execute(query, execution_options={"yield_per": PAGE_ROWS})
+    with closing(result):  # whoever reads them may have had enough
+        yield from result.partitions()
 
 
 def _with_tags(connection: Connection, page: Sequence[_Found]) -> list[CallRow]:

@@ -1,11 +1,11 @@
-"""A store on a real SQLite file, and a clock that stands still."""
+"""A store in each kind of database, and a clock that stands still."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, insert
+from sqlalchemy import insert
 
+from storage.database import writing
 from storage.schema import split_policy
 from storage.store import TraceStore
 
@@ -28,13 +28,11 @@ def clock() -> StillClock:
     return StillClock()
 
 
-def make_store(path: Path) -> TraceStore:
+def make_store(url: str) -> TraceStore:
     """Make a store whose salt is known, so that no test depends on how groups happen to fall."""
-    url = f"sqlite:///{path}"
     made = TraceStore(url, clock=StillClock())
     made.upgrade()
-    engine = create_engine(url)
-    with engine.begin() as connection:
+    with writing(made.engine) as connection:
         connection.execute(
             insert(split_policy).values(
                 project="default",
@@ -45,12 +43,12 @@ def make_store(path: Path) -> TraceStore:
                 created_at=0,
             )
         )
-    engine.dispose()
     return made
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[TraceStore]:
-    made = make_store(tmp_path / "shalt.sqlite")
+def store(store_url: str) -> Iterator[TraceStore]:
+    """A store; the test runs once on SQLite and once on PostgreSQL."""
+    made = make_store(store_url)
     yield made
     made.close()

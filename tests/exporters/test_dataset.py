@@ -16,13 +16,14 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from exporters.dataset import ExportError, GuardError, check_disjoint, export
 from exporters.manifest import IDS_FILE, NEEDS_LABEL_FILE, SIDE_FILES, IdLine
 from exporters.selection import Reason, Turns
 from exporters.staging import StagingError
 from storage.capture import Capture, Outcome
+from storage.database import reading, writing
 from storage.filters import FilterError
 from storage.reservation import side_of, u_of
 from storage.store import TraceStore
@@ -129,7 +130,7 @@ def test_the_same_store_gives_the_same_bytes(store: TraceStore, tmp_path: Path) 
 
 def test_the_order_of_recording_does_not_show(tmp_path: Path) -> None:
     calls = [c for group in range(60) for c in conversation(100 * group, f"q {group}", 3)]
-    first, second = (make_store(tmp_path / f"{name}.sqlite") for name in ("one", "two"))
+    first, second = (make_store(f"sqlite:///{tmp_path / name}.sqlite") for name in ("one", "two"))
     record(first, calls)
     random.Random(1).shuffle(calls)
     for start in range(0, len(calls), 7):
@@ -172,11 +173,9 @@ def test_every_call_that_leaves_is_remembered_by_the_store(
     fill(store, 50)
     manifest = export(store, "default", tmp_path / "out")
     left = {call for line in ids(tmp_path / "out") for call in (line.call, *line.continued)}
-    engine = create_engine(f"sqlite:///{tmp_path / 'shalt.sqlite'}")
-    with engine.connect() as connection:
+    with reading(store.engine) as connection:
         items = set(connection.execute(text("SELECT call_id FROM dataset_item")).scalars())
         (digest,) = connection.execute(text("SELECT manifest_sha256 FROM dataset")).scalars()
-    engine.dispose()
     assert items == left
     assert len(items) == manifest.calls
     data = (tmp_path / "out" / "manifest.json").read_bytes()
@@ -185,7 +184,7 @@ def test_every_call_that_leaves_is_remembered_by_the_store(
 
 def test_quarantine_is_counted_and_never_leaves(store: TraceStore, tmp_path: Path) -> None:
     fill(store, 50, turns=1)
-    _set_side(tmp_path, "quarantine", "id < '00000000000000000000000000000400'")
+    _set_side(store, "quarantine", "id < '00000000000000000000000000000400'")
     manifest = export(store, "default", tmp_path / "out")
     quarantined = manifest.sides[Side.QUARANTINE]
     assert (quarantined.calls, quarantined.rows) == (11, 0)
@@ -193,17 +192,15 @@ def test_quarantine_is_counted_and_never_leaves(store: TraceStore, tmp_path: Pat
     assert any("quarantine" in warning for warning in manifest.warnings)
 
 
-def _set_side(directory: Path, side: str, where: str) -> None:
-    engine = create_engine(f"sqlite:///{directory / 'shalt.sqlite'}")
-    with engine.begin() as connection:
+def _set_side(store: TraceStore, side: str, where: str) -> None:
+    with writing(store.engine) as connection:
         connection.execute(text(f"UPDATE call SET side = '{side}' WHERE {where}"))
-    engine.dispose()
 
 
 def test_a_group_on_two_sides_stops_the_export(store: TraceStore, tmp_path: Path) -> None:
     record(store, conversation(0, "hi", 3))
-    _set_side(tmp_path, "test", "id = '00000000000000000000000000000002'")
-    _set_side(tmp_path, "train", "id <> '00000000000000000000000000000002'")
+    _set_side(store, "test", "id = '00000000000000000000000000000002'")
+    _set_side(store, "train", "id <> '00000000000000000000000000000002'")
     with pytest.raises(GuardError, match="on two sides"):
         export(store, "default", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
@@ -293,13 +290,12 @@ export(store, "default", Path(sys.argv[2]), progress=die)
 
 @pytest.mark.parametrize("share", ["0.0", "0.5", "1.0"])
 def test_kill_9_leaves_no_dataset_and_the_next_export_is_whole(
-    share: str, store: TraceStore, tmp_path: Path
+    share: str, store: TraceStore, store_url: str, tmp_path: Path
 ) -> None:
     fill(store, 30)
     out = tmp_path / "out"
-    url = f"sqlite:///{tmp_path / 'shalt.sqlite'}"
     child = subprocess.run(
-        [sys.executable, "-c", KILLED, url, str(out), share],
+        [sys.executable, "-c", KILLED, store_url, str(out), share],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=False,
@@ -341,7 +337,7 @@ def test_no_group_is_ever_on_two_sides_and_no_call_is_lost(
 ) -> None:
     random.Random(seed).shuffle(captures)
     with tempfile.TemporaryDirectory() as directory:
-        store = make_store(Path(directory) / "s.sqlite")
+        store = make_store(f"sqlite:///{directory}/s.sqlite")
         for start in range(0, len(captures), 5):
             record(store, captures[start : start + 5], start + 1)
         manifest = export(store, "default", Path(directory) / "out", turns=turns)

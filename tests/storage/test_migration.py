@@ -1,16 +1,25 @@
 """The revisions make exactly the tables of the schema."""
 
 import re
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from storage.database import open_engine, reading, upgrade
 from storage.migration import SCRIPTS, newest_revision
+from storage.rows import Checkpoint
 from storage.schema import SCHEMA_REVISION, metadata
+from storage.soundness import examine
 from tests.postgres import TEMPLATE, Server
-from tests.storage.calls import ask, url_of
+from tests.storage import released
+from tests.storage.calls import ask, new_store, url_of
+
+STORES = Path(__file__).parents[1] / "corpus" / "stores"
 
 
 def test_the_code_reads_and_writes_the_newest_revision() -> None:
@@ -74,3 +83,34 @@ def test_a_percent_sign_and_a_space_in_the_path_do_no_harm(tmp_path: Path) -> No
     upgrade(engine)
     engine.dispose()
     assert ask(url_of(directory), "SELECT version_num FROM alembic_version") == [(SCHEMA_REVISION,)]
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in STORES.iterdir()))
+def test_a_store_of_a_released_schema_is_upgraded_with_every_byte(
+    name: str, tmp_path: Path
+) -> None:
+    before = everything(STORES / name)
+    place = tmp_path / "shalt.sqlite"
+    shutil.copyfile(STORES / name, place)
+    store = new_store(url_of(tmp_path))
+    assert examine(store, full=True).faults == []
+    found = [each for project in ("default", "other") for each in store.scan(project)]
+    found.sort(key=lambda each: each.row.id)
+    assert [each.capture for each in found] == released.calls()
+    assert found[0].row.tags == {"task": "intent"}
+    assert store.insert([], Checkpoint("ef" * 16, 1, 1)) == 0
+    store.close()
+    after = everything(place)
+    for table, rows in before.items():
+        assert all(row.items() <= after[table][key].items() for key, row in rows.items()), table
+
+
+def everything(path: Path) -> dict[str, dict[tuple[object, ...], dict[str, object]]]:
+    """Read every row of every table of a database file, by its first two columns."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'alembic_version'"
+        return {
+            name: {tuple(row)[:2]: dict(row) for row in connection.execute(f"SELECT * FROM {name}")}
+            for (name,) in connection.execute(tables).fetchall()
+        }
