@@ -1,6 +1,9 @@
-"""Kill the recorder and the workers at random under load, and count what was lost or doubled.
+"""Kill the recorder, the workers and PostgreSQL under load; count what was lost or doubled.
 
-    python -m benchmarks.durability [--kills 10] [--rate 100]
+    python -m benchmarks.durability [--kills 10] [--rate 100] [--store postgresql]
+
+With `--store postgresql` two hosts, each with a data directory of its own, record into one store,
+and the server is a victim, too: all its processes at once.
 
 A call is acknowledged when its last byte was sent more than 50 ms before the kill. After the run
 every acknowledged call must have exactly one row, no call two, and the ledger must add up. The
@@ -13,11 +16,14 @@ import random
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from tests.client import request
+from tests.postgres import TEMPLATE, Server, running_postgres
 from tests.relaying import wait_until
 from tests.serving import Shalt, running_shalt
 from tests.upstream import running_upstream
@@ -58,43 +64,78 @@ class Result:
     ledger_error: int
 
 
-def run(victim: str, *, kills: int, rate: float, seed: int, data_dir: Path) -> Result:
-    """Kill the child that runs module `victim` so many times, at `rate` calls a second."""
-    chance = random.Random(seed)
-    with running_upstream() as upstream, running_shalt(data_dir, f"{upstream.url}/v1") as shalt:
-        load = Load()
-        stop = threading.Event()
-        clients = [
-            threading.Thread(target=_call, args=(shalt.port, rate / CLIENTS, load, stop, number))
-            for number in range(CLIENTS)
+def run(
+    victim: str, *, kills: int, rate: float, seed: int, data_dir: Path, server: Server | None = None
+) -> Result:
+    """Kill the child that runs module `victim` so many times, at `rate` calls a second.
+
+    With a `server` two hosts share the calls, a store in it, and the fate of their children; the
+    victim `postgres` is the server itself.
+    """
+    with ExitStack() as stack:
+        upstream = stack.enter_context(running_upstream())
+        store = server.url(server.create(TEMPLATE)) if server is not None else ""
+        hosts = [
+            stack.enter_context(running_shalt(data_dir / name, f"{upstream.url}/v1", store=store))
+            for name in (("one", "two") if store else ("one",))
         ]
-        for client in clients:
-            client.start()
-        for _ in range(kills):
-            shalt.get("/healthz")  # calls are answered again, however long the restart took
-            time.sleep(chance.uniform(0.3, 1.2))
-            shalt.kill(victim)
-            load.kills.append(time.monotonic())
-        time.sleep(0.5)
-        stop.set()
-        for client in clients:
-            client.join()
-        wait_until(shalt.settled)
-        result = _judge(shalt, load, worker_kills=victim == "shalt.worker")
-        assert shalt.stop() == 0
+        load = _load(hosts, victim, kills, rate / len(hosts), random.Random(seed), server)
+        for host in hosts:
+            wait_until(host.settled)
+        result = _judge(hosts, load, worker_kills=victim == "shalt.worker")
+        assert [host.stop() for host in hosts] == [0] * len(hosts)
     return result
 
 
-def _call(port: int, rate: float, load: Load, stop: threading.Event, number: int) -> None:
+def _load(
+    hosts: Sequence[Shalt],
+    victim: str,
+    kills: int,
+    rate: float,
+    chance: random.Random,
+    server: Server | None,
+) -> Load:
+    """Call every host at `rate`, and kill meanwhile."""
+    load = Load()
+    stop = threading.Event()
+    clients = [
+        threading.Thread(target=_call, args=(host, rate / CLIENTS, load, stop, number))
+        for host in hosts
+        for number in range(CLIENTS)
+    ]
+    for client in clients:
+        client.start()
+    for number in range(kills):
+        host = hosts[number % len(hosts)]
+        host.get("/healthz")  # calls are answered again, however long the restart took
+        time.sleep(chance.uniform(0.3, 1.2))
+        if victim == "postgres":
+            assert server is not None
+            server.kill()
+            load.kills.append(time.monotonic())
+            server.start()
+        else:
+            host.kill(victim)
+            load.kills.append(time.monotonic())
+    time.sleep(0.5)
+    stop.set()
+    for client in clients:
+        client.join()
+    return load
+
+
+def _call(host: Shalt, rate: float, load: Load, stop: threading.Event, number: int) -> None:
     count = 0
     while not stop.is_set():
-        marker = f"marker-{number}-{count}"
+        marker = f"{host.data_dir.name}-{number}-{count}"
         path = f"/v1/{PATHS[count % len(PATHS)]}"
         count += 1
         load.sent += 1
         body = json.dumps({"model": "m", "messages": [{"role": "user", "content": marker}]})
         try:
-            whole = request(port, path, body.encode(), headers={"x-shalt-session": marker}).whole
+            whole = request(
+                host.port, path, body.encode(), headers={"x-shalt-session": marker}
+            ).whole
         except OSError:
             whole = False  # its worker was killed; the client is told so by the broken connection
         if whole:
@@ -102,15 +143,19 @@ def _call(port: int, rate: float, load: Load, stop: threading.Event, number: int
         time.sleep(1 / rate)
 
 
-def _judge(shalt: Shalt, load: Load, *, worker_kills: bool) -> Result:
-    rows = [str(row[0]) for row in shalt.rows("select session_id from call")]
-    interrupted = shalt.rows("select count(*) from call where outcome = 'interrupted'")[0][0]
+def _judge(hosts: Sequence[Shalt], load: Load, *, worker_kills: bool) -> Result:
+    first = hosts[0]
+    rows = [str(row[0]) for row in first.rows("select session_id from call")]
+    interrupted = first.rows("select count(*) from call where outcome = 'interrupted'")[0][0]
     acknowledged = load.acknowledged(worker_kills)
-    status = shalt.status()
-    dropped = status["dropped"]
-    assert isinstance(dropped, dict)
-    accounted = status["stored"] + status["sampled_out"] + status["opted_out"]
-    accounted += sum(dropped.values()) + status["backlog"] + status["in_flight"]
+    ledger_error = 0
+    for host in hosts:
+        status = host.status()
+        dropped = status["dropped"]
+        assert isinstance(dropped, dict)
+        accounted = status["stored"] + status["sampled_out"] + status["opted_out"]
+        accounted += sum(dropped.values()) + status["backlog"] + status["in_flight"]
+        ledger_error += abs(status["accepted"] - accounted) + abs(status["stored"] - len(rows))
     assert isinstance(interrupted, int)
     return Result(
         sent=load.sent,
@@ -118,25 +163,33 @@ def _judge(shalt: Shalt, load: Load, *, worker_kills: bool) -> Result:
         lost=len(acknowledged - set(rows)),
         doubled=len(rows) - len(set(rows)),
         interrupted=interrupted,
-        ledger_error=abs(status["accepted"] - accounted) + abs(status["stored"] - len(rows)),
+        ledger_error=ledger_error,
     )
 
 
 def main() -> None:
-    """Run both and print what was found."""
+    """Run every victim and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--rate", type=float, default=100)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--store", choices=("sqlite", "postgresql"), default="sqlite")
     given = parser.parse_args()
     print(f"seed {given.seed}")
-    for victim in ("shalt.recording", "shalt.worker"):
-        with tempfile.TemporaryDirectory() as folder:
-            result = run(
-                victim, kills=given.kills, rate=given.rate, seed=given.seed,
-                data_dir=Path(folder, "data"),
-            )  # fmt: skip
-        print(f"{given.kills} x kill -9 of {victim} at {given.rate:g}/s: {result}")
+    victims = ["shalt.recording", "shalt.worker"]
+    with ExitStack() as stack:
+        server = None
+        if given.store == "postgresql":
+            victims.append("postgres")
+            server = stack.enter_context(running_postgres(sync=True))
+            server.prepare_template()
+        for victim in victims:
+            with tempfile.TemporaryDirectory() as folder:
+                result = run(
+                    victim, kills=given.kills, rate=given.rate, seed=given.seed,
+                    data_dir=Path(folder), server=server,
+                )  # fmt: skip
+            print(f"{given.kills} x kill -9 of {victim} at {given.rate:g}/s: {result}", flush=True)
 
 
 if __name__ == "__main__":

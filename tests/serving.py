@@ -13,6 +13,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 from tests.relaying import wait_until
 
 ROOT = Path(__file__).parent.parent
@@ -25,6 +27,7 @@ class Shalt:
     process: subprocess.Popen[str]
     port: int
     data_dir: Path
+    store: str = ""  # the URL of a PostgreSQL database, empty for the file in the data directory
 
     def get(self, path: str) -> bytes:
         """Fetch a page of it."""
@@ -71,6 +74,9 @@ class Shalt:
 
     def rows(self, sql: str) -> list[tuple[object, ...]]:
         """Ask the store, past shalt."""
+        if self.store:
+            with psycopg.connect(self.store) as connection:
+                return connection.execute(sql.encode()).fetchall()
         with closing(sqlite3.connect(self.data_dir / "shalt.sqlite")) as database:
             return database.execute(sql).fetchall()
 
@@ -81,7 +87,7 @@ class Shalt:
 
 
 @contextmanager
-def running_shalt(data_dir: Path, upstream: str, *options: str) -> Iterator[Shalt]:
+def running_shalt(data_dir: Path, upstream: str, *options: str, store: str = "") -> Iterator[Shalt]:
     """Start `shalt serve` on a free port; end it, if the test has not."""
     command = [sys.executable, "-m", "shalt", "serve", "--port", "0", "--data-dir", str(data_dir)]
     process = subprocess.Popen(
@@ -89,7 +95,7 @@ def running_shalt(data_dir: Path, upstream: str, *options: str) -> Iterator[Shal
         stdout=subprocess.PIPE,
         text=True,
         cwd=data_dir.parent,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **({"SHALT_STORE": store} if store else {})},
     )
     assert process.stdout is not None
     try:
@@ -98,7 +104,7 @@ def running_shalt(data_dir: Path, upstream: str, *options: str) -> Iterator[Shal
             line = process.stdout.readline()
             assert line, f"shalt ended with {process.wait()}"
             found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
-        shalt = Shalt(process, int(found[1]), data_dir)
+        shalt = Shalt(process, int(found[1]), data_dir, store)
         wait_until(lambda: b"ok" in shalt.get("/healthz"))
         yield shalt
     finally:
