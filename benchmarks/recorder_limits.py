@@ -39,6 +39,9 @@ from tests.upstream import running_upstream
 MEMORY_BYTES: Final = 64 * 2**20
 CALL_BYTES: Final = 20_000
 CLIENTS: Final = 8
+# Before memory is compared: what the recorder remembers of conversations and samples is bounded,
+# and full by then.
+WARM_SECONDS: Final = 30.0
 DRAIN_SECONDS_MAX: Final = 1_800.0
 MODULES: Final = ("shalt.worker", "shalt.recording", "shalt.console")
 EVENT: Final = (
@@ -204,7 +207,7 @@ def run_without_store(minutes: float, rate: float, how: How) -> bool:
         for client in clients:
             client.start()
         watch = Watch(shalt)
-        _watch(watch, 5)
+        _watch(watch, WARM_SECONDS)
         watch.first.clear()
         with store_away(shalt.data_dir / "shalt.sqlite", how):
             _watch(watch, minutes * 60)

@@ -50,6 +50,8 @@ from storage.schema import body, body_base, body_part, dictionary, part
 log = logging.getLogger(__name__)
 
 CHAINS_BYTES_MAX: Final = 64 * 2**20
+# Ids, keys and objects around the bytes of a call; with short bodies they are most of it.
+_ENTRY_BYTES: Final = 700
 BASE_BYTES_MAX: Final = 2 * 2**20  # a longer body is no base: it would push out all others
 CACHE_BYTES_MAX: Final = 32 * 2**20
 # A body that shrinks to less than this share against its base needs no second try without one.
@@ -84,7 +86,7 @@ class _Chain(msgspec.Struct):
 
     position: int
     packed: dict[int, tuple[str, bytes]]  # position -> call id, Packed
-    size: int  # of all Packed together
+    size: int  # of all Packed together, and of what is around them
 
 
 class BodyWriter:
@@ -181,7 +183,7 @@ class BodyWriter:
         kept = known.packed if known is not None else {}
         staying = {at: each for at, each in kept.items() if at in needed}
         staying[position] = (call_id, packed)
-        size = sum([len(each) for _, each in staying.values()])
+        size = sum([len(each) + _ENTRY_BYTES for _, each in staying.values()])
         self._chains[key] = _Chain(position, staying, size)
         self._chains_bytes += size
         while self._chains_bytes > CHAINS_BYTES_MAX:
