@@ -31,7 +31,6 @@ from sqlalchemy import (
     Float,
     Integer,
     Numeric,
-    Text,
     and_,
     case,
     cast,
@@ -46,7 +45,7 @@ from sqlglot import exp
 
 from storage.filter_columns import COLUMNS, FUNCTIONS, Kind, kind_of, nearest, never, read_time
 from storage.filter_syntax import EXAMPLE, TEXT_CHARS_MAX, FilterError, extent, parse
-from storage.schema import call, tag
+from storage.schema import TEXT, call, tag
 
 __all__ = ["COLUMNS", "FUNCTIONS", "FilterError", "compile_filter"]
 
@@ -188,7 +187,7 @@ class _Compiler:
             raise self._error(node, "only tags has values to pick: tags['key']")
         if len(keys) != 1 or not isinstance(keys[0], exp.Literal) or not keys[0].is_string:
             raise self._error(node, "a tag's key is a text in single quotes: tags['key']")
-        key = literal(keys[0].name.lower(), Text())
+        key = literal(keys[0].name.lower(), TEXT)
         value = select(tag.c.value).where(tag.c.call_id == call.c.id, tag.c.key == key)
         return _Value(value.correlate(call).scalar_subquery(), Kind.TEXT, node)
 
@@ -198,7 +197,7 @@ class _Compiler:
         if isinstance(node, exp.Boolean):
             return _Value(literal(bool(node.this), Boolean()), Kind.BOOLEAN, node)
         if node.is_string:
-            return _Value(literal(node.name, Text()), Kind.TEXT, node)
+            return _Value(literal(node.name, TEXT), Kind.TEXT, node)
         try:
             number = int(node.name) if node.name.isascii() and node.name.isdigit() else None
             if number is not None and number <= INTEGER_MAX:
@@ -241,7 +240,7 @@ class _Compiler:
         if trailing % 2:
             raise self._error(pattern, "the pattern ends in its escape character: write \\\\")
         text = self._of(Kind.TEXT, node.this)
-        bound = literal(pattern.name, Text())
+        bound = literal(pattern.name, TEXT)
         like = text.ilike if isinstance(node, exp.ILike) else text.like
         matches = like(bound, escape="\\")
         return not_(matches) if node.args.get("negate") else matches

@@ -257,7 +257,8 @@ def _begin(connection: Connection) -> None:
 def _named_by_state(url: URL, error: psycopg.Error) -> StoreError:
     # Details and context are left out: they quote the row.
     state = error.sqlstate or ""
-    reason = f"{type(error).__name__}: {error.diag.message_primary or error}".strip()
+    message = " ".join(str(error.diag.message_primary or error).split())  # for a line of a log
+    reason = f"{type(error).__name__}: {message}"
     if state == "42P01":
         return not_ready(url, "has no tables")
     if state.startswith(_PASSING) or not state and isinstance(error, psycopg.OperationalError):

@@ -75,6 +75,8 @@ def filled(
         ("request_model || '!' = upper('SMALL-1!')", 0),
         ("lower('ÄB') || length(id) = 'x'", None),
         ("length(request_model || '!') = 8", 32),
+        ("case when streamed then 'b' else 'B' end < 'a'", 32),
+        ("'a' > 'B' and not 'Ä' ilike 'ä' and lower('ÄB') = 'Äb' and 'ä' > 'z'", 32),
         ("'50%' like '50\\%' and not '501' like '50\\%'", 32),
         ("request_model = 'it''s' or \"id\" = 'x'", 0),
         ("'Robert''); DROP TABLE call; --' = id", 0),
@@ -162,7 +164,7 @@ def check_is_bound(text: str) -> None:
         assert "'" not in rest, sql
 
 
-PLACEHOLDERS = re.compile(r"%\(\w+\)s(::[A-Z]+)?|\?")
+PLACEHOLDERS = re.compile(r'%\(\w+\)s(::[A-Z]+( COLLATE "C")?)?|\?')
 KNOWN_WORDS = {*COLUMNS, "call", "tag", "call_id", "key", "value", "substr", "lower", "upper"}
 KNOWN_WORDS |= {"length", "abs", "round", "coalesce", "nullif"}
 KNOWN_WORDS |= {"0", "1"}  # SQLite has no booleans, and `/ (x + 0.0)` divides exactly

@@ -97,6 +97,7 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(StoreUnavailable, match="Connection refused") as caught:
         upgrade(engine)
     assert "s3cret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
     engine.dispose()
 
 
