@@ -24,7 +24,7 @@ demo: $(VENV)/serve
 	$(BIN)/shalt demo $(ARGS)
 
 test: $(VENV)/test
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/test
 	$(BIN)/ruff check .
