@@ -53,6 +53,7 @@ class IdRange(NamedTuple):
 
 
 ALL_IDS = IdRange()
+NO_IDS = IdRange("", "")
 
 
 def ids_between(first: int | None, last: int | None) -> IdRange:

@@ -3,37 +3,46 @@
 A list goes down one of these from its end, until it has as many calls as are asked for:
 
     search          what is found by the index of words (storage.search), where a search is made
+    a narrow value  index of the session, the group or the answer's id, and a sort
     a tag           index (key, value, call_id), where the filter wants a value of a tag: of several
-                    tags the one with the fewest calls
+                    tags the one with the fewest calls, and the others are looked up for each
     failures        the partial index (project, id), where the filter leaves out complete calls and
                     no tag is rare
     anything else   index (project, id)
 
-A time in the filter bounds all of them (storage.filter_bounds). Candidates of the first two are
-looked up by id, CANDIDATES_MAX at a time, and the whole filter is checked on each. A filter that
+A time in the filter bounds all of them (storage.filter_bounds). What is found by words or by a tag
+is looked up by id, CANDIDATES_MAX at a time, and the whole filter is checked on each. A filter that
 few of many candidates meet costs a microsecond or two for each, up to all calls of the time.
 """
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, func, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    exists,
+    func,
+    literal_column,
+    select,
+)
 
-from storage import search
+from storage import database, search
 from storage.capture import Outcome
 from storage.erasure import visible
 from storage.filter_bounds import Bounds, bounds_of
 from storage.filters import compile_filter
-from storage.id_range import IdRange
-from storage.reservation import IN_MAX
+from storage.id_range import NO_IDS, IdRange
 from storage.rows import CALL_COLUMNS
 from storage.schema import call, tag
 from storage.search_words import parse_search
 from storage.trace import Side
 
 CANDIDATES_MIN = 100
-CANDIDATES_MAX = IN_MAX
+CANDIDATES_MAX = 5_000
 RARE_MAX = 1_000  # a tag with fewer calls is quicker than the index of failures
 
 _FAILED = call.c.outcome != literal_column(f"'{Outcome.COMPLETE.value}'")
@@ -59,7 +68,7 @@ class Listing:
         words: str | None = None,
     ) -> None:
         self._project = project
-        self._matching = conditions(project, where)
+        self._matching = _said(project, where)
         self._bounds = bounds_of(where) if where is not None else Bounds()
         self._search = parse_search(words) if words is not None else None
         self._limit = limit
@@ -73,7 +82,7 @@ class Listing:
         matching = [*self._matching, *visible(connection)]
         candidates = self._candidates(connection)
         if candidates is None:
-            matching += self._ids.conditions(call.c.id)
+            matching += [*self._ids.conditions(call.c.id), *_failed(self._bounds)]
             found = self._read(connection, matching, self._limit)
         else:
             with closing(candidates):
@@ -82,18 +91,19 @@ class Listing:
 
     def _candidates(self, connection: Connection) -> Generator[Sequence[str]] | None:
         """Say where to look; None for an index of `call` itself."""
+        bounds, newest_first = self._bounds, self._newest_first
         if self._search is not None:
-            return search.find(
-                connection,
-                self._project,
-                self._search,
-                self._ids,
-                newest_first=self._newest_first,
+            ids, among = _tagged_by_few(connection, bounds, self._ids)
+            found = search.find(
+                connection, self._project, self._search, ids, newest_first=newest_first
             )
-        rarest = _rarest_tag(connection, self._bounds, self._ids)
-        if rarest is None:
+            return found if among is None else _only(found, among)
+        if bounds.narrow:
             return None
-        return _tagged(connection, rarest, self._ids, self._newest_first)
+        rarest = _rarest_tag(connection, bounds, self._ids)
+        if rarest is None or bounds.failed and rarest.calls >= RARE_MAX:
+            return None
+        return _tagged(connection, bounds, rarest, self._ids, newest_first)
 
     def _choose(
         self,
@@ -105,7 +115,8 @@ class Listing:
         found: list[Found] = []
         for some in candidates:
             for start in range(0, len(some), CANDIDATES_MAX):
-                among = call.c.id.in_(some[start : start + CANDIDATES_MAX])
+                part = some[start : start + CANDIDATES_MAX]
+                among = database.among(connection, call.c.id, part)
                 found += self._read(connection, [*matching, among], self._limit - len(found))
                 if len(found) == self._limit:
                     return found
@@ -114,8 +125,10 @@ class Listing:
     def _read(
         self, connection: Connection, matching: Sequence[ColumnElement[bool]], limit: int
     ) -> list[Found]:
+        # An expression that is the id and no index: else SQLite reads all calls in their order.
+        id = func.coalesce(call.c.id, "") if self._bounds.narrow else call.c.id
         query = select(*CALL_COLUMNS).where(*matching).limit(limit)
-        query = query.order_by(call.c.id.desc() if self._newest_first else call.c.id)
+        query = query.order_by(id.desc() if self._newest_first else id)
         return list(connection.execute(query))
 
 
@@ -126,47 +139,63 @@ def conditions(
 
     Without a project: of all of them.
     """
-    matching = [call.c.project == project] if project is not None else []
+    matching = _said(project, where)
     if where is not None:
-        matching.append(compile_filter(where))
         bounds = bounds_of(where)
-        matching += bounds.ids.conditions(call.c.id)
-        if bounds.failed:
-            matching.append(_FAILED)
+        matching += [*bounds.ids.conditions(call.c.id), *_failed(bounds)]
     if side is not None:
         matching.append(call.c.side == side.value)
     return matching
 
 
-def _rarest_tag(connection: Connection, bounds: Bounds, ids: IdRange) -> tuple[str, str] | None:
-    """Choose the tag to go by, None where there is none or the index of failures is better.
+def _said(project: str | None, where: str | None) -> list[ColumnElement[bool]]:
+    """Say what must hold of a call, and no more: an index that this implies may be a worse one."""
+    of_project = [call.c.project == project] if project is not None else []
+    return [*of_project, compile_filter(where)] if where is not None else of_project
 
-    Counts at most RARE_MAX entries of each.
+
+def _failed(bounds: Bounds) -> list[ColumnElement[bool]]:
+    return [_FAILED] if bounds.failed else []
+
+
+class _Tag(NamedTuple):
+    """A tag that is wanted; `calls` stops at RARE_MAX, and at 0 where nobody has counted."""
+
+    key: str
+    value: str
+    calls: int = 0
+
+
+def _rarest_tag(connection: Connection, bounds: Bounds, ids: IdRange) -> _Tag | None:
+    """Choose the tag with the fewest calls, None where none is wanted.
+
+    Counts at most RARE_MAX entries of each, and none where there is no choice to make.
     """
     if len(bounds.tags) == 1 and not bounds.failed:
-        return bounds.tags[0]
-    sizes: dict[tuple[str, str], int] = {}
+        return _Tag(*bounds.tags[0])
+    counted = []
     for key, value in bounds.tags:
-        some = select(tag.c.call_id).where(tag.c.key == key, tag.c.value == value)
-        some = some.where(*ids.conditions(tag.c.call_id)).limit(RARE_MAX)
-        counted = select(func.count()).select_from(some.subquery())
-        sizes[key, value] = connection.execute(counted).scalar_one()
-    if not sizes or bounds.failed and min(sizes.values()) >= RARE_MAX:
-        return None
-    return min(sizes, key=lambda each: sizes[each])
+        some = _with_tag(key, value, ids).limit(RARE_MAX).subquery()
+        count = connection.execute(select(func.count()).select_from(some)).scalar_one()
+        counted.append(_Tag(key, value, count))
+    return min(counted, key=lambda each: each.calls, default=None)
 
 
 def _tagged(
-    connection: Connection, wanted: tuple[str, str], ids: IdRange, newest_first: bool
+    connection: Connection, bounds: Bounds, rarest: _Tag, ids: IdRange, newest_first: bool
 ) -> Generator[Sequence[str]]:
-    """Yield the ids of calls with a tag, in order. Index (key, value, call_id)."""
-    key, value = wanted
+    """Yield the ids of calls with all tags, in order. Index (key, value, call_id); primary key."""
     call_id = tag.c.call_id
-    query = select(call_id).where(tag.c.key == key, tag.c.value == value)
-    query = query.order_by(call_id.desc() if newest_first else call_id)
     at_once = CANDIDATES_MIN
     while True:
-        some = connection.scalars(query.where(*ids.conditions(call_id)).limit(at_once)).all()
+        query = _with_tag(rarest.key, rarest.value, ids)
+        for key, value in bounds.tags:
+            if (key, value) != (rarest.key, rarest.value):
+                other = tag.alias()
+                has = (other.c.call_id == call_id, other.c.key == key, other.c.value == value)
+                query = query.where(exists().where(*has).correlate(tag))
+        query = query.order_by(call_id.desc() if newest_first else call_id)
+        some = connection.scalars(query.limit(at_once)).all()
         if some:
             yield some
         if len(some) < at_once:
@@ -174,3 +203,27 @@ def _tagged(
         last = some[-1]
         ids = IdRange(ids.first, last) if newest_first else IdRange(f"{last}0", ids.before)
         at_once = min(at_once * 4, CANDIDATES_MAX)
+
+
+def _tagged_by_few(
+    connection: Connection, bounds: Bounds, ids: IdRange
+) -> tuple[IdRange, set[str] | None]:
+    """List the calls of a rare tag, and the range they lie in; None where no tag is rare."""
+    for key, value in bounds.tags:
+        some = set(connection.scalars(_with_tag(key, value, ids).limit(RARE_MAX)))
+        if not some:
+            return NO_IDS, some
+        if len(some) < RARE_MAX:
+            return IdRange(min(some), f"{max(some)}0"), some
+    return ids, None
+
+
+def _with_tag(key: str, value: str, ids: IdRange) -> Select[str]:
+    query = select(tag.c.call_id).where(tag.c.key == key, tag.c.value == value)
+    return query.where(*ids.conditions(tag.c.call_id))
+
+
+def _only(pages: Generator[Sequence[str]], among: set[str]) -> Generator[Sequence[str]]:
+    with closing(pages):
+        for page in pages:
+            yield [id for id in page if id in among]

@@ -18,7 +18,7 @@ from storage.id_range import IdRange
 from storage.search_words import Entry, Phrase, Search
 
 FOUND_AT_ONCE = 100  # ids of the first look; few, so that the planner goes for the first ones …
-FOUND_AT_ONCE_MAX = 1_000  # … and four times as many with each further look
+FOUND_AT_ONCE_MAX = 5_000  # … and four times as many with each further look
 
 metadata = MetaData()  # nothing besides the tables of the weeks
 

@@ -8,6 +8,7 @@ that may not be written is read all the same. One that was replaced is opened an
 that are open would go on with the old one, which has no name any more.
 """
 
+import json
 import os
 import sqlite3
 import time
@@ -19,7 +20,20 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import URL, Connection, Dialect, Engine, Table, create_engine, event, exc, insert
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Engine,
+    Table,
+    create_engine,
+    event,
+    exc,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy.dialects.sqlite import insert as insert_or_pass
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -123,6 +137,12 @@ def named(url: URL, error: Exception) -> StoreError | None:
         # Raised by the driver before the database saw the row.
         return RowRejected(f"the database cannot hold a row: {type(error).__name__}")
     return None
+
+
+def among(column: ColumnElement[str], values: Sequence[str]) -> ColumnElement[bool]:
+    """Say that a text is one of many, which are one parameter."""
+    listed = func.json_each(json.dumps(values)).table_valued("value")
+    return column.in_(select(listed.c.value))
 
 
 def insert_new(target: Table) -> Insert:

@@ -81,3 +81,18 @@ def test_a_filter_that_leaves_out_complete_calls_is_known(text: str, failed: boo
 def test_what_is_no_expression_is_an_error() -> None:
     with pytest.raises(FilterError):
         bounds_of("outcome = ")
+
+
+@pytest.mark.parametrize(
+    ("text", "narrow"),
+    [
+        ("session_id = 'x' and streamed", True),
+        ("'chatcmpl-1' = provider_id", True),
+        ("session_id = ''", False),
+        ("session_id <> 'x'", False),
+        ("session_id = user_id", False),
+        ("user_id = 'x'", False),
+    ],
+)
+def test_a_value_that_few_calls_share_is_known(text: str, narrow: bool) -> None:
+    assert bounds_of(text).narrow is narrow

@@ -17,7 +17,8 @@ CALLS = 300
 
 def call(number: int) -> Recorded:
     tags = {"app": "abc"[number % 3]} | ({"rare": "yes"} if number % 100 == 7 else {})
-    made = recorded(number, tags=tags, request_model=f"model-{number % 7}")
+    session = f"session {number % 10}" if number % 50 < 10 else ""
+    made = recorded(number, tags=tags, session_id=session, request_model=f"model-{number % 7}")
     outcome = Outcome.CLIENT_GONE if number % 10 == 0 else Outcome.COMPLETE
     return msgspec.structs.replace(made, span=msgspec.structs.replace(made.span, outcome=outcome))
 
@@ -47,6 +48,9 @@ FILTERS: dict[str, Callable[[int], bool]] = {
     ),
     "tags['app'] = 'a' and started_at < '2026-09-21T14:14:00Z'": lambda n: n % 3 == 0 and n < 40,
     "tags['app'] = 'nothing'": lambda n: False,
+    "tags['app'] = 'a' and tags['app'] = 'b'": lambda n: False,
+    "session_id = 'session 3' and streamed = false": lambda n: n % 50 == 3,
+    "session_id = ''": lambda n: n % 50 != n % 10,
 }
 
 
@@ -94,6 +98,12 @@ def test_a_time_is_found_by_the_ids(sqlite_store: TraceStore) -> None:
     plan = _plan_of(sqlite_store, "started_at >= '2026-09-21' and started_at < '2026-09-22'")
     assert "ix_call_project_id (project=? AND id>? AND id<?)" in plan
     assert "B-TREE" not in plan
+
+
+def test_a_session_is_found_by_its_index(sqlite_store: TraceStore) -> None:
+    sqlite_store.insert([call(number) for number in range(30)], at(1))
+    assert "ix_call_project_session_id" in _plan_of(sqlite_store, "session_id = 'session 3'")
+    assert "ix_call_project_id" in _plan_of(sqlite_store, "session_id = ''")
 
 
 def _plan_of(store: TraceStore, where: str) -> str:
