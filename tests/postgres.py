@@ -28,7 +28,7 @@ from storage.partitions import Partitions
 ACCOUNTS = ("postgres", "nobody")  # the server refuses to run as root
 KINDS = ("sqlite", "postgresql")  # parameters of a fixture that uses `fresh_url`
 TEMPLATE = "migrated"
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 120.0  # a crash recovery on a busy machine
 TIME_OF_TESTS_NS = 1_790_000_000_000_000_000  # most tests have their clocks stand here
 
 _numbers = count(1)
@@ -51,6 +51,7 @@ class Server:
             "fsync": "on" if self.sync else "off",
             "full_page_writes": "on" if self.sync else "off",
             "max_connections": "200",
+            "recovery_init_sync_method": "syncfs",
         }
         settings = [word for name in options.items() for word in ("-c", "=".join(name))]
         data = self.directory / "data"
