@@ -249,6 +249,8 @@ def find(
             "there is no index to search in: `shalt db search --build` makes one of the calls that "
             "are stored, search = true in the settings keeps it up to date"
         )
+    if set(search.wanted) & set(search.unwanted):
+        return  # or every call with the words would be looked at in vain
     first, last = map(_week_at, ids.milliseconds())
     weeks = [week for week in _weeks(connection) if first <= week <= last]
     for week in reversed(weeks) if newest_first else weeks:

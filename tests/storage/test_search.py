@@ -54,6 +54,7 @@ def find(
         ("or", [2]),
         ("not and near", []),
         ("zebra", []),
+        ("order -order", []),
     ],
 )
 def test_words_phrases_and_exclusions(store: TraceStore, text: str, found: list[int]) -> None:
