@@ -15,6 +15,7 @@ COPY shalt shalt
 COPY proxy proxy
 COPY storage storage
 COPY exporters exporters
+COPY importers importers
 COPY review review
 COPY migrations migrations
 RUN /opt/shalt/bin/pip install --no-cache-dir --no-deps --no-build-isolation .

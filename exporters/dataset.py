@@ -271,7 +271,8 @@ class _Run:
 
     def _read_again(self, call_id: str) -> Span:
         call = self._reader.get(call_id)
-        assert call is not None and call.capture is not None, "a snapshot loses no call"
+        assert call is not None, "a snapshot loses no call"
+        assert call.capture is not None, "nor its body"
         return derive(call.capture)
 
     def _side_entry(self, side: Side) -> SideEntry:

@@ -23,6 +23,7 @@ def announce(settings: Settings, url: str) -> None:
         if not other.default:
             print_line(f"  {url}/u/{name}  {other.base_url}")
     print_line(f"  store         {without_password(settings.store_url)}")
+    print_line(f"  look at it    {url}/review")
     sys.stdout.flush()  # whoever waits for these lines reads them from a pipe
 
 

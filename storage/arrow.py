@@ -13,6 +13,7 @@ from sqlalchemy import Boolean, ColumnElement, Connection, Float, Select, String
 from storage.erasure import visible
 from storage.filter_columns import COLUMNS
 from storage.lists import conditions
+from storage.rows import read_column
 from storage.schema import call, feature, tag
 
 BATCH_ROWS = 20_000
@@ -29,7 +30,7 @@ def call_columns(
     Index (project, id) for a time, else a scan.
     """
     assert set(names) <= COLUMNS.keys()
-    return _read(connection, _of(connection, project, where, [call.c[name] for name in names]))
+    return _read(connection, _of(connection, project, where, [read_column(name) for name in names]))
 
 
 def feature_columns(

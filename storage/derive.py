@@ -36,7 +36,7 @@ from storage.wire import NOTE_CHARS_MAX, Notes, as_text, read_object
 
 TAGS_MAX = 64
 TAG_KEY_CHARS_MAX = 128
-TAG_VALUE_CHARS_MAX = 1_024
+TAG_VALUE_CHARS_MAX = 512  # an index of PostgreSQL takes 2,704 bytes of key, value and id
 NAME_CHARS_MAX = 512
 
 Format = Callable[[bytes, bytes, bool], Understood]

@@ -45,6 +45,7 @@ from sqlglot import exp
 
 from storage.filter_columns import COLUMNS, FUNCTIONS, Kind, kind_of, nearest, never, read_time
 from storage.filter_syntax import EXAMPLE, TEXT_CHARS_MAX, FilterError, extent, parse
+from storage.rows import read_column
 from storage.schema import TEXT, call, tag
 
 __all__ = ["COLUMNS", "FUNCTIONS", "FilterError", "compile_filter"]
@@ -173,7 +174,7 @@ class _Compiler:
     def _column(self, node: exp.Column) -> _Value:
         name = node.name.lower()
         if name in COLUMNS:
-            return _Value(call.c[name], kind_of(name), node)
+            return _Value(read_column(name), kind_of(name), node)
         if name == "tags":
             raise self._error(node, "name the tag: tags['key']")
         if node.this.args.get("quoted"):

@@ -159,10 +159,10 @@ def _add_up(usage: Usage, rates: dict[str, float]) -> float | None:
 
 @cache
 def price_version() -> str:
-    """Name the version of the table."""
+    """Name the version of the table: that of the package genai-prices."""
     import genai_prices  # noqa: PLC0415 — 0.3 seconds that reading a store does not need
 
-    return f"genai-prices {genai_prices.__version__}"
+    return genai_prices.__version__
 
 
 @lru_cache(maxsize=TARIFFS_KEPT_MAX)

@@ -8,10 +8,10 @@ fit 32 bits is no count: it becomes NULL, and is said too.
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, String
+from sqlalchemy import ColumnElement, String, case
 
 from storage.capture import Capture, Dialect, Endpoint, Outcome
 from storage.counters import Tally
@@ -178,8 +178,15 @@ class GroupSize(msgspec.Struct, frozen=True):
     calls: int
 
 
+def read_column(name: str) -> ColumnElement[Any]:
+    """Name a column of `call` as it is read: a trace id that is the call's own is stored empty."""
+    if name != "trace_id":
+        return call.c[name]
+    return case((call.c.trace_id == "", call.c.id), else_=call.c.trace_id).label(name)
+
+
 _ROW_FIELDS = tuple(name for name in CallRow.__struct_fields__ if name != "tags")
-CALL_COLUMNS: tuple[ColumnElement[object], ...] = tuple(call.c[name] for name in _ROW_FIELDS)
+CALL_COLUMNS: tuple[ColumnElement[object], ...] = tuple(map(read_column, _ROW_FIELDS))
 FEATURE_COLUMNS: tuple[ColumnElement[object], ...] = tuple(
     feature.c[name] for name in Features.__struct_fields__
 )
@@ -255,7 +262,7 @@ def call_values(recorded: Recorded, placed: Placed) -> Values:
         "time_to_first_token_ms": span.time_to_first_token_ms,
         "overhead_ms": capture.overhead_ns / 1e6,
         "session_id": span.session_id,
-        "trace_id": span.trace_id,
+        "trace_id": "" if span.trace_id == span.id else span.trace_id,
         "user_id": span.user_id,
         "provider_id": understood.provider_id,
         "previous_id": understood.previous_id,

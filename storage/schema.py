@@ -79,7 +79,7 @@ call = Table(
     Column("time_to_first_token_ms", Float),
     Column("overhead_ms", Float, nullable=False),
     Column("session_id", TEXT, nullable=False),
-    Column("trace_id", TEXT, nullable=False),
+    Column("trace_id", TEXT, nullable=False),  # empty where it is the id: storage.rows.read_column
     Column("user_id", TEXT, nullable=False),
     Column("provider_id", TEXT, nullable=False),
     Column("previous_id", TEXT, nullable=False),

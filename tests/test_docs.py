@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer.main
 
 from docs.tables import PAGES, all_commands, rewritten
 from shalt.settings import Settings, Upstream
