@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 BIG_BYTES = 300 * 2**20
-GZIPPED = gzip.compress(b'{"answer": 42}' * 20)
+GZIPPED = gzip.compress(b'{"answer": 42}' * 20, mtime=0)
 EVENTS = [b'data: {"n": 1}\n\n', b'data: {"n": 2}\n\n', b"data: [DONE]\n\n"]
 
 

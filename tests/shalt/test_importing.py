@@ -163,7 +163,7 @@ def test_compressed_files_are_imported_like_others(
     settings: Settings, tmp_path: Path, capsysbinary: Printed
 ) -> None:
     path = tmp_path / "packed"
-    path.write_bytes(gzip.compress((CORPUS / "otlp.jsonl").read_bytes()))
+    path.write_bytes(gzip.compress((CORPUS / "otlp.jsonl").read_bytes(), mtime=0))
     run(settings, path)
     assert summary(capsysbinary)["added"] == 9
     run(settings, "otlp.jsonl")
