@@ -29,7 +29,8 @@ CALLS = 13  # of otlp.jsonl and litellm.jsonl
 SQL = """
     SELECT coalesce(nullif(trace_id, ''), id), session_id, user_id, request_model,
         response_model, input_tokens, output_tokens, cached_tokens, streamed, outcome,
-        status_code, duration_ms, time_to_first_token_ms, started_at, usage_estimated, provider_id, upstream, group_id
+        status_code, duration_ms, time_to_first_token_ms, started_at, usage_estimated,
+        provider_id, upstream, group_id
     FROM call ORDER BY started_at, trace_id
 """
 
