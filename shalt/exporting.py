@@ -1,19 +1,15 @@
 """The commands that divide and export: `split` and `export`."""
 
-import sys
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from exporters import dataset
 from exporters.manifest import SIDE_FILES, Manifest
 from exporters.selection import Turns
 from shalt.recording import open_store
 from shalt.settings import Settings
-from shalt.terminal import print_json, print_line
+from shalt.terminal import counting_bar, print_json, print_line
 from storage.reservation import Policy
 
 GROUPS_SHOWN = 5
@@ -83,15 +79,7 @@ def export(
     settings: Settings, directory: Path, *, form: str, where: str | None, turns: str
 ) -> None:
     """Write a dataset of the project's calls, with a progress bar where somebody looks on."""
-    bar = Progress(
-        TextColumn("reading calls"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
+    bar = counting_bar("reading calls")
     with closing(open_store(settings)) as store, bar:
         store.check()
         task = bar.add_task("", total=None)

@@ -1,16 +1,13 @@
 """The commands that understand and price stored calls again: `db rederive` and `db reprice`."""
 
-import sys
 from collections.abc import Callable
 from contextlib import closing
 
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from shalt.recording import open_store
 from shalt.settings import Settings
-from shalt.terminal import one_line, print_json, print_line
+from shalt.terminal import counting_bar, one_line, print_json, print_line
 from storage import rederive as storage_rederive
 from storage.rederive import Report
 from storage.store import TraceStore
@@ -42,15 +39,7 @@ def _run(
     settings: Settings, work: Callable[[TraceStore, Callable[[int, int], None]], Report]
 ) -> Report:
     """Do it with a progress bar where somebody looks on."""
-    bar = Progress(
-        TextColumn("calls"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
+    bar = counting_bar("calls")
     with closing(open_store(settings)) as store, bar:
         store.check()
         task = bar.add_task("", total=None)

@@ -1,14 +1,12 @@
 """The command that makes and drops the index of words: `db search`."""
 
-import sys
 from contextlib import closing
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from shalt.recording import open_store
 from shalt.settings import Settings
-from shalt.terminal import print_json, print_line
+from shalt.terminal import counting_bar, print_json, print_line
 from storage import database, search
 from storage.derive import derive
 from storage.search_words import Entry, entry_of
@@ -51,15 +49,7 @@ def _build(store: TraceStore) -> int:
     """Index what is stored and not indexed yet; go on where an earlier run was stopped."""
     with database.writing(store.engine) as connection:
         search.create(connection)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
+    bar = counting_bar("{task.description}")
     with bar:
         return sum(_build_project(store, name, bar) for name in store.projects(PROJECTS_MAX))
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 import orjson
 from rich.cells import cell_len
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -84,3 +85,16 @@ def _cell(text: str) -> str:
     """Keep a cell on one line."""
     line = harmless(" ".join(text.split()))
     return line if len(line) <= CELL_CHARS_MAX else line[: CELL_CHARS_MAX - 1] + "…"
+
+
+def counting_bar(label: str) -> Progress:
+    """Make a progress bar that counts, on standard error; it is silent where nobody looks on."""
+    return Progress(
+        TextColumn(label),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )

@@ -6,6 +6,7 @@ import pytest
 
 from shalt.terminal import (
     CELL_CHARS_MAX,
+    counting_bar,
     harmless,
     print_bytes,
     print_json,
@@ -55,3 +56,11 @@ def test_bytes_are_written_as_they_are_and_in_order(
     print_line("first")
     print_bytes(b"\x00\xff\r\n")
     assert capsysbinary.readouterr().out == b"first\n\x00\xff\r\n"
+
+
+def test_a_counting_bar_is_silent_where_nobody_looks_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with counting_bar("calls") as bar:
+        bar.update(bar.add_task("", total=2), completed=1)
+    assert capsys.readouterr() == ("", "")
