@@ -89,6 +89,8 @@ class Example:
 
     `untrained`: indices of assistant messages with weight 0. `continued`: ids of the calls
     that this row holds besides its own. `choice_count`: answers the call had; the first is here.
+    `answer_source` and `label_id`: where the answer is from, if it is not the recorded one.
+    `rejected`: an answer that this one is preferred to; only preference formats ask for one.
     """
 
     call_id: str
@@ -98,6 +100,9 @@ class Example:
     untrained: frozenset[int]
     continued: tuple[str, ...]
     choice_count: int
+    answer_source: str = "original"
+    label_id: str = ""
+    rejected: Message | None = None
 
 
 def reason_against(span: Span, side: Side, matches: bool) -> Reason | None:
