@@ -130,12 +130,15 @@ def response_headers(status_code: int, headers: Headers, call_id: bytes) -> Head
     """Choose the headers of the answer for the client: all but hop-by-hop ones, and the call's id.
 
     `content-length` of an answer that can have no body (204, 304) is left out, because servers
-    refuse to send it.
+    refuse to send it. What an upstream says under our prefix would be taken for ours, so it is left
+    out where the answer gets an id; the console's answers get none and keep theirs.
     """
     named = _named_by_connection(headers)
     kept = []
     for name, value in headers:
         if name in _RESPONSE_HOP_HEADERS or name in named:
+            continue
+        if call_id and name.startswith(_OUR_PREFIX):
             continue
         if name == b"content-length" and status_code in (204, 304):
             continue

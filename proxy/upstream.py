@@ -259,6 +259,8 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         status_code = self._parser.get_status_code()
+        if status_code < 100:  # three digits, as the grammar has it, but no status there is
+            self._fail(UpstreamNotHttp(f"the upstream's answer has the status {status_code:03}"))
         if status_code < 200 or self._head is not None:
             return
         self._keep_alive = self._parser.should_keep_alive()

@@ -7,6 +7,7 @@
 /cut-chunk   closes between chunks               /garbage   not HTTP
 /old         HTTP/1.0, ended by closing          /empty     204     /unchanged  304
 /early       103, then 200                       /odd       status 777, repeated headers
+/zero        status 000                          /posing    headers that only shalt writes
 /gzip        content-encoding: gzip              /big       300 MiB
 /echo        the request's head and body         /upload    length and SHA-256 of the body
 /tired       closes a connection that it has answered on, 0.1 s after the next request
@@ -135,6 +136,12 @@ class _Connection:
 
     async def do_plain(self, head: bytes, body: bytes) -> None:
         self.send(b'{"object": "plain"}', headers=b"content-type: application/json\r\n")
+
+    async def do_zero(self, head: bytes, body: bytes) -> None:
+        self.send(b"nothing", b"000 Nothing")
+
+    async def do_posing(self, head: bytes, body: bytes) -> None:
+        self.send(b"{}", headers=b"X-Shalt-Call-Id: forged\r\nx-shalt-error: forged\r\n")
 
     async def do_echo(self, head: bytes, body: bytes) -> None:
         self.send(head + body)

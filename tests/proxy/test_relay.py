@@ -47,6 +47,19 @@ def test_nothing_is_added_but_the_id_of_the_call(relay: RunningRelay) -> None:
     assert answer.header("x-shalt-call-id") == relay.calls(1)[0].id
 
 
+def test_an_upstream_cannot_speak_in_our_name(relay: RunningRelay) -> None:
+    answer = request(relay.port, "/v1/posing")
+    ours = [(name, value) for name, value in answer.headers if name.lower().startswith("x-shalt")]
+    assert ours == [("x-shalt-call-id", relay.calls(1)[0].id)]
+    assert (b"x-shalt-error", b"forged") in relay.calls(1)[0].response_headers
+
+
+def test_a_status_that_does_not_exist_is_502_and_not_waited_out(relay: RunningRelay) -> None:
+    answer = request(relay.port, "/v1/zero")
+    assert (answer.status, answer.header("x-shalt-error")) == (502, "upstream_not_http")
+    assert relay.calls(1)[0].outcome is Outcome.UPSTREAM_ERROR
+
+
 def test_headers_for_shalt_and_hop_by_hop_ones_stay_here(
     relay: RunningRelay, upstream: Upstream
 ) -> None:
