@@ -76,15 +76,24 @@ class StoreReader:
 
         SQLite cannot tidy its log meanwhile: it grows by what is recorded in that time.
         """
-        with self._reading() as connection:
+        with self.reading() as connection:
             yield StoreReader(self._engine, connection)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open a transaction to ask what is not asked here: that of the snapshot, or a new one."""
+        if self._pinned is not None:
+            yield self._pinned
+        else:
+            with database.reading(self._engine) as connection:
+                yield connection
 
     def get(self, call_id: str, project: str | None = None) -> StoredCall | None:
         """Read one call, None where there is none (in this project). Uses the primary keys."""
         query = select(*CALL_COLUMNS).where(call.c.id == call_id)
         if project is not None:
             query = query.where(call.c.project == project)
-        with self._reading() as connection:
+        with self.reading() as connection:
             found = connection.execute(query.where(*visible(connection))).first()
             if found is None:
                 return None
@@ -110,7 +119,7 @@ class StoreReader:
         """
         listing = Listing(project, where, limit=limit, before=before, after=after, words=search)
         rows: list[CallRow] = []
-        with self._reading() as connection:
+        with self.reading() as connection:
             found = listing.read(connection)
             for start in range(0, len(found), PAGE_ROWS):
                 rows += _with_tags(connection, found[start : start + PAGE_ROWS])
@@ -119,14 +128,14 @@ class StoreReader:
     def ids(self, project: str, where: str | None = None, *, first: str) -> Sequence[str]:
         """List the ids of calls from an id on, oldest first. Index (project, id)."""
         query = select(call.c.id).where(*conditions(project, where), call.c.id >= first)
-        with self._reading() as connection:
+        with self.reading() as connection:
             query = query.where(*visible(connection)).order_by(call.c.id)
             return connection.scalars(query).all()
 
     def rows(self, ids: Sequence[str]) -> Sequence[CallRow]:
         """Read some calls, in the order of their ids; none for an id that is not there."""
         rows: list[CallRow] = []
-        with self._reading() as connection:
+        with self.reading() as connection:
             for start in range(0, len(ids), PAGE_ROWS):
                 among = call.c.id.in_(ids[start : start + PAGE_ROWS])
                 query = select(*CALL_COLUMNS).where(among, *visible(connection))
@@ -148,7 +157,7 @@ class StoreReader:
         size = select(func.length(body.c.capture)).where(body.c.call_id == call.c.id)
         query = _calls(project, where, side, size.scalar_subquery().label("body_bytes"))
         order = (call.c.group_id, call.c.id) if by_group else (call.c.id,)
-        with self._reading() as connection:
+        with self.reading() as connection:
             bodies = BodyReader(connection)
             query = query.where(*visible(connection)).order_by(*order)
             for page in _pages(connection, query):
@@ -178,7 +187,7 @@ class StoreReader:
         query = _calls(project, where, side, *FEATURE_COLUMNS)
         order = (call.c.group_id, call.c.id) if by_group else (call.c.id,)
         query = query.join(feature, feature.c.call_id == call.c.id).order_by(*order)
-        with self._reading() as connection:
+        with self.reading() as connection:
             for page in _pages(connection, query.where(*visible(connection))):
                 rows = _with_tags(connection, page)
                 yield [
@@ -189,7 +198,7 @@ class StoreReader:
     def count(self, project: str, where: str | None = None, *, side: Side | None = None) -> int:
         """Count calls. Scans an index of the project, or its calls where there is a filter."""
         query = select(func.count()).select_from(call).where(*conditions(project, where, side))
-        with self._reading() as connection:
+        with self.reading() as connection:
             return connection.execute(query.where(*visible(connection))).scalar_one()
 
     def counts_by_hour(
@@ -210,7 +219,7 @@ class StoreReader:
             .group_by("hour")  # by its name: PostgreSQL does not see that two parameters are one
             .order_by("hour")
         )
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [
                 HourCount(time_of(number * _HOUR_MICROSECONDS), calls, failures)
                 for number, calls, failures in connection.execute(query.where(*visible(connection)))
@@ -228,7 +237,7 @@ class StoreReader:
             .limit(1)
             .offset(number - 1)
         )
-        with self._reading() as connection:
+        with self.reading() as connection:
             started_at = connection.scalar(query.where(*visible(connection)))
         return None if started_at is None else time_of(started_at)
 
@@ -236,7 +245,7 @@ class StoreReader:
         """List projects that have calls, by name. Index (project, id), one look-up for each."""
         names: list[str] = []
         first = select(func.min(call.c.project))
-        with self._reading() as connection:
+        with self.reading() as connection:
             while len(names) < limit:
                 name = connection.scalar(
                     first.where(call.c.project > names[-1]) if names else first
@@ -254,7 +263,7 @@ class StoreReader:
             .group_by(call.c.side)
         )
         counts = dict.fromkeys(Side, SideCount(groups=0, calls=0))
-        with self._reading() as connection:
+        with self.reading() as connection:
             for side, groups, calls in connection.execute(query.where(*visible(connection))):
                 counts[Side(side)] = SideCount(groups, calls)
         return counts
@@ -273,7 +282,7 @@ class StoreReader:
             .order_by(size.desc(), call.c.group_id)
             .limit(limit)
         )
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [
                 GroupSize(group_id, source, Side(side), calls)
                 for group_id, source, side, calls in connection.execute(
@@ -283,12 +292,12 @@ class StoreReader:
 
     def policy(self, project: str) -> Policy | None:
         """Read the split policy in force, None before the project's first call. Primary key."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return reservation.find_policy(connection, project)
 
     def writers(self) -> dict[str, Writer]:
         """Read how far each writer's spool is stored, by writer. Scans a row per worker run."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = connection.execute(select(spool_checkpoint)).all()
         return {row.writer: _writer_of(row) for row in rows}
 
@@ -315,14 +324,6 @@ class StoreReader:
                 dropped=dropped,
             ),
         )
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        if self._pinned is not None:
-            yield self._pinned
-        else:
-            with database.reading(self._engine) as connection:
-                yield connection
 
 
 def _calls(

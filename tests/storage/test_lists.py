@@ -109,7 +109,7 @@ def test_a_session_is_found_by_its_index(sqlite_store: TraceStore) -> None:
 def _plan_of(store: TraceStore, where: str) -> str:
     listing = lists.Listing("default", where, limit=50)
     explained: list[str] = []
-    with store._reading() as connection:
+    with store.reading() as connection:
         raw = connection.connection.driver_connection
         assert raw is not None
         raw.set_trace_callback(explained.append)
