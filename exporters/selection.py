@@ -51,6 +51,9 @@ class Reason(StrEnum):
     """Why a call is no row of its own."""
 
     QUARANTINE = "quarantine"  # its group was found on two sides
+    TARGETED = "targeted"  # its group is in a targeted test set: train and val only
+    TIME_HOLDOUT = "time_holdout"  # its group is, or was, held out by its time: train and val only
+    SYNTHETIC = "synthetic"  # made up: no call to test with
     NOT_A_CONVERSATION = "not_a_conversation"  # embeddings, a list of models, …
     NOT_MATCHING = "not_matching"  # the filter; train and val only
     BODY_DELETED = "body_deleted"  # by its age: `retain_bodies_days`
@@ -70,6 +73,25 @@ class Reason(StrEnum):
     CONTENT_KIND = "content_kind"  # a search result, a block of a tool run upstream, …
     TOOL_KIND = "tool_kind"  # a tool or call that is no function
     ROLE = "role"  # a message of a role the dialects here do not have
+    TOOL_NAME = "tool_name"  # not 1 to 64 of a-z, A-Z, 0-9, underscore, dash
+    TOOL_SCHEMA = "tool_schema"  # parameters that are no JSON schema
+    TOOL_RESULTS = "tool_results"  # not one result for each tool call
+    TOOLS = "tools"  # a tool call, where rows are text
+    ARGUMENTS = "arguments"  # no JSON object, or one that an object cannot hold unchanged
+    CONTENT_WITH_CALLS = "content_with_calls"  # a text and tool calls in one message
+    PARALLEL_CALLS = "parallel_calls"  # several tool calls, or results, at once
+    TURN_ORDER = "turn_order"  # roles follow each other in a way the trainer refuses
+    EMPTY_TURN = "empty_turn"  # a message that says nothing
+    SEVERAL_TURNS = "several_turns"  # more than one input and its answer
+    UNTRAINED_TURN = "untrained_turn"  # a turn not to be trained, and no way to say so
+    IMAGE = "image"  # rows are text
+    IMAGE_REMOTE = "image_remote"  # a URL where the data is asked for: nothing is fetched
+    IMAGE_KIND = "image_kind"  # not of the kinds the trainer reads
+    IMAGE_BYTES = "image_bytes"  # larger than 10 MB
+    IMAGE_COUNT = "image_count"  # more than ten
+    NO_LABEL = "no_label"  # the answer is no label, or its JSON has not the field asked for
+    NO_PAIR = "no_pair"  # nothing that its answer is preferred to
+    NOT_UNICODE = "not_unicode"  # half of a surrogate pair: no loader reads it
 
 
 NEEDS_LABEL = frozenset(
