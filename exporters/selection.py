@@ -6,42 +6,33 @@ at its token limit) keeps its input and waits for a label: those are `NEEDS_LABE
 for now, never silently. What the answer says is no reason: dropping bad answers drops hard inputs.
 
 How the turns of a conversation, each recorded as a call that repeats the turns before, become
-rows (`Turns`):
+rows (`Turns`; exporters.turns):
 
+    auto    one row for each branch of a conversation, as `leaf`, as far as it was linear: every
+            turn is trained in the very context its call had, and nothing else is. Where history
+            was compacted or edited, tools changed or reasoning was not sent back, a row of its
+            own begins, with the turns before as context of weight 0. The default.
     leaf    one row for each branch of a conversation: the calls that no later call continues. All
-            assistant turns are trained, but for those whose own call was left out above.
+            assistant turns are trained, but for those whose own call was left out above, although
+            reasoning that clients did not send back is missing in them.
     last    one row for each call; only its own answer is trained, earlier turns have weight 0.
-            For models whose template strips earlier reasoning.
-    chain   one row for each call, as it is, in the order of time: the steps of an agent's run.
-
-A call continues another if its messages begin with the other's messages and answer. Compared is
-what a model would see, tolerant of what clients change when they send it back: white space, ids,
-names, key order in arguments, one assistant message written as two, the clock in a system message.
-Where equal calls were made, each continuation uses up one of them, so frequencies stay natural.
-
-Limits: of a group, 100 bytes a message and `CALLS_HELD_MAX` calls are held; others are read again.
+    chain   one row for a run of an agent: the calls of one trace, or of the group where the
+            application sent none, in time order, as `auto`; but every answer stands as it was
+            received, its reasoning too. A sub-agent (other instructions or tools) has its own.
 """
 
-import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import groupby
-
-import msgspec
 
 from exporters.windows import CONVERSATIONS
 from storage.capture import Outcome
-from storage.grouping import masked
-from storage.trace import Message, Part, Side, Span, Tool
-
-CALLS_HELD_MAX = 1_000  # calls of one group kept in memory, at about 10 KB each
+from storage.trace import Message, Side, Span, Tool
 
 
 class Turns(StrEnum):
     """How the turns of a conversation become rows; see the module."""
 
+    AUTO = "auto"
     LEAF = "leaf"
     LAST = "last"
     CHAIN = "chain"
@@ -65,7 +56,7 @@ class Reason(StrEnum):
     TOKEN_LIMIT = "token_limit"  # finish reason length, max_tokens, …
     REFUSED = "refused"  # by a content filter, or by the model where its dialect says so
     NO_ANSWER = "no_answer"  # neither text nor a tool call
-    CONTINUED = "continued"  # `leaf`: a later call's row holds it
+    CONTINUED = "continued"  # a later call's row holds it
     # What a format cannot carry (exporters.formats).
     AUDIO = "audio"
     FILE = "file"
@@ -156,149 +147,3 @@ def reason_against(span: Span, side: Side, matches: bool) -> Reason | None:
     if not answer.message.content and not answer.message.tool_calls:
         return Reason.NO_ANSWER
     return None
-
-
-class Conversations:
-    """The calls of one group, in the order of their ids, becoming examples.
-
-    `add` every call of the group, those that are no examples too; then take `examples`.
-    `read_again` fetches what is no longer held.
-    """
-
-    def __init__(self, turns: Turns, read_again: Callable[[str], Span]) -> None:
-        self._turns = turns
-        self._read_again = read_again
-        self._calls: list[_Call] = []
-        self._held: dict[str, Span] = {}
-        self.continued_count = 0  # calls that have no row of their own, known after `examples`
-
-    def add(self, span: Span, reason: Reason | None) -> None:
-        """Take in a call; `reason`: why it is no example, None if it is one."""
-        if self._turns is not Turns.LEAF and reason:
-            return
-        self._calls.append(_call_of(span, is_example=reason is None))
-        if reason is None and len(self._held) < CALLS_HELD_MAX:
-            self._held[span.id] = span
-
-    def examples(self) -> Iterator[Example]:
-        """Yield the rows of the group. Calls that were added as examples and are in no row's
-        `call_id` are in the `continued` of one or more."""
-        good = [call for call in self._calls if call.is_example]
-        continued = _continued(good) if self._turns is Turns.LEAF else {}
-        gone = {call_id for call_ids in continued.values() for call_id in call_ids}
-        self.continued_count = len(gone)
-        trusted = {call.end for call in good}
-        refused = {call.end for call in self._calls if not call.is_example} - trusted
-        for call in good:
-            if call.id in gone:
-                continue
-            span = self._held.pop(call.id, None) or self._read_again(call.id)
-            held = [call_id for _, prefix in call.prefixes for call_id in continued.get(prefix, ())]
-            yield _example(span, self._untrained(span, call, refused), tuple(held))
-
-    def _untrained(self, span: Span, call: "_Call", refused: set[bytes]) -> frozenset[int]:
-        messages = span.understood.messages
-        if self._turns is Turns.CHAIN:
-            return frozenset()
-        if self._turns is Turns.LAST:
-            return frozenset(i for i, message in enumerate(messages) if message.role == "assistant")
-        untrained: set[int] = set()
-        for index, prefix in call.prefixes:
-            if prefix in refused:
-                while index >= 0 and messages[index].role == "assistant":
-                    untrained.add(index)
-                    index -= 1
-        return frozenset(untrained)
-
-
-@dataclass(frozen=True)
-class _Call:
-    """What is kept of a call to find what continues it. `end`: digest of all its messages and
-    its answer. `prefixes`: for each assistant turn of the request, where it ends and the digest of
-    the messages up to there."""
-
-    id: str
-    is_example: bool
-    end: bytes
-    prefixes: tuple[tuple[int, bytes], ...]
-
-
-def _call_of(span: Span, is_example: bool) -> _Call:
-    understood = span.understood
-    answers = tuple(choice.message for choice in understood.choices[:1])
-    *_, (_, end) = [(0, b""), *_digests(understood.messages + answers)]
-    prefixes = [
-        (index, digest)
-        for index, digest in _digests(understood.messages)
-        if understood.messages[index].role == "assistant"
-    ]
-    return _Call(span.id, is_example, end, tuple(prefixes))
-
-
-def _continued(calls: Sequence[_Call]) -> dict[bytes, list[str]]:
-    """Find the calls that others continue: ids by the digest of their end."""
-    by_end: dict[bytes, list[str]] = {}
-    for call in calls:
-        by_end.setdefault(call.end, []).append(call.id)
-    uses: Counter[bytes] = Counter()
-    for call in calls:
-        # The longest beginning that was a call itself: what it continues, itself continues more.
-        nearest = next((end for _, end in reversed(call.prefixes) if end in by_end), None)
-        if nearest is not None:
-            uses[nearest] += 1
-    return {end: by_end[end][:count] for end, count in uses.items()}
-
-
-def _example(span: Span, untrained: frozenset[int], continued: tuple[str, ...]) -> Example:
-    understood = span.understood
-    parallel = understood.settings.get("parallel_tool_calls")
-    return Example(
-        call_id=span.id,
-        messages=(*understood.messages, understood.choices[0].message),
-        tools=understood.tools,
-        parallel_tool_calls=parallel if isinstance(parallel, bool) else None,
-        untrained=untrained,
-        continued=continued,
-        choice_count=len(understood.choices),
-    )
-
-
-def _digests(messages: Sequence[Message]) -> Iterator[tuple[int, bytes]]:
-    """Yield, for each turn, the index of its last message and a digest of all up to there."""
-    digest = b""
-    index = -1
-    for is_assistant, run in groupby(messages, key=lambda message: message.role == "assistant"):
-        together = list(run)
-        turns = [together] if is_assistant else [[message] for message in together]
-        for turn in turns:
-            index += len(turn)
-            digest = hashlib.blake2b(digest + _canonical(turn), digest_size=16).digest()
-            yield index, digest
-
-
-def _canonical(turn: Sequence[Message]) -> bytes:
-    """Write what a model would see of a turn, without what clients change on the way back."""
-    instructs = turn[0].role in ("system", "developer")
-    text = "".join(message.text + message.refusal for message in turn)
-    said: list[str] = ["system" if instructs else turn[0].role]
-    said.append("".join((masked(text) if instructs else text).split()))
-    for message in turn:
-        said += [f"{call.name} {_canonical_json(call.arguments)}" for call in message.tool_calls]
-        if isinstance(message.content, tuple):
-            said += [_canonical_part(part) for part in message.content if part.kind != "text"]
-    return "\x1f".join(said).encode("utf-8", "surrogatepass")
-
-
-def _canonical_part(part: Part) -> str:
-    raw = {key: value for key, value in (part.raw or {}).items() if key != "cache_control"}
-    return hashlib.sha256(_encode_sorted([part.kind, part.text, raw])).hexdigest()
-
-
-def _canonical_json(text: str) -> str:
-    try:
-        return _encode_sorted(msgspec.json.decode(text)).decode()
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        return text
-
-
-_encode_sorted = msgspec.json.Encoder(order="sorted").encode

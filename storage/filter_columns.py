@@ -60,6 +60,8 @@ COLUMNS: dict[str, str] = {
     "price_version": "The version of the price table cost_usd is from; empty if there is no cost.",
     "cache_write_1h_tokens": "Of those written to the cache, the ones to be kept for an hour.",
     "service_tier": "What the call was served and is priced as: default, flex, …; empty if unsaid.",
+    "regenerated_from": "The call of its group whose messages it sends again; empty if none.",
+    "edited_from": "The call of its group whose last message it says otherwise; empty if none.",
 }
 
 # Columns of a closed list: another value is a slip that would match nothing, or everything.

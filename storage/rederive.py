@@ -48,7 +48,18 @@ TEXT_CHARS_MAX = 80  # of a value shown in an example
 
 # Told by nothing that is derived, or fixed for ever.
 _KEPT = frozenset(
-    {"id", "project", "started_at", "group_id", "group_source", "side", "linked_to", "source"}
+    {
+        "id",
+        "project",
+        "started_at",
+        "group_id",
+        "group_source",
+        "side",
+        "linked_to",
+        "source",
+        "regenerated_from",
+        "edited_from",
+    }
 )
 _PRICED = ("cost_usd", "price_version")
 

@@ -73,11 +73,13 @@ class LedgerTotals(msgspec.Struct, frozen=True):
 
 
 class Placed(NamedTuple):
-    """Where the store has put a call."""
+    """Where the store has put a call, and which calls of its group it does again (retakes)."""
 
     group_id: str
     group_source: str
     side: Side
+    regenerated_from: str = ""
+    edited_from: str = ""
 
 
 class CallRow(msgspec.Struct, frozen=True):
@@ -130,6 +132,8 @@ class CallRow(msgspec.Struct, frozen=True):
     price_version: str
     cache_write_1h_tokens: int | None
     service_tier: str
+    regenerated_from: str
+    edited_from: str
 
 
 class StoredCall(msgspec.Struct, frozen=True):
@@ -284,6 +288,8 @@ def call_values(recorded: Recorded, placed: Placed) -> Values:
         "price_version": cost.version,
         "cache_write_1h_tokens": usage.cache_write_1h_tokens,
         "service_tier": understood.service_tier,
+        "regenerated_from": placed.regenerated_from,
+        "edited_from": placed.edited_from,
     }
     _make_storable(values)
     return values

@@ -14,12 +14,15 @@ foreign key leads into those: checking one would look into every partition, and 
 one transaction with their call's.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
     Float,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -32,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
-SCHEMA_REVISION = "0002"  # the last one in migrations/versions: what this code reads and writes
+SCHEMA_REVISION = "0003"  # the last one in migrations/versions: what this code reads and writes
 
 metadata = MetaData(
     naming_convention={
@@ -47,9 +50,12 @@ TEXT: TypeEngine[str] = Text().with_variant(_BYTEWISE, "postgresql")
 ID: TypeEngine[str] = String(32).with_variant(_BYTEWISE, "postgresql")
 HASH: TypeEngine[str] = String(64).with_variant(_BYTEWISE, "postgresql")
 
-_LINKED = text("linked_to <> ''")
-_FAILED = text("outcome <> 'complete'")
-_UNFINISHED = text("scrubbed_at IS NULL")
+
+def _partial(name: str, condition: str, *columns: str) -> Index:
+    """Make an index of few rows. A query uses it where the condition stands in it literally."""
+    where = text(condition)
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
 
 # One row per recorded call: what lists show and filters ask for.
 call = Table(
@@ -101,20 +107,16 @@ call = Table(
     Column("price_version", TEXT, nullable=False),  # of the table cost_usd is from, else ""
     Column("cache_write_1h_tokens", Integer),
     Column("service_tier", TEXT, nullable=False),  # as the answer said; prices depend on it
+    Column("regenerated_from", TEXT, nullable=False),  # this and the next: storage.retakes
+    Column("edited_from", TEXT, nullable=False),
     Index(None, "project", "id"),  # newest first, page by page, and by time: ids begin with it
-    # Partial: a few of a hundred calls. The literal must stand in a query for SQLite to use it.
-    Index(
-        "ix_call_project_id_failed",
-        "project",
-        "id",
-        sqlite_where=_FAILED,
-        postgresql_where=_FAILED,
-    ),
+    # A few of a hundred calls.
+    _partial("ix_call_project_id_failed", "outcome <> 'complete'", "project", "id"),
     Index(None, "project", "group_id"),
     Index(None, "project", "session_id"),
     Index(None, "project", "provider_id"),
-    # Partial: most calls continue nothing, and would fill the index with the empty text.
-    Index(None, "project", "linked_to", sqlite_where=_LINKED, postgresql_where=_LINKED),
+    # Most calls continue nothing, and would fill the index with the empty text.
+    _partial("ix_call_project_linked_to", "linked_to <> ''", "project", "linked_to"),
     postgresql_partition_by="RANGE (id)",
 )
 
@@ -211,7 +213,8 @@ split_policy = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
-# Which side a group is on, for ever. Rows are added and never changed; first commit wins.
+# Which side a group is on, as its first call found it. Rows are added and never changed; first
+# commit wins.
 reservation = Table(
     "reservation",
     metadata,
@@ -222,6 +225,47 @@ reservation = Table(
     Column("policy_version", Integer, nullable=False),
     Column("reason", TEXT, nullable=False),
     Column("reserved_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What has become of a group since: its last row here is its side now. Rows are only added.
+reservation_change = Table(
+    "reservation_change",
+    metadata,
+    Column("project", TEXT, primary_key=True),
+    Column("group_id", TEXT, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),  # 1, 2, … of the group
+    Column("side", TEXT, nullable=False),
+    Column("policy_version", Integer, nullable=False),
+    Column("reason", TEXT, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Calls chosen for a targeted test set, for ever: a removed set keeps its rows, and its groups.
+test_set = Table(
+    "test_set",
+    metadata,
+    Column("project", TEXT, primary_key=True),
+    Column("name", TEXT, primary_key=True),
+    Column("selector", TEXT, nullable=False),  # the filter that chose them
+    Column("note", TEXT, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("removed_at", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+# What the filter of a test set matched. Not taken: calls of groups that had left for training.
+test_set_call = Table(
+    "test_set_call",
+    metadata,
+    Column("project", TEXT, primary_key=True),
+    Column("name", TEXT, primary_key=True),
+    Column("call_id", ID, primary_key=True),
+    Column("group_id", TEXT, nullable=False),
+    Column("taken", Boolean, nullable=False),
+    ForeignKeyConstraint(["project", "name"], ["test_set.project", "test_set.name"]),
+    Index(None, "project", "group_id"),
     sqlite_with_rowid=False,
 )
 
@@ -281,8 +325,8 @@ erasure = Table(
     Column("deleted_at", BigInteger),  # the last row is gone
     Column("scrubbed_at", BigInteger),  # the last byte is gone
     Index(None, "requested_at"),
-    # Partial: every read asks which are not done, and receipts pile up.
-    Index(None, "scrubbed_at", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
+    # Every read asks which are not done, and receipts pile up.
+    _partial("ix_erasure_scrubbed_at", "scrubbed_at IS NULL", "scrubbed_at"),
 )
 
 # The ids of erased calls, so that one can be told of them.
@@ -301,4 +345,54 @@ dropped_call = Table(
     Column("call_id", ID, primary_key=True),
     Column("reason", TEXT, nullable=False),
     sqlite_with_rowid=False,
+)
+
+
+def _said_columns() -> list[Column[Any]]:
+    """Make what scores and labels share: which call is meant, by which name (storage.labels).
+
+    No foreign key: what is said may be here before its call. It waits while `joined_at` is NULL.
+    """
+    return [
+        Column("id", ID, primary_key=True),
+        Column("project", TEXT, nullable=False),
+        Column("call_id", ID, nullable=False),  # empty while it is not known
+        Column("provider_id", TEXT, nullable=False),
+        Column("session_id", TEXT, nullable=False),
+        Column("joined_at", BigInteger),  # when its call was here, too
+        Column("created_at", BigInteger, nullable=False),
+        Column("source", TEXT, nullable=False),
+        Column("author", TEXT, nullable=False),
+    ]
+
+
+# What was said of answers: judgements under a name. Rows are only added.
+score = Table(
+    "score",
+    metadata,
+    *_said_columns(),
+    Column("name", TEXT, nullable=False),
+    Column("kind", TEXT, nullable=False),  # boolean, number or text
+    Column("number", Float),  # of a boolean 0 or 1
+    Column("text", TEXT, nullable=False),
+    Column("comment", TEXT, nullable=False),
+    Index(None, "call_id", "name"),
+    Index(None, "project", "name"),
+    # Of both kinds there are few, and every batch of calls asks for them.
+    _partial("ix_score_waiting", "joined_at IS NULL", "project"),
+    _partial("ix_score_session", "session_id <> ''", "project", "session_id"),
+)
+
+# Corrected answers, and verdicts on them: rows with the id of a label. Rows are only added.
+label = Table(
+    "label",
+    metadata,
+    *_said_columns(),
+    Column("label_id", ID, nullable=False),  # of the label that this is a verdict on, else empty
+    Column("status", TEXT, nullable=False),
+    Column("message", TEXT, nullable=False),  # JSON; empty in a verdict
+    Column("note", TEXT, nullable=False),
+    Index(None, "call_id"),
+    _partial("ix_label_waiting", "joined_at IS NULL", "project"),
+    _partial("ix_label_session", "session_id <> ''", "project", "session_id"),
 )
