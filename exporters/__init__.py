@@ -8,10 +8,17 @@ In reading order; a module imports only those above it:
     findings    one feature in two windows: does it differ, by how much, in which calls
     drift       two windows to a DriftReport, findings ranked
     report      a DriftReport as text and JSON
-    selection   which calls become examples, the others counted by reason; turns to rows
+    selection   which calls become examples, the others counted by reason
+    turns       the calls of a group to rows, branch by branch
     formats     Example to a row of each trainer, two functions each
+    request     what is asked of an export
     staging     a directory that appears whole or not at all
     manifest    the file that proves a dataset
-    dataset     one export run: select, write, manifest; atomic
+    reference   the sample of an export that drift is measured against
+    segment     one range of groups to scratch files: calls, examples, rows
+    pool        segments by several processes that see one state of the store
+    planning    what is decided before the first row is written
+    merging     the scratch files of all segments to the files of a dataset
+    dataset     one export run: plan, segments, merge, publish; atomic
     otlp        stored calls as OpenTelemetry spans
 """

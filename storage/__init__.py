@@ -3,6 +3,8 @@
 In reading order; a module imports only those above it:
 
     capture         what the worker saw of one call, as bytes, times and outcome; new_id()
+    trace           the vocabulary: Span, Message, Choice, Usage
+    labels          what is said of an answer: Score, Label, Verdict
     mapped          memory that outlives the process: a small file, mapped
     counters        what a writer counts, in a file that survives it
     roster          the ids of a writer's open calls, and of those it dropped
@@ -12,7 +14,6 @@ In reading order; a module imports only those above it:
     replay          read a writer's spool in order, while it is being written
     blanking        overwrite erased calls where they stand in the spool
     sse             bytes to server-sent events, whatever the chunk boundaries
-    trace           the vocabulary: Span, Message, Choice, Usage
     wire            what the wire formats share: JSON in any state, streams of it
     usage           tokens as the upstream counted them; estimated where it did not
     multipart       forms: their fields, and what is said of their files
@@ -31,6 +32,7 @@ In reading order; a module imports only those above it:
     encoding        gzip, deflate and zstd undone, for reading
     derive          Capture to Span; pure and total
     grouping        Span to group: explicit session, else the masked root of the conversation
+    digests         messages as digests, tolerant of what clients change
     features        what is measured of a span for drift; versioned
     prices          what a call cost, by the table of genai-prices
     schema          the SQL tables, and nothing else
@@ -63,6 +65,8 @@ In reading order; a module imports only those above it:
     arrow           columns of calls as Arrow batches
     query           SQL over the columns, by DuckDB, shut in
     reader          everything that only looks at the store: get, list, scan, features, counts
+    grouped         calls group by group, in ranges that several processes can read
+    shared_state    one state of the store, seen by several processes
     known           which calls the store knows, by their ids alone
     store           TraceStore: the reader, and insert, policy, datasets, writers
     rederive        understand and price stored calls again

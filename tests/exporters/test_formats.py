@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from exporters.formats import FORMATS, LeftOut, openai_left_out, openai_row, openai_unfit
-from exporters.selection import Conversations, Example, Reason, Turns
+from exporters.selection import Example, Reason, Turns
+from exporters.turns import Conversations
 from storage.capture import Capture, Dialect
 from storage.derive import derive
 from storage.trace import Json, Span

@@ -1,0 +1,289 @@
+"""The calls of one group to rows, branch by branch; never a context that no model saw.
+
+A call continues another if its messages begin with the other's messages and answer
+(storage.digests). Where equal calls were made, each continuation uses up one of them, so
+frequencies stay natural. Calls that nothing continues are rows: one for each branch, that is for
+each regeneration and edit, too. A turn before the branch is in both rows and trained in both.
+
+What `auto` and `chain` take for the same beginning is stricter than what `leaf` does: the same
+tools must have been offered, for `auto` the reasoning must have been sent back, for `chain` the
+calls must be of one run (the trace the application named, else the group). And only those turns
+are trained whose own call is an example and had exactly this beginning. So a history that was
+compacted, edited, stripped of its reasoning or taken over by a sub-agent begins a row of its own,
+in which the turns from before are context; every recorded answer is trained, and in the context
+it was given in.
+
+Limits: of a group, 100 bytes a message and `CALLS_HELD_MAX` calls are held; others are read again.
+The only call of a group costs nothing here; others 2 µs for each message that is new in them.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from operator import attrgetter
+
+import msgspec
+
+from exporters.selection import Example, Reason, Turns
+from storage.digests import DIGEST_BYTES, Digested, TurnDigest, digest_answered, digest_turns
+from storage.trace import Message, Span, Tool
+
+CALLS_HELD_MAX = 1_000  # calls of one group kept in memory, at about 10 KB each
+
+
+class Conversations:
+    """The calls of one group, becoming examples.
+
+    `add` every call of the group, those that are no examples too; then take `examples`.
+    `read_again` fetches what is no longer held: the span as it was added.
+    """
+
+    def __init__(self, turns: Turns, read_again: Callable[[str], Span]) -> None:
+        self._turns = turns
+        self._read_again = read_again
+        self._calls: list[_Call] = []
+        self._held: dict[str, Span] = {}
+        self._first: _Added | None = None  # not digested unless there is a second
+        self._last: Digested | None = None
+        self._last_seed: tuple[tuple[Tool, ...], str, bytes] = ((), "", b"")
+        self.continued_count = 0  # calls that have no row of their own, known after `examples`
+
+    def add(
+        self,
+        span: Span,
+        reason: Reason | None,
+        *,
+        recorded: Message | None = None,
+        answer_source: str = "original",
+        label_id: str = "",
+    ) -> None:
+        """Take in a call; `reason`: why it is no example, None if it is one.
+
+        Where a label stands in the place of its answer, `recorded` is the answer it replaces, and
+        source and id are those of the label.
+        """
+        if reason and self._turns is not Turns.LEAF:
+            return  # what is not known to be an example is not trained, but in leaf rows
+        added = _Added(span, reason is None, recorded, answer_source, label_id)
+        if self._calls:
+            self._calls.append(self._digested(added))
+        elif self._first is None:
+            self._first = added
+        else:
+            self._calls += [self._digested(self._first), self._digested(added)]
+        if reason is None and len(self._held) < CALLS_HELD_MAX:
+            self._held[span.id] = span
+
+    def examples(self) -> Iterator[Example]:
+        """Yield the rows of the group, in the order of their calls' ids.
+
+        Calls that were added as examples and are in no row's `call_id` are in the `continued` of
+        one or more.
+        """
+        if not self._calls:
+            if self._first is not None and self._first.is_example:
+                yield self._alone(self._first)
+            return
+        self._calls.sort(key=attrgetter("id"))
+        good = [call for call in self._calls if call.is_example]
+        continued = _continued(good) if self._turns is not Turns.LAST else {}
+        gone = {call_id for call_ids in continued.values() for call_id in call_ids}
+        self.continued_count = len(gone)
+        trained = {call.end for call in good}
+        refused = {call.end for call in self._calls if not call.is_example}
+        refused = (refused | {call.recorded_end for call in good}) - trained
+        for call in good:
+            if call.id in gone:
+                continue
+            span = self._span(call.id)
+            held = [one for turn in call.turns for one in continued.get(turn.digest, ())]
+            messages = span.understood.messages
+            untrained = self._untrained(messages, call, trained, refused)
+            if self._turns is Turns.CHAIN:
+                answers = {
+                    turn.last: self._span(continued[turn.digest][-1])
+                    for turn in call.turns
+                    if turn.digest in continued
+                }
+                messages, untrained = _as_received(messages, untrained, answers)
+            yield _example(span, messages, untrained, tuple(held), call.source, call.label_id)
+
+    def _digested(self, added: "_Added") -> "_Call":
+        """Digest a call as strictly as these turns are."""
+        span = added.span
+        messages, choices = span.understood.messages, span.understood.choices
+        answer = choices[0].message if choices else Message("assistant")
+        before, reasoning = self._last_seed[2], self._turns is Turns.AUTO
+        seed = self._seed(span)
+        like = self._last if seed == before else None
+        self._last = digest_turns(messages, seed=seed, reasoning=reasoning, like=like)
+        end = digest_answered(self._last, answer, seed=seed, reasoning=reasoning)
+        recorded_end = end
+        if added.recorded is not None:
+            recorded_end = digest_answered(
+                self._last, added.recorded, seed=seed, reasoning=reasoning
+            )
+        turns = [turn for turn in self._last.turns if messages[turn.last].role == "assistant"]
+        return _Call(
+            id=span.id,
+            is_example=added.is_example,
+            end=end,
+            recorded_end=recorded_end,
+            turns=tuple(turns),
+            source=added.source,
+            label_id=added.label_id,
+        )
+
+    def _seed(self, span: Span) -> bytes:
+        """Say what two calls must have in common before their messages are looked at."""
+        if self._turns in (Turns.LEAF, Turns.LAST):
+            return b""
+        tools = span.understood.tools
+        sent_trace = span.trace_id != span.id
+        run = span.trace_id if self._turns is Turns.CHAIN and sent_trace else ""
+        last_tools, last_run, seed = self._last_seed
+        if tools != last_tools or run != last_run:
+            seed = _seed_of(tools, run)
+            self._last_seed = (tools, run, seed)
+        return seed
+
+    def _untrained(
+        self, messages: Sequence[Message], call: "_Call", trained: set[bytes], refused: set[bytes]
+    ) -> frozenset[int]:
+        if self._turns is Turns.LEAF:
+            return _indices(messages, [turn.last for turn in call.turns if turn.digest in refused])
+        if self._turns is Turns.LAST:
+            return _earlier_answers(messages)
+        known = _indices(messages, [turn.last for turn in call.turns if turn.digest in trained])
+        return _earlier_answers(messages) - known
+
+    def _alone(self, added: "_Added") -> Example:
+        """Make the row of a call that has no other beside it."""
+        messages = added.span.understood.messages
+        untrained = frozenset() if self._turns is Turns.LEAF else _earlier_answers(messages)
+        return _example(added.span, messages, untrained, (), added.source, added.label_id)
+
+    def _span(self, call_id: str) -> Span:
+        return self._held.get(call_id) or self._read_again(call_id)
+
+
+@dataclass(frozen=True)
+class _Added:
+    """A call as it was added."""
+
+    span: Span
+    is_example: bool
+    recorded: Message | None
+    source: str
+    label_id: str
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What is kept of a call to find what continues it.
+
+    `end`: digest of all its messages and its answer; `recorded_end`: with the answer as recorded.
+    `turns`: the assistant turns of its request.
+    """
+
+    id: str
+    is_example: bool
+    end: bytes
+    recorded_end: bytes
+    turns: tuple[TurnDigest, ...]
+    source: str
+    label_id: str
+
+
+def _continued(calls: Sequence[_Call]) -> dict[bytes, list[str]]:
+    """Find the calls that others continue: ids by the digest of their end."""
+    by_end: dict[bytes, list[str]] = {}
+    for call in calls:
+        by_end.setdefault(call.end, []).append(call.id)
+    uses: Counter[bytes] = Counter()
+    for call in calls:
+        # The longest beginning that was a call itself: what it continues, itself continues more.
+        ends = (turn.digest for turn in reversed(call.turns) if turn.digest in by_end)
+        nearest = next(ends, None)
+        if nearest is not None:
+            uses[nearest] += 1
+    return {end: by_end[end][:count] for end, count in uses.items()}
+
+
+def _seed_of(tools: Sequence[Tool], run: str) -> bytes:
+    """Digest what is offered, in whatever order, and the run it is offered in."""
+    if not tools and not run:
+        return b""
+    offered = [_encode_sorted([t.kind, t.name, t.description, t.parameters]) for t in tools]
+    return blake2b(_encode_sorted([run, sorted(offered)]), digest_size=DIGEST_BYTES).digest()
+
+
+def _earlier_answers(messages: Sequence[Message]) -> frozenset[int]:
+    return frozenset(i for i, message in enumerate(messages) if message.role == "assistant")
+
+
+def _indices(messages: Sequence[Message], lasts: Sequence[int]) -> frozenset[int]:
+    """Return the indices of all messages of the assistant turns that end there."""
+    indices: set[int] = set()
+    for index in lasts:
+        while index >= 0 and messages[index].role == "assistant":
+            indices.add(index)
+            index -= 1
+    return frozenset(indices)
+
+
+def _as_received(
+    messages: Sequence[Message], untrained: frozenset[int], answers: dict[int, Span]
+) -> tuple[tuple[Message, ...], frozenset[int]]:
+    """Put answers as the upstream gave them, reasoning and all, for the turns sent back of them.
+
+    `answers`: by the index of a turn's last message. Returns the messages and which of them are
+    not trained.
+    """
+    received: list[Message] = []
+    marks: set[int] = set()
+    for index, message in enumerate(messages):
+        if index in answers:
+            turn = [message]
+            while received and received[-1].role == "assistant":
+                turn.insert(0, received.pop())
+            message = _with_calls_of(answers[index].understood.choices[0].message, turn)
+        elif index in untrained:
+            marks.add(len(received))
+        received.append(message)
+    return tuple(received), frozenset(marks)
+
+
+def _with_calls_of(answer: Message, turn: Sequence[Message]) -> Message:
+    """Let an answer have the ids of its calls that the results sent after it go by."""
+    calls = tuple(call for message in turn for call in message.tool_calls)
+    if [call.id for call in calls] == [call.id for call in answer.tool_calls]:
+        return answer
+    return msgspec.structs.replace(answer, tool_calls=calls)
+
+
+def _example(
+    span: Span,
+    messages: Sequence[Message],
+    untrained: frozenset[int],
+    continued: tuple[str, ...],
+    answer_source: str,
+    label_id: str,
+) -> Example:
+    understood = span.understood
+    parallel = understood.settings.get("parallel_tool_calls")
+    return Example(
+        call_id=span.id,
+        messages=(*messages, understood.choices[0].message),
+        tools=understood.tools,
+        parallel_tool_calls=parallel if isinstance(parallel, bool) else None,
+        untrained=untrained,
+        continued=continued,
+        choice_count=len(understood.choices),
+        answer_source=answer_source,
+        label_id=label_id,
+    )
+
+
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
