@@ -41,7 +41,7 @@ def staging(directory: Path) -> Iterator[Path]:
         _lock(descriptor, partial)
         try:
             for left in partial.iterdir():
-                left.unlink()
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
             yield partial
             os.fsync(descriptor)
             _refuse_existing(directory)
@@ -55,12 +55,17 @@ def staging(directory: Path) -> Iterator[Path]:
 
 
 class Lines:
-    """A new file, written line by line: counts, hashes, and syncs to disk when it is closed."""
+    """A new file, written line by line: counts, hashes, and syncs to disk when it is closed.
 
-    def __init__(self, path: Path) -> None:
+    One that is not `lasting`, because it is gone when the directory appears, does neither of the
+    last two.
+    """
+
+    def __init__(self, path: Path, *, lasting: bool = True) -> None:
         self.name = path.name
         self.rows = 0
         self.bytes = 0
+        self._lasting = lasting
         self._hash = hashlib.sha256()
         self._file = path.open("xb", buffering=BUFFER_BYTES)
 
@@ -72,19 +77,30 @@ class Lines:
     def write(self, line: bytes) -> None:
         """Append a line; `line` comes without its end."""
         data = line + b"\n"
-        self._file.write(data)
-        self._hash.update(data)
+        self._put(data)
         self.rows += 1
-        self.bytes += len(data)
+
+    def append(self, path: Path, rows: int) -> None:
+        """Append a file of so many lines."""
+        with path.open("rb", buffering=0) as file:
+            while data := file.read(BUFFER_BYTES):
+                self._put(data)
+        self.rows += rows
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         with self._file:
-            if kind is None:
+            if kind is None and self._lasting:
                 self._file.flush()
                 os.fsync(self._file.fileno())
+
+    def _put(self, data: bytes) -> None:
+        self._file.write(data)
+        if self._lasting:
+            self._hash.update(data)
+        self.bytes += len(data)
 
 
 def _refuse_existing(directory: Path) -> None:

@@ -21,7 +21,7 @@ import hashlib
 import heapq
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -33,6 +33,7 @@ from storage.capture import Clock, Endpoint, Outcome
 from storage.features import Features
 from storage.rows import CallRow
 from storage.store import TraceStore
+from storage.trace import Span
 
 MANIFEST_FILE = "manifest.json"
 REFERENCE_FILE = "reference.jsonl"
@@ -143,12 +144,14 @@ class Reservoir:
     """Keep one call of each group, and of many groups those that hash lowest.
 
     What is kept depends only on the set of calls offered, not on their order: the call of a group
-    whose id hashes lowest, and the `groups_max` groups whose ids hash lowest.
+    whose id hashes lowest, and the `groups_max` groups whose ids hash lowest. `rank_max`: groups
+    that rank behind are passed over, because another reservoir has no room for them.
     """
 
-    def __init__(self, groups_max: int) -> None:
+    def __init__(self, groups_max: int, rank_max: int | None = None) -> None:
         self.call_count = 0
         self._groups_max = groups_max
+        self._rank_max = rank_max
         self._kept: dict[str, tuple[tuple[int, str], Measured]] = {}
         self._worst: list[tuple[int, str]] = []  # a heap of (-rank, group id)
 
@@ -165,8 +168,23 @@ class Reservoir:
     def rows(self) -> tuple[Measured, ...]:
         return tuple(sorted((row for _, row in self._kept.values()), key=lambda row: row.call_id))
 
+    def add(self, rows: Iterable[Measured], call_count: int) -> None:
+        """Take in what another reservoir of other groups has kept."""
+        for row in rows:
+            self.offer(row.group_id, row.call_id, partial(_same, row))
+            self.call_count -= 1
+        self.call_count += call_count
+
+    @property
+    def rank_max(self) -> int | None:
+        """The rank behind which no group gets in any more, None while there is room."""
+        return -self._worst[0][0] if len(self._worst) == self._groups_max else None
+
     def _admit(self, group_id: str) -> bool:
-        entry = (-_rank(group_id), group_id)
+        rank = _rank(group_id)
+        if self._rank_max is not None and rank > self._rank_max:
+            return False
+        entry = (-rank, group_id)
         if len(self._worst) < self._groups_max:
             heapq.heappush(self._worst, entry)
             return True
@@ -190,7 +208,7 @@ def measured(row: CallRow, features: Features) -> Measured:
     )
 
 
-def counts_for_drift(row: CallRow) -> bool:
+def counts_for_drift(row: CallRow | Span) -> bool:
     """Say whether a call is a conversation with a whole answer, which is what windows hold."""
     return row.outcome is Outcome.COMPLETE and row.endpoint in CONVERSATIONS
 
@@ -251,6 +269,10 @@ def _range_filter(start: datetime | None, end: datetime | None) -> str:
 
 def iso_time(time: datetime) -> str:
     return time.isoformat().replace("+00:00", "Z")
+
+
+def _same(row: Measured) -> Measured:
+    return row
 
 
 def _rank(text: str) -> int:

@@ -9,8 +9,11 @@ import typer
 from shalt.arguments import AsJson, Config, DataDir, Later, Project, Where, command
 
 if TYPE_CHECKING:
+    from exporters import request, selection
     from shalt import drifting, exporting, settings
 else:
+    request = Later("exporters.request")
+    selection = Later("exporters.selection")
     drifting = Later("shalt.drifting")
     exporting = Later("shalt.exporting")
     settings = Later("shalt.settings")
@@ -72,6 +75,10 @@ def export(
             "alone; chain: every call, on all its assistant messages."
         ),
     ] = Turns.LEAF,
+    processes: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, max=64, help="Processes that read; else one a core."),
+    ] = None,
     config: Config = None,
     data_dir: DataDir = None,
     project: Project = None,
@@ -82,7 +89,10 @@ def export(
     --where chooses for train and val. The test file always holds its whole side.
     """
     loaded = settings.load(config, data_dir=data_dir, project=project)
-    exporting.export(loaded, directory, form=form.value, where=where, turns=turns.value)
+    wanted = request.ExportRequest(
+        project=loaded.project, format=form.value, where=where, turns=selection.Turns(turns.value)
+    )
+    exporting.export(loaded, wanted, directory, processes=processes)
 
 
 @command(

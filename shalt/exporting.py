@@ -4,12 +4,15 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+from rich.progress import TaskID
+
 from exporters import dataset
+from exporters.dataset import Stage
 from exporters.manifest import SIDE_FILES, Manifest
-from exporters.selection import Turns
+from exporters.request import ExportRequest
 from shalt.recording import open_store
 from shalt.settings import Settings
-from shalt.terminal import counting_bar, print_json, print_line
+from shalt.terminal import print_json, print_line, stage_bar
 from storage.reservation import Policy
 
 GROUPS_SHOWN = 5
@@ -76,23 +79,21 @@ def split(
 
 
 def export(
-    settings: Settings, directory: Path, *, form: str, where: str | None, turns: str
+    settings: Settings, request: ExportRequest, directory: Path, *, processes: int | None = None
 ) -> None:
-    """Write a dataset of the project's calls, with a progress bar where somebody looks on."""
-    bar = counting_bar("reading calls")
+    """Write a dataset, with a progress bar where somebody looks on."""
+    bar = stage_bar()
     with closing(open_store(settings)) as store, bar:
         store.check()
-        task = bar.add_task("", total=None)
+        tasks: dict[Stage, TaskID] = {}
+
+        def show(stage: Stage, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage.value, total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+
         try:
-            manifest = dataset.export(
-                store,
-                settings.project,
-                directory,
-                format=form,
-                where=where,
-                turns=Turns(turns),
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )
+            manifest = dataset.export(store, request, directory, processes=processes, progress=show)
         except OSError as error:
             raise ExportNotWritten(
                 f"cannot write {directory}: {error.strerror}; nothing was published"

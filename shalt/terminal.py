@@ -98,3 +98,16 @@ def counting_bar(label: str) -> Progress:
         transient=True,
         disable=not sys.stderr.isatty(),
     )
+
+
+def stage_bar() -> Progress:
+    """Make a progress bar with a line for each stage of a run, for its tasks are added by name."""
+    return Progress(
+        TextColumn("{task.description:<14}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )

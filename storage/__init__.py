@@ -57,6 +57,8 @@ In reading order; a module imports only those above it:
     search_postgres  the index of words in PostgreSQL: tsvector and GIN
     search          full-text search: an index of words, opt-in; what is forgotten, scrubbed
     erasure         what is to be forgotten, and that nobody sees it from then on
+    label_rows      scores and labels as rows, read again
+    label_store     scores and labels added, joined to their calls, forgotten
     links           calls that continue a stored answer join the group of its call
     fate            what became of a call, in words, and what the store knows of it
     dropped         the ids of calls that have no row, as far as they are known

@@ -1,6 +1,7 @@
 """A store in each kind of database, and a clock that stands still."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import insert
@@ -50,5 +51,13 @@ def make_store(url: str) -> TraceStore:
 def store(store_url: str) -> Iterator[TraceStore]:
     """A store; the test runs once on SQLite and once on PostgreSQL."""
     made = make_store(store_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def sqlite_store(tmp_path: Path) -> Iterator[TraceStore]:
+    """A store for what does not depend on the kind of database."""
+    made = make_store(f"sqlite:///{tmp_path}/store.sqlite")
     yield made
     made.close()

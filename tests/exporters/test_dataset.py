@@ -18,8 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from exporters.dataset import ExportError, GuardError, check_disjoint, export
-from exporters.manifest import IDS_FILE, NEEDS_LABEL_FILE, SIDE_FILES, IdLine
+from exporters.dataset import GuardError, Stage, check_disjoint
+from exporters.dataset import export as run
+from exporters.manifest import IDS_FILE, NEEDS_LABEL_FILE, SIDE_FILES, IdLine, Manifest
+from exporters.request import ExportError, ExportRequest
 from exporters.selection import Reason, Turns
 from exporters.staging import StagingError
 from storage.capture import Capture, Outcome
@@ -42,6 +44,19 @@ def fill(store: TraceStore, groups: int, turns: int = 3) -> None:
         for capture in conversation(100 * group, f"question {group}", 1 + group % turns)
     ]
     record(store, calls)
+
+
+def export(
+    store: TraceStore,
+    project: str,
+    directory: Path,
+    *,
+    format: str = "openai",
+    where: str | None = None,
+    turns: Turns = Turns.LEAF,
+) -> Manifest:
+    request = ExportRequest(project=project, format=format, where=where, turns=turns)
+    return run(store, request, directory)
 
 
 def rows(path: Path) -> list[dict[str, Json]]:
@@ -255,36 +270,39 @@ def test_a_bad_filter_leaves_nothing(store: TraceStore, tmp_path: Path) -> None:
 def test_ctrl_c_leaves_nothing(store: TraceStore, tmp_path: Path) -> None:
     fill(store, 20)
 
-    def interrupt(done: int, total: int) -> None:
-        if done > total / 2:
+    def interrupt(stage: Stage, done: int, total: int) -> None:
+        if stage is Stage.READ and done > total / 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export(store, "default", tmp_path / "out", progress=interrupt)
+        run(store, ExportRequest(), tmp_path / "out", progress=interrupt)
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
 
 
 def test_progress_goes_up_to_the_number_of_calls(store: TraceStore, tmp_path: Path) -> None:
     fill(store, 20)
-    seen: list[tuple[int, int]] = []
-    export(store, "default", tmp_path / "out", progress=lambda *both: seen.append(both))
-    assert seen == sorted(seen)
-    assert seen[-1] == (store.count("default"),) * 2
+    seen: list[tuple[Stage, int, int]] = []
+    run(store, ExportRequest(), tmp_path / "out", progress=lambda *all: seen.append(all))
+    read = [(done, total) for stage, done, total in seen if stage is Stage.READ]
+    assert read == sorted(read)
+    assert read[-1] == (store.count("default"),) * 2
+    assert list(dict.fromkeys(stage for stage, *_ in seen)) == list(Stage)
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from exporters.dataset import export
+from exporters.dataset import Stage, export
+from exporters.request import ExportRequest
 from storage.capture import SystemClock
 from storage.store import TraceStore
 
-def die(done, total):
-    if done >= total * float(sys.argv[3]):
+def die(stage, done, total):
+    if stage is Stage.READ and done >= total * float(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
 
 store = TraceStore(sys.argv[1], clock=SystemClock())
-export(store, "default", Path(sys.argv[2]), progress=die)
+export(store, ExportRequest(), Path(sys.argv[2]), progress=die)
 """
 
 

@@ -7,20 +7,21 @@ import msgspec
 
 from exporters.dataset import export
 from exporters.manifest import IdLine, Manifest, manifest_json
+from exporters.request import ExportRequest
 from storage.store import TraceStore
 from tests.exporters.calls import conversation, record
 
 
 def test_a_manifest_reads_back_as_it_was_written(store: TraceStore, tmp_path: Path) -> None:
     record(store, conversation(1, "hi", 3))
-    manifest = export(store, "default", tmp_path / "out")
+    manifest = export(store, ExportRequest(), tmp_path / "out")
     assert msgspec.json.decode(manifest_json(manifest), type=Manifest) == manifest
     assert (tmp_path / "out" / "manifest.json").read_bytes() == manifest_json(manifest) + b"\n"
 
 
 def test_a_manifest_has_the_documented_names(store: TraceStore, tmp_path: Path) -> None:
     record(store, conversation(1, "hi", 3))
-    written = json.loads(manifest_json(export(store, "default", tmp_path / "out")))
+    written = json.loads(manifest_json(export(store, ExportRequest(), tmp_path / "out")))
     assert list(written) == [
         "version",
         "shalt_version",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from exporters.dataset import export
+from exporters.request import ExportRequest
 from exporters.windows import (
     MANIFEST_FILE,
     REFERENCE_FILE,
@@ -148,7 +149,7 @@ def test_a_bad_filter_is_the_filters_own_error(store: TraceStore, clock: Clock) 
 def exported(store: TraceStore, tmp_path: Path) -> Path:
     for number in range(40):
         record(store, conversation(100 * number, f"q {number}", 2), number + 1)
-    export(store, "default", tmp_path / "out")
+    export(store, ExportRequest(), tmp_path / "out")
     return tmp_path / "out"
 
 

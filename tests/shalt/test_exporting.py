@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from exporters.request import ExportRequest
 from exporters.staging import StagingError
 from shalt import exporting
 from shalt.recording import open_store
@@ -27,7 +28,7 @@ def test_export_writes_the_files_and_says_what_became_of_every_call(
     own_settings: Settings, tmp_path: Path, capsysbinary: Printed
 ) -> None:
     directory = tmp_path / "dataset"
-    exporting.export(own_settings, directory, form="openai", where=None, turns="leaf")
+    exporting.export(own_settings, ExportRequest(), directory)
     text = capsysbinary.readouterr().out.decode()
     rows = [len((directory / f"{s}.jsonl").read_text().splitlines()) for s in ("train", "val")]
     assert min(rows) > 0
@@ -40,7 +41,7 @@ def test_export_to_a_full_directory_is_refused(own_settings: Settings, tmp_path:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     with pytest.raises(StagingError, match="full"):
-        exporting.export(own_settings, tmp_path / "full", form="openai", where=None, turns="leaf")
+        exporting.export(own_settings, ExportRequest(), tmp_path / "full")
 
 
 def test_split_shows_and_changes_the_ratios(own_settings: Settings, capsysbinary: Printed) -> None:

@@ -1,0 +1,40 @@
+"""Scratch files are put together in the order of their segments, and rows are counted on."""
+
+from pathlib import Path
+
+import msgspec
+
+from exporters.manifest import IDS_FILE, NEEDS_LABEL_FILE, SIDE_FILES, IdLine
+from exporters.merging import merge, read_ids
+from exporters.reference import Sample
+from exporters.segment import Segment, Tally, scratch_path
+
+
+def segment(scratch: Path, number: int, texts: list[bytes]) -> Segment:
+    """Write a segment with these rows of train, and none of anything else."""
+    names = (*SIDE_FILES.values(), NEEDS_LABEL_FILE)
+    for name in names:
+        scratch_path(scratch, number, name).write_bytes(b"")
+    scratch_path(scratch, number, "train.jsonl").write_bytes(b"".join(t + b"\n" for t in texts))
+    lines = [IdLine("train.jsonl", row, text.decode(), "g") for row, text in enumerate(texts)]
+    data = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+    scratch_path(scratch, number, IDS_FILE).write_bytes(data)
+    rows = dict.fromkeys(names, 0) | {"train.jsonl": len(texts)}
+    return Segment(number, rows, Tally(), Sample())
+
+
+def test_rows_come_in_the_order_of_the_segments(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    segments = [segment(tmp_path / "scratch", n, [b"%d" % n, b"%da" % n]) for n in range(3)]
+    files = merge(tmp_path, tmp_path / "scratch", segments, lambda count: None)
+    assert (tmp_path / "train.jsonl").read_bytes().split() == b"0 0a 1 1a 2 2a".split()
+    found = [(line.row, line.call) for line in read_ids(tmp_path / IDS_FILE)]
+    assert found == list(enumerate("0 0a 1 1a 2 2a".split()))
+    assert {file.name: file.rows for file in files}["train.jsonl"] == 6
+
+
+def test_nothing_is_left_of_the_scratch_files(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    segments = [segment(tmp_path / "scratch", 0, [b"0"])]
+    merge(tmp_path, tmp_path / "scratch", segments, lambda count: None)
+    assert not list((tmp_path / "scratch").iterdir())

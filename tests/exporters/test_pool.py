@@ -1,0 +1,83 @@
+"""Several processes write what one would have written; one that is killed ends the run."""
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from exporters import planning
+from exporters.dataset import Stage, export
+from exporters.pool import ProcessDied
+from exporters.request import ExportRequest
+from storage.store import TraceStore
+from tests.exporters.calls import conversation, record
+
+
+@pytest.fixture(autouse=True)
+def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "SEGMENT_CALLS", 20)
+
+
+def fill(store: TraceStore) -> None:
+    record(store, [call for g in range(60) for call in conversation(100 * g, f"q {g}", 1 + g % 3)])
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
+
+
+def test_the_bytes_do_not_depend_on_the_number_of_processes(
+    store: TraceStore, tmp_path: Path
+) -> None:
+    fill(store)
+    for processes in (1, 2, 3):
+        export(store, ExportRequest(), tmp_path / f"out{processes}", processes=processes)
+    one = contents(tmp_path / "out1")
+    assert contents(tmp_path / "out2") == one
+    assert contents(tmp_path / "out3") == one
+    assert multiprocessing.active_children() == []
+
+
+def test_a_process_that_is_killed_ends_the_run_and_nothing_is_published(
+    sqlite_store: TraceStore, tmp_path: Path
+) -> None:
+    fill(sqlite_store)
+
+    def kill(stage: Stage, done: int, total: int) -> None:
+        for child in multiprocessing.active_children():
+            assert child.pid is not None
+            os.kill(child.pid, signal.SIGKILL)
+
+    with pytest.raises(ProcessDied, match="was it killed"):
+        export(sqlite_store, ExportRequest(), tmp_path / "out", processes=2, progress=kill)
+    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
+    assert multiprocessing.active_children() == []
+
+
+def test_ctrl_c_leaves_no_process_and_no_file(sqlite_store: TraceStore, tmp_path: Path) -> None:
+    fill(sqlite_store)
+
+    def interrupt(stage: Stage, done: int, total: int) -> None:
+        if stage is Stage.READ:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export(sqlite_store, ExportRequest(), tmp_path / "out", processes=2, progress=interrupt)
+    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
+    assert multiprocessing.active_children() == []
+
+
+def test_what_goes_wrong_in_a_process_is_raised_here(
+    sqlite_store: TraceStore, tmp_path: Path
+) -> None:
+    fill(sqlite_store)
+
+    def take_away(stage: Stage, done: int, total: int) -> None:
+        if stage is Stage.PLAN and done:
+            (tmp_path / ".out.partial" / "scratch").rmdir()
+
+    with pytest.raises(FileNotFoundError):
+        export(sqlite_store, ExportRequest(), tmp_path / "out", processes=2, progress=take_away)
+    assert multiprocessing.active_children() == []
