@@ -9,6 +9,7 @@ In reading order; a module imports only those above it:
     drift       two windows to a DriftReport, findings ranked
     report      a DriftReport as text and JSON
     selection   which calls become examples, the others counted by reason
+    stitching   turns that an upstream kept, put before the calls that go on from them
     turns       the calls of a group to rows, branch by branch
     formats     Example to a row of each trainer, two functions each
     request     what is asked of an export

@@ -50,7 +50,9 @@ class Reason(StrEnum):
     BODY_DELETED = "body_deleted"  # by its age: `retain_bodies_days`
     BODY_CUT = "body_cut"  # longer than body_bytes_max: not all of it was kept
     NOT_UNDERSTOOD = "not_understood"  # no messages could be read
-    HISTORY_ELSEWHERE = "history_elsewhere"  # the upstream keeps the earlier turns, or the prompt
+    HISTORY_ELSEWHERE = (
+        "history_elsewhere"  # kept upstream: earlier turns not stored, or the prompt
+    )
     FAILED = "failed"  # the outcome is not `complete`
     ANSWER_CUT = "answer_cut"  # a stream without its end
     TOKEN_LIMIT = "token_limit"  # finish reason length, max_tokens, …

@@ -20,12 +20,19 @@ Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
 class Side(StrEnum):
-    """Where a group's calls may go. Fixed when its first call is recorded."""
+    """Where a group's calls may go. Fixed when its first call is recorded, but for `storage.sides`."""
 
     TRAIN = "train"
     VAL = "val"
     TEST = "test"
     QUARANTINE = "quarantine"
+
+
+class Apart(StrEnum):
+    """A file beside those of the sides in which a call may leave. Nothing of it is trained on."""
+
+    TARGETED = "targeted"
+    TIME_HOLDOUT = "time_holdout"
 
 
 class ToolCall(msgspec.Struct, frozen=True):
@@ -122,6 +129,8 @@ class Understood(msgspec.Struct, frozen=True):
 
     `note` says in one sentence what could not be understood, and is empty when all was.
     `ended`: the answer came to its proper end (for a stream: its terminal event was seen).
+    `instruction_count`: how many of the first messages are the request's `instructions`, which a
+    call that continues this one does not take over (Responses).
     """
 
     request_model: str = ""
@@ -137,6 +146,7 @@ class Understood(msgspec.Struct, frozen=True):
     provider_id: str = ""  # the upstream's id of the answer: chatcmpl-…, resp_…, msg_…
     previous_id: str = ""  # Responses: previous_response_id
     conversation_id: str = ""  # Responses: conversation
+    instruction_count: int = 0
     system_fingerprint: str = ""
     service_tier: str = ""  # what the answer was served and is priced as: default, flex, …
     error_code: str = ""  # of the upstream's error body, if it sent one

@@ -345,6 +345,7 @@ def join(request: Understood, answer: Understood, streamed: bool, notes: Notes) 
         provider_id=answer.provider_id,
         previous_id=request.previous_id or answer.previous_id,
         conversation_id=request.conversation_id or answer.conversation_id,
+        instruction_count=request.instruction_count,
         system_fingerprint=answer.system_fingerprint,
         service_tier=answer.service_tier,
         error_code=answer.error_code,

@@ -83,11 +83,13 @@ def _read_request(request: Object, notes: Notes) -> Understood:
     if isinstance(instructions, str):
         turns.messages.append(Message("system", instructions))
     given = request.get("input")
+    for item in as_array(instructions):
+        turns.add(item)
+    instruction_count = len(turns.messages)
     if isinstance(given, str):
         turns.messages.append(Message("user", given))
-    else:
-        for item in [*as_array(instructions), *as_array(given)]:
-            turns.add(item)
+    for item in as_array(given):
+        turns.add(item)
     if request and not isinstance(given, str | list) and request.get("prompt") is None:
         notes.append("the request has no input")
     if request.get("prompt") is not None:
@@ -105,6 +107,7 @@ def _read_request(request: Object, notes: Notes) -> Understood:
         user_id=as_text(request.get(user_key)),
         previous_id=as_text(request.get("previous_response_id")),
         conversation_id=_conversation_id(request),
+        instruction_count=instruction_count,
     )
 
 
