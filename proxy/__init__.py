@@ -10,4 +10,5 @@ In reading order; a module imports only those above it:
     routes     which path goes to which upstream, and with which headers
     errors     what we say when there is no answer to pass on
     relay      the ASGI application: client on one side, upstream on the other
+    protocol   uvicorn's HTTP protocol, with the limits it lacks
 """

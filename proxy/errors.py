@@ -51,6 +51,12 @@ def spool_full() -> OwnError:
     return OwnError(503, "spool_full", message)
 
 
+def too_many_calls(limit: int) -> OwnError:
+    """Say that this worker carries as many calls as it may."""
+    message = f"{limit} calls are in flight, which is open_calls_max: try again, or raise it"
+    return OwnError(503, "too_many_calls", message)
+
+
 def render(
     error: OwnError, dialect: Dialect, endpoint: Endpoint, call_id: str
 ) -> tuple[Headers, bytes]:

@@ -55,6 +55,12 @@ class CallMetrics:
             buckets=_DURATION_BUCKETS,
             registry=registry,
         )
+        self.refused = Counter(
+            "shalt_proxy_refused",
+            "Requests and connections that a limit turned away before they were calls.",
+            ["reason"],
+            registry=registry,
+        )
         self._series: dict[tuple[str, Endpoint], _Labelled] = {}
 
     def observe(

@@ -70,6 +70,11 @@ class Recording:
         """Whether the spool has reached its limit."""
         return self._writer.full
 
+    @property
+    def open_count(self) -> int:
+        """How many calls and pages are in flight."""
+        return len(self._open)
+
     def opened(self, call: OpenCall, *, counted: bool) -> None:
         """Watch over a call that has been accepted, and count it in the ledger."""
         if counted:

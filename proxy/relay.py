@@ -56,6 +56,7 @@ class Relay:
         default_project: str,
         on_client_gone: Literal["cancel", "drain"],
         refuse_when_full: bool,
+        open_calls_max: int,
     ) -> None:
         self.recording = recording
         self.tasks = tasks
@@ -63,6 +64,7 @@ class Relay:
         self._routes = routes
         self._default_project = default_project
         self._refuse_when_full = refuse_when_full
+        self._open_calls_max = open_calls_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Relay one request. WebSockets are refused: they are not relayed yet."""
@@ -78,6 +80,8 @@ class Relay:
             refusal = errors.unknown_upstream(self._routes.names)
         elif self._refuse_when_full and self.recording.full and route.mode == "full":
             refusal = errors.spool_full()
+        elif self.recording.open_count >= self._open_calls_max and route.mode == "full":
+            refusal = errors.too_many_calls(self._open_calls_max)
         passage = _Passage(self, scope, receive, send, route, project, mode)
         if refusal is None:
             await passage.run()

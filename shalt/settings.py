@@ -92,6 +92,12 @@ class Settings(BaseSettings):
     """URL of the default upstream, over its `base_url`; its dialect is guessed from the host."""
     upstreams: Annotated[dict[str, Upstream], Field(min_length=1, max_length=UPSTREAMS_MAX)] = {}
     """Where calls are relayed to, by name: each serves `/u/<name>/*`, the default one `/v1/*`."""
+    header_bytes_max: Annotated[ByteSize, Field(ge=4096, le=GIB)] = ByteSize(64 * 1024)
+    """Bytes of a request's line and headers; a longer head is refused with 431."""
+    client_connections_max: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Connections of clients that each worker holds; further ones are refused with 503."""
+    open_calls_max: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Calls in flight in each worker; further ones are refused with 503, and recorded as refused."""
     body_bytes_max: Bytes = ByteSize(64 * MIB)
     """Bytes kept of one body; of a longer one the length and hash are kept too."""
     spool_bytes_max: Bytes = ByteSize(8 * GIB)

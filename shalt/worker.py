@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http import httptools_impl
 
 from proxy.metrics import CallMetrics
+from proxy.protocol import ClientLimits, limited
 from proxy.recording import Recording
 from proxy.redact import Redactor
 from proxy.relay import Relay
@@ -55,6 +56,10 @@ class Worker(FastAPI):
         else:
             await self.relay(scope, receive, send)
 
+    def refused(self, reason: str) -> None:
+        """Count what was turned away before it was a call."""
+        self.relay.recording.metrics.refused.labels(reason).inc()
+
     async def _health(self) -> dict[str, str]:
         return {"status": "ok"}
 
@@ -85,6 +90,7 @@ async def _lifespan(worker: FastAPI) -> AsyncIterator[None]:
                 default_project=settings.project,
                 on_client_gone=settings.on_client_gone,
                 refuse_when_full=settings.spool_full == "refuse",
+                open_calls_max=settings.open_calls_max,
             )
             yield
             raise _Over
@@ -165,7 +171,9 @@ def _key_header(given: settings_module.Upstream) -> tuple[bytes, bytes] | None:
     return (b"authorization", b"Bearer " + key) if name is None else (name, key)
 
 
-def server_config(application: ASGIApp, shutdown_seconds: int) -> uvicorn.Config:
+def server_config(
+    application: ASGIApp, shutdown_seconds: int, limits: ClientLimits
+) -> uvicorn.Config:
     """Configure the server: nothing added to what passes, nothing refused that an upstream says."""
     # uvicorn knows the status lines of registered codes only and drops the connection on others
     # (529, 777).
@@ -174,7 +182,7 @@ def server_config(application: ASGIApp, shutdown_seconds: int) -> uvicorn.Config
     return uvicorn.Config(
         application,
         loop="uvloop",
-        http="httptools",
+        http=limited(limits),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -190,7 +198,11 @@ def server_config(application: ASGIApp, shutdown_seconds: int) -> uvicorn.Config
 def serve(orders: Orders) -> None:
     """Serve until SIGTERM, then let the calls in flight end."""
     assert orders.listen_fd is not None
-    config = server_config(Worker(orders), int(orders.settings.shutdown_seconds))
+    settings, worker = orders.settings, Worker(orders)
+    limits = ClientLimits(
+        settings.header_bytes_max, settings.client_connections_max, worker.refused
+    )
+    config = server_config(worker, int(settings.shutdown_seconds), limits)
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=orders.listen_fd)])
 
 

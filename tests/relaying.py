@@ -14,6 +14,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 
 from proxy.metrics import CallMetrics
+from proxy.protocol import ClientLimits
 from proxy.recording import Recording
 from proxy.redact import Redactor
 from proxy.relay import Receive, Relay, Scope, Send
@@ -98,6 +99,9 @@ def running_relay(
     sync: Literal["interval", "always"] = "interval",
     limits: SpoolLimits | None = None,
     refuse_when_full: bool = False,
+    open_calls_max: int = 1000,
+    header_bytes_max: int = 64 * 1024,
+    client_connections_max: int = 1000,
 ) -> Iterator[RunningRelay]:
     """Serve a relay over the upstreams, the first of them the default one."""
     console = upstream_at(1, "console", host=None, base_path=b"")
@@ -129,6 +133,7 @@ def running_relay(
                     default_project="default",
                     on_client_gone=on_client_gone,
                     refuse_when_full=refuse_when_full,
+                    open_calls_max=open_calls_max,
                 )
             )
             await send({"type": "lifespan.startup.complete"})
@@ -141,7 +146,12 @@ def running_relay(
         await send({"type": "lifespan.shutdown.complete"})
 
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(server_config(application, 1))
+
+    def refused(reason: str) -> None:
+        relays[0].recording.metrics.refused.labels(reason).inc()
+
+    clients = ClientLimits(header_bytes_max, client_connections_max, refused)
+    server = uvicorn.Server(server_config(application, 1, clients))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
