@@ -23,7 +23,7 @@ class ExportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     project: str = "default"
     format: str = "openai"
     where: str | None = None
-    turns: Turns = Turns.LEAF
+    turns: Turns = Turns.AUTO
 
 
 def check_request(request: ExportRequest) -> None:

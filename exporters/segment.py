@@ -11,7 +11,7 @@ the sample.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
@@ -24,6 +24,7 @@ from exporters.reference import Sample, Sampler
 from exporters.request import ExportRequest
 from exporters.selection import NEEDS_LABEL, Reason, reason_against
 from exporters.staging import Lines
+from exporters.stitching import Histories
 from exporters.turns import Conversations
 from storage.derive import derive
 from storage.grouped import GroupedCall, GroupRange, read_groups
@@ -123,26 +124,36 @@ class _Run:
     def add_group(self, group_id: str, calls: Iterable[GroupedCall]) -> int:
         """Write the rows of a group, count what became of each of its calls; return how many."""
         sides: dict[Side, Conversations] = {}
-        count = 0
-        for call in calls:
-            count += 1
-            self.tally.calls[call.side] += 1
-            if call.capture is None:
-                self._count(call, Reason.BODY_DELETED)
-                continue
-            span = derive(call.capture)
+        histories = Histories(self._read)
+        before = self.tally.calls.total()
+        for (call, recorded), span in histories.whole(self._derived(calls)):
             reason = reason_against(span, call.side, call.matches)
             reason = reason or self._format.unfit(span.understood)
             if reason:
                 self._count(call, reason)
             if call.side is Side.TRAIN and call.matches:
-                self.sampler.offer(group_id, span)
+                self.sampler.offer(group_id, recorded)
             if call.side not in sides:
-                sides[call.side] = Conversations(self._plan.request.turns, self._read_again)
+                sides[call.side] = Conversations(
+                    self._plan.request.turns,
+                    lambda call_id: self._read_again(histories, call_id),
+                )
             sides[call.side].add(span, reason)
         for side, conversations in sides.items():
             self._write_rows(side, group_id, conversations)
-        return count
+        return self.tally.calls.total() - before
+
+    def _derived(
+        self, calls: Iterable[GroupedCall]
+    ) -> Iterator[tuple[tuple[GroupedCall, Span], Span]]:
+        """Count calls, and understand those that have a body."""
+        for call in calls:
+            self.tally.calls[call.side] += 1
+            if call.capture is None:
+                self._count(call, Reason.BODY_DELETED)
+            else:
+                span = derive(call.capture)
+                yield (call, span), span
 
     def _write_rows(self, side: Side, group_id: str, conversations: Conversations) -> None:
         name = SIDE_FILES.get(side, "")
@@ -163,8 +174,11 @@ class _Run:
             line = NeedsLabelLine(call.id, call.group_id, call.side, reason)
             self._files[NEEDS_LABEL_FILE].write(msgspec.json.encode(line))
 
-    def _read_again(self, call_id: str) -> Span:
+    def _read(self, call_id: str) -> Span | None:
         call = self._reader.get(call_id)
-        assert call is not None, "a snapshot loses no call"
-        assert call.capture is not None, "nor its body"
-        return derive(call.capture)
+        return derive(call.capture) if call is not None and call.capture is not None else None
+
+    def _read_again(self, histories: Histories, call_id: str) -> Span:
+        span = self._read(call_id)
+        assert span is not None, "a snapshot loses no call, nor its body"
+        return histories.again(span)

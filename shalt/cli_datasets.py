@@ -28,6 +28,7 @@ class Format(StrEnum):
 class Turns(StrEnum):
     """Which calls of a conversation become rows."""
 
+    AUTO = "auto"
     LEAF = "leaf"
     LAST = "last"
     CHAIN = "chain"
@@ -71,10 +72,11 @@ def export(
     turns: Annotated[
         Turns,
         typer.Option(
-            help="leaf: each conversation's longest call; last: every call, trained on its answer "
-            "alone; chain: every call, on all its assistant messages."
+            help="auto: a row for each conversation as far as it was linear; leaf: each branch's "
+            "longest call; last: every call, trained on its answer alone; chain: an agent's run, "
+            "with all answers as received."
         ),
-    ] = Turns.LEAF,
+    ] = Turns.AUTO,
     processes: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, max=64, help="Processes that read; else one a core."),

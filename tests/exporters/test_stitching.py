@@ -1,17 +1,21 @@
 """Turns that the upstream kept, put before the calls that go on from them."""
 
 from itertools import permutations
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from exporters import stitching
+from exporters.dataset import export
+from exporters.request import ExportRequest
 from exporters.selection import Reason, reason_against
 from exporters.stitching import Histories
 from storage.capture import Capture, Outcome
 from storage.derive import derive
+from storage.store import TraceStore
 from storage.trace import Json, Side, Span
-from tests.exporters.calls import capture, chat, said
+from tests.exporters.calls import capture, chat, record, said
 
 SECOND_NS = 1_000_000_000
 
@@ -193,3 +197,20 @@ def test_a_conversation_that_may_hold_more_is_left_as_it_is(second: Capture) -> 
 def test_calls_of_other_dialects_pass() -> None:
     one = chat(1, [said("user", "hello")], said("assistant", "good day"))
     assert whole([one]) == {1: derive(one)}
+
+
+def test_an_export_holds_the_turns_that_the_upstream_kept(
+    store: TraceStore, tmp_path: Path
+) -> None:
+    for offset, kept in enumerate(reversed(CHAIN)):  # the last call arrives first
+        record(store, [kept], offset=offset + 1)
+    manifest = export(store, ExportRequest(), tmp_path / "out")
+    (rows,) = (entry.rows for entry in manifest.sides.values() if entry.calls)
+    assert rows == 3  # each has instructions of its own
+    written = b"".join(path.read_bytes() for path in (tmp_path / "out").glob("t*.jsonl"))
+    written += (tmp_path / "out" / "val.jsonl").read_bytes()
+    contents = [
+        [message["content"] for message in msgspec.json.decode(line)["messages"]]
+        for line in written.splitlines()
+    ]
+    assert ["one", "answer 1", "two", "answer 2", "three", "answer 3"] in contents
