@@ -3,15 +3,33 @@
 In reading order; a module imports only those above it:
 
     statistics  KS, chi-square, exact counts, intervals: pure functions with sources
+    two_samples  how far two samples of grouped calls differ: lift, difference, AUC
     windows     reference window and current window: one call of each group
     measures    which features drift looks at, and how a sentence speaks of them
     findings    one feature in two windows: does it differ, by how much, in which calls
     drift       two windows to a DriftReport, findings ranked
     report      a DriftReport as text and JSON
+    languages   the language of a text
+    slices      what a selection is looked at by: features of calls, slices of them
+    selection_sample  which calls a filter took and which it left, of a bounded sample
+    selection_report  what a filter does to the training data, and whether it may pass
+    selection_text  a SelectionReport as text
     selection   which calls become examples, the others counted by reason
     stitching   turns that an upstream kept, put before the calls that go on from them
     turns       the calls of a group to rows, branch by branch
-    formats     Example to a row of each trainer, two functions each
+    images      images of every dialect as a URL, and what trainers refuse of them
+    row_shape   what a format is, and what its rows may leave out
+    arguments   tool arguments as an object, where that changes nothing
+    tool_ids    ids of tool calls, where there are none or another form is asked for
+    chat_rows   rows of chat messages: OpenAI, Together, Fireworks, Axolotl
+    mistral_rows     rows for Mistral's trainers
+    trl_rows         rows for TRL
+    preference_rows  rows of preference pairs
+    sharegpt_rows    rows for LLaMA-Factory
+    text_rows        rows of two texts: prompt and completion, text and label
+    parquet_rows     rows of typed columns
+    parquet_files    Parquet files out of rows, and rows out of them again
+    formats     the formats by name
     request     what is asked of an export
     staging     a directory that appears whole or not at all
     manifest    the file that proves a dataset

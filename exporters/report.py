@@ -30,12 +30,12 @@ def report_json(report: DriftReport) -> bytes:
 def report_text(report: DriftReport, width: int = 80) -> str:
     """Write the report for people, in lines of at most `width` characters where words allow."""
     width = max(width, WIDTH_MIN)
-    lines = _wrapped(f"{report.verdict.upper()}: {report.why}.", width)
+    lines = wrapped(f"{report.verdict.upper()}: {report.why}.", width)
     lines += ["", *_window("reference", report.reference), *_window("current", report.current)]
     lines.append(f"{'alpha':<11}{report.alpha:g} for the whole report")
     if report.shared_groups:
         shared = f"{report.shared_groups:,} groups are in both, which makes the windows look alike"
-        lines += _wrapped(f"{'':<11}{shared}", width)
+        lines += wrapped(f"{'':<11}{shared}", width)
     drifted = [finding for finding in report.findings if finding.drift]
     small = [finding for finding in report.findings if not finding.drift]
     lines += _findings("What changed", drifted, width)
@@ -56,10 +56,10 @@ def _window(name: str, window: WindowSummary) -> list[str]:
 def _findings(title: str, findings: list[Finding], width: int) -> list[str]:
     lines = ["", title] if findings else []
     for finding in findings[:LINES_MAX]:
-        lines += _wrapped(f"  {finding.sentence}", width)
-        lines.append(f"    {'now':<10}{_bar(finding.current)} {percent(finding.current):>16}")
+        lines += wrapped(f"  {finding.sentence}", width)
+        lines.append(f"    {'now':<10}{bar(finding.current)} {percent(finding.current):>16}")
         lines.append(
-            f"    {'reference':<10}{_bar(finding.reference)} {percent(finding.reference):>16}"
+            f"    {'reference':<10}{bar(finding.reference)} {percent(finding.reference):>16}"
         )
         effect = finding.effect
         measure = "distance" if finding.kind == "number" else "growth"
@@ -89,7 +89,7 @@ def _p_value(p_adjusted: float) -> str:
     return f"p {p_adjusted:.1e}" if p_adjusted > 0 else "p below 1e-300"
 
 
-def _bar(share: float) -> str:
+def bar(share: float) -> str:
     """Draw a share, 0..1, in eighths of a character; what is not nought shows at least one."""
     eighths = round(share * BAR_WIDTH * 8)
     if share > 0:
@@ -98,7 +98,8 @@ def _bar(share: float) -> str:
     return ("█" * whole + _EIGHTHS[rest]).ljust(BAR_WIDTH, "·")
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str, width: int) -> list[str]:
+    """Break a text into lines at words; what follows the first is indented like it."""
     indent = " " * (len(text) - len(text.lstrip()))
     return textwrap.wrap(
         text.strip(),

@@ -173,6 +173,37 @@ def bonferroni(p_value: float, test_count: int) -> float:
     return min(1.0, p_value * test_count)
 
 
+def holm(p_values: FloatArray) -> FloatArray:
+    """Correct a family of p-values so that one false finding in it stays as rare as one alone.
+
+    Step-down (Holm, Scandinavian Journal of Statistics 1979): valid whatever their dependence, and
+    never weaker than `bonferroni`. The corrected values come in the order of the given ones.
+    """
+    order = np.argsort(p_values, kind="stable")
+    steps = np.arange(len(p_values), 0, -1) * p_values[order]
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(steps))
+    return corrected
+
+
+def ks_uniform(values: FloatArray, lower: float, upper: float) -> float:
+    """Test whether values lie evenly in lower..upper; return the p-value.
+
+    Kolmogorov-Smirnov with one sample, exact (`scipy.stats.kstest`). Needs at least one value.
+    """
+    return float(stats.kstest(values, "uniform", args=(lower, upper - lower)).pvalue)
+
+
+def binomial(count: int, total: int, ratio: float) -> float:
+    """Test whether `count` of `total` is what a share of `ratio` gives; return the p-value.
+
+    Two-sided by doubling the smaller tail, exact.
+    """
+    below = float(stats.binom.cdf(count, total, ratio))
+    above = float(stats.binom.sf(count - 1, total, ratio))
+    return min(1.0, 2 * min(below, above))
+
+
 def _least_attainable(pooled: CountArray, reference_total: int, current_total: int) -> FloatArray:
     """Give the smallest p-value each pooled count could have had: all of it on one side.
 

@@ -173,3 +173,28 @@ def test_newcombe_agrees_with_the_published_table(
 def test_bonferroni_never_leaves_the_unit_interval() -> None:
     assert statistics.bonferroni(0.2, 3) == pytest.approx(0.6)
     assert statistics.bonferroni(0.5, 3) == 1.0
+
+
+def test_holm_steps_down_from_the_smallest() -> None:
+    # 4 * 0.005, 3 * 0.01, 2 * 0.03, then 0.04 held up to the one before (Holm 1979, section 2).
+    corrected = statistics.holm(np.array([0.01, 0.04, 0.03, 0.005]))
+    assert corrected.tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+def test_holm_never_goes_beyond_one() -> None:
+    assert statistics.holm(np.array([0.5, 0.9])).tolist() == [1.0, 1.0]
+    assert statistics.holm(np.array([])).tolist() == []
+
+
+def test_even_values_are_uniform_and_bunched_ones_are_not() -> None:
+    even = (np.arange(100) + 0.5) / 1000
+    assert statistics.ks_uniform(even, 0.0, 0.1) == pytest.approx(1.0)
+    assert statistics.ks_uniform(even / 2, 0.0, 0.1) < 1e-12
+    # One value at the middle: the distance is 1/2, and P(D >= 1/2) = 1.
+    assert statistics.ks_uniform(np.array([0.5]), 0.0, 1.0) == 1.0
+
+
+def test_a_count_is_held_against_its_ratio_exactly() -> None:
+    # 2 * P(X <= 2), X binomial(10, 1/2): 2 * (1 + 10 + 45) / 1024.
+    assert statistics.binomial(2, 10, 0.5) == pytest.approx(112 / 1024)
+    assert statistics.binomial(5, 10, 0.5) == 1.0
