@@ -29,18 +29,6 @@ In reading order; a module imports only those above it:
     text_rows        rows of two texts: prompt and completion, text and label
     parquet_rows     rows of typed columns
     parquet_files    Parquet files out of rows, and rows out of them again
-    images      images of every dialect as a URL, and what trainers refuse of them
-    row_shape   what a format is, and what its rows may leave out
-    arguments   tool arguments as an object, where that changes nothing
-    tool_ids    ids of tool calls, where there are none or another form is asked for
-    chat_rows   rows of chat messages: OpenAI, Together, Fireworks, Axolotl
-    mistral_rows     rows for Mistral's trainers
-    trl_rows         rows for TRL
-    preference_rows  rows of preference pairs
-    sharegpt_rows    rows for LLaMA-Factory
-    text_rows        rows of two texts: prompt and completion, text and label
-    parquet_rows     rows of typed columns
-    parquet_files    Parquet files out of rows, and rows out of them again
     formats     the formats by name
     request     what is asked of an export
     staging     a directory that appears whole or not at all
