@@ -17,6 +17,7 @@ In reading order; a module imports only those above it:
     selection   which calls become examples, the others counted by reason
     stitching   turns that an upstream kept, put before the calls that go on from them
     turns       the calls of a group to rows, branch by branch
+    staging     a directory that appears whole or not at all
     images      images of every dialect as a URL, and what trainers refuse of them
     row_shape   what a format is, and what its rows may leave out
     arguments   tool arguments as an object, where that changes nothing
@@ -31,7 +32,6 @@ In reading order; a module imports only those above it:
     parquet_files    Parquet files out of rows, and rows out of them again
     formats     the formats by name
     request     what is asked of an export
-    staging     a directory that appears whole or not at all
     manifest    the file that proves a dataset
     reference   the sample of an export that drift is measured against
     segment     one range of groups to scratch files: calls, examples, rows

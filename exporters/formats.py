@@ -18,17 +18,21 @@ What no row of a format can hold keeps a call out, under a `Reason`; what rows m
 a `LeftOut`. Both are listed call by call beside the rows.
 """
 
+from pathlib import Path
+
 from exporters.chat_rows import AXOLOTL, FIREWORKS, OPENAI, TOGETHER, chat_format
 from exporters.images import Images
 from exporters.mistral_rows import MISTRAL_FORMAT
+from exporters.parquet_files import ParquetRows
 from exporters.parquet_rows import PARQUET_FORMAT
 from exporters.preference_rows import OPENAI_DPO_FORMAT, TRL_DPO_FORMAT
 from exporters.row_shape import Format, LeftOut, Shape
 from exporters.sharegpt_rows import SHAREGPT_FORMAT
+from exporters.staging import Lines
 from exporters.text_rows import PROMPT_COMPLETION_FORMAT, TEXT_LABEL_FORMAT
 from exporters.trl_rows import TRL_FORMAT, TRL_MESSAGES_FORMAT
 
-__all__ = ["FORMATS", "Format", "LeftOut", "Shape", "refusal_of_shape"]
+__all__ = ["FORMATS", "Format", "LeftOut", "Shape", "new_rows", "refusal_of_shape"]
 
 FORMATS = {
     format.name: format
@@ -61,3 +65,8 @@ def refusal_of_shape(name: str, shape: Shape) -> str:
     if shape.label_field and name != "text-label":
         return f"{name} rows have no label to take from a field: choose --format text-label"
     return ""
+
+
+def new_rows(path: Path) -> Lines | ParquetRows:
+    """Open a new file of rows, which come as lines of JSON whatever becomes of them."""
+    return ParquetRows(path) if path.suffix == ".parquet" else Lines(path)

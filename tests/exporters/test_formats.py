@@ -1,6 +1,8 @@
 """The formats by name, and what may be asked of them."""
 
-from exporters.formats import FORMATS, refusal_of_shape
+from pathlib import Path
+
+from exporters.formats import FORMATS, new_rows, refusal_of_shape
 from exporters.images import Images
 from exporters.row_shape import Shape
 from exporters.selection import Reason
@@ -54,3 +56,12 @@ def test_what_no_text_can_say_is_a_reason_everywhere_but_in_parquet() -> None:
         for name in FORMATS:
             wanted = None if name == "parquet" else reason
             assert refusal(name, Message("user", (part,)), ANSWER) is wanted
+
+
+def test_a_file_of_rows_is_what_its_suffix_says(tmp_path: Path) -> None:
+    for format in FORMATS.values():
+        path = tmp_path / f"{format.name}.{format.suffix}"
+        with new_rows(path) as file:
+            file.write(format.row(example(USER, ANSWER, rejected=ANSWER)))
+        assert (file.rows, file.bytes) == (1, path.stat().st_size)
+    assert (tmp_path / "parquet.parquet").read_bytes()[:4] == b"PAR1"
