@@ -27,7 +27,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection, func, select, update
 
-from storage import database, erasure, search
+from storage import database, erasure, label_store, search
 from storage.capture import Clock
 from storage.deletion import delete_calls
 from storage.erasure import Erasure, Kind
@@ -37,7 +37,15 @@ from storage.reader import StoreReader
 from storage.rows import Checkpoint
 from storage.schema import call, erased_call
 from storage.schema import erasure as erasure_table
-from storage.scrub import TRY_AGAIN, Order, blank_spool, clear_poison, erased_among, start
+from storage.scrub import (
+    TRY_AGAIN,
+    Order,
+    blank_spool,
+    clear_poison,
+    clear_poison_of_calls,
+    erased_among,
+    start,
+)
 from storage.segments import segment_numbers, segment_path, writers
 from storage.spool import Position
 
@@ -165,6 +173,8 @@ class Eraser:
             selects = erasure.matcher(connection, wanted)
         clear_poison(self._poison, selects, named)
         with database.writing(self._store.engine) as connection:
+            label_store.keep_apart(connection, adding=False)
+            label_store.forget_waiting(connection, wanted)
             selection = erasure.without_names(connection, wanted)
             _update(
                 connection, wanted, selector=erasure.encoded(selection), deleted_at=self._now_us()
@@ -183,6 +193,10 @@ class Eraser:
         checkpoints = self._store.checkpoints()
         with database.reading(self._store.engine) as connection:
             blank_spool(self._spool, checkpoints, lambda ids: erased_among(connection, ids))
+            named = {call_id for wanted in ready for call_id in wanted.selection.ids}
+            clear_poison_of_calls(
+                self._poison, lambda ids: erased_among(connection, ids) | named.intersection(ids)
+            )
             for wanted in ready:
                 clear_poison(self._poison, erasure.matcher(connection, wanted), "")
         for wanted in ready:

@@ -244,6 +244,12 @@ class Matcher:
                 return self._is_meant(span.tags.get(selection.key, ""))
         return False
 
+    def names_session(self, project: str, session_id: str) -> bool:
+        """Tell whether it is an erasure of this session."""
+        wanted = self._wanted
+        is_of_sessions = wanted.selection.kind is Kind.SESSION and wanted.project == project
+        return is_of_sessions and self._is_meant(session_id)
+
     def _is_meant(self, text: str) -> bool:
         selection = self._wanted.selection
         value = storable(text)

@@ -1,4 +1,4 @@
-"""One worker's spool on its way into the store: frames in, whole calls out.
+"""One writer's spool on its way into the store: frames in; whole calls, scores and labels out.
 
 Frames of a long call are remembered by place, not by content, and read again when its END comes,
 so memory stays that of one batch: BATCH_BYTES_MAX of frames and the call that went over it. What is
@@ -19,6 +19,7 @@ import msgspec
 
 from storage.capture import Body, Capture, Outcome
 from storage.held import held_numbers, held_path, hold
+from storage.labels import Said
 from storage.replay import (
     START,
     Frame,
@@ -36,6 +37,7 @@ from storage.spool import FrameKind, Part, Position, ResponseHead
 log = logging.getLogger(__name__)
 
 BATCH_FRAMES_MAX: Final = 1000
+SAID_KINDS: Final = (FrameKind.SCORE, FrameKind.LABEL, FrameKind.VERDICT)
 BATCH_BYTES_MAX: Final = 8 * 2**20  # decoded and understood, small events take twelve times that
 
 
@@ -47,18 +49,27 @@ class Place(NamedTuple):
 
 
 class Undigested(NamedTuple):
-    """A call that cannot be made of its frames: kind and payload of each, and why."""
+    """A call that cannot be made of its frames: kind and payload of each, and why.
+
+    Or a score, a label or a verdict (`is_said`), which is one frame and has an id of its own.
+    """
 
     call_id: str  # empty where not even that can be read
     frames: Sequence[tuple[int, bytes]]
     reason: str
 
+    @property
+    def is_said(self) -> bool:
+        """Whether it is no call, and not to be counted as one."""
+        return any(kind in SAID_KINDS for kind, _ in self.frames)
+
 
 class Batch(NamedTuple):
-    """What became whole: calls to store, and some that cannot be understood."""
+    """What became whole: calls to store, some that cannot be understood, what was said of calls."""
 
     captures: list[Capture]
     undigested: list[Undigested]
+    said: list[Said]
 
 
 class Feed:
@@ -83,7 +94,7 @@ class Feed:
 
     def read(self) -> Batch:
         """Read on; return the calls that are whole now."""
-        batch = Batch([], [])
+        batch = Batch([], [], [])
         byte_count = frame_count = 0
         for frame in self.reader.frames():
             frame_count += 1
@@ -94,7 +105,7 @@ class Feed:
 
     def take_interrupted(self) -> Batch:
         """Return a batch of the calls that will never end, as far as they came; empty after all."""
-        batch = Batch([], [])
+        batch = Batch([], [], [])
         byte_count = 0
         while self._opened and byte_count < BATCH_BYTES_MAX:
             call_id, places = self._opened.popitem()
@@ -133,9 +144,11 @@ class Feed:
         if frame.kind == FrameKind.ERASED:
             return 0
         call_id = call_id_of(frame.encoded) if payload is None else payload.id
-        if frame.kind == FrameKind.CALL:
+        if frame.kind == FrameKind.CALL or frame.kind in SAID_KINDS:
             if isinstance(payload, Capture):
                 batch.captures.append(payload)
+            elif isinstance(payload, Said):
+                batch.said.append(payload)
             else:
                 batch.undigested.append(_undigested(call_id, [frame]))
         elif frame.kind == FrameKind.END:

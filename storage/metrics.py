@@ -16,6 +16,9 @@ from prometheus_client.registry import Collector
 
 from storage import segments
 from storage.capture import Capture
+from storage.database import StoreUnavailable
+from storage.label_rows import count_waiting
+from storage.labels import Said, Score
 from storage.ledger import LedgerReader
 from storage.reader import StoreReader
 from storage.replay import START, SpoolReader
@@ -42,6 +45,16 @@ class RecorderMetrics:
         )
         self._recorded = Counter(
             "shalt_recorder_calls", "Calls stored by this recorder.", registry=registry
+        )
+        self._scores = Counter(
+            "shalt_scores",
+            "Scores this recorder took from the spool, repeated ones included.",
+            registry=registry,
+        )
+        self._labels = Counter(
+            "shalt_labels",
+            "Labels, and verdicts on labels, this recorder took from the spool.",
+            registry=registry,
         )
         self._torn_bytes = Counter(
             "shalt_recorder_torn_bytes",
@@ -95,6 +108,11 @@ class RecorderMetrics:
                     tokens[span.upstream, model, kind] += count
         for labels, total in tokens.items():
             self._tokens.labels(*labels).inc(total)
+
+    def said(self, said: Iterable[Said]) -> None:
+        """Count scores, labels and verdicts that were committed."""
+        for each in said:
+            (self._scores if isinstance(each, Score) else self._labels).inc()
 
     def torn(self, byte_count: int) -> None:
         """Count bytes of a torn tail."""
@@ -153,6 +171,20 @@ class SpoolCollector(Collector):
         yield GaugeMetricFamily(
             "shalt_store_up", "1 when the store can be read, else 0.", float(ledger.store_ready)
         )
+        yield GaugeMetricFamily(
+            "shalt_feedback_waiting",
+            "Scores and labels in the store whose call is not there yet; 0 while it is not read.",
+            float(waiting_for_calls(self._store) if ledger.store_ready else 0),
+        )
+
+
+def waiting_for_calls(store: StoreReader) -> int:
+    """Count the scores and labels in the store whose call is not; 0 where it cannot be read."""
+    try:
+        with store.reading() as connection:
+            return count_waiting(connection)
+    except StoreUnavailable:
+        return 0
 
 
 def oldest_seconds(spool: Path, checkpoints: Mapping[str, Checkpoint]) -> float:

@@ -1,5 +1,7 @@
 """Calls that could not be stored, kept with the reason for a person or a newer shalt to see to.
 
+Scores and labels too, by their own ids.
+
     poison/<call id>.poison   the call's frames, as a segment has them (storage.spool)
     poison/<call id>.json     {"call_id", "writer", "at", "reason"}
 
@@ -20,8 +22,9 @@ import msgspec
 from storage.capture import Capture, Clock
 from storage.database import StoreUnavailable
 from storage.feed import Undigested, assemble
-from storage.replay import Frame, RawFrame, decode, frame_bytes, raw_frames_of
-from storage.spool import FORMAT_VERSION, MAGIC, SEGMENT_HEADER, FrameKind, Position
+from storage.labels import Said
+from storage.replay import Frame, RawFrame, decode, frame_bytes, kind_of, raw_frames_of
+from storage.spool import FORMAT_VERSION, MAGIC, SEGMENT_HEADER, Position
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +92,13 @@ class PoisonDirectory:
             )
         return assemble(frames)
 
+    def read_said(self, name: str) -> Said | None:
+        """Read a score, a label or a verdict; None where it is a call, or cannot be understood."""
+        for raw in raw_frames_of(self.directory / f"{name}.poison"):
+            payload = decode(raw.kind, raw.encoded)
+            return payload if isinstance(payload, Said) else None
+        return None
+
     def remove(self, name: str) -> None:
         """Forget a call: it has been stored, or erased."""
         (self.directory / f"{name}.poison").unlink(missing_ok=True)
@@ -99,10 +109,10 @@ class PoisonDirectory:
         return sum(path.stat().st_size for path in self.directory.glob("*.poison"))
 
 
-def undigested(capture: Capture, error: Exception) -> Undigested:
-    """Describe a call whose frames are good and which the store or its derivation refuses."""
-    frame = (FrameKind.CALL, msgspec.msgpack.encode(capture))
-    return Undigested(capture.id, [frame], f"{type(error).__name__}: {error}")
+def undigested(refused: Capture | Said, error: Exception) -> Undigested:
+    """Describe what has good frames, and is refused by the store or its derivation."""
+    frame = (kind_of(refused), msgspec.msgpack.encode(refused))
+    return Undigested(refused.id, [frame], f"{type(error).__name__}: {error}")
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from storage import segments
+from storage import database, segments
+from storage.blanking import blank_calls
 from storage.capture import Capture, Clock, DropReason
 from storage.counters import CountersError, is_alive, read_tally
 from storage.database import RowRejected, StoreUnavailable
@@ -24,11 +25,13 @@ from storage.derive import derive
 from storage.features import features_of
 from storage.feed import Batch, Feed, Undigested
 from storage.grouping import group_of
+from storage.labels import Said
 from storage.metrics import RecorderMetrics
 from storage.poison import PoisonDirectory, undigested
 from storage.roster import read_roster
-from storage.rows import Recorded
-from storage.spool import SpoolError
+from storage.rows import Checkpoint, Recorded
+from storage.scrub import erased_among
+from storage.spool import Position, SpoolError
 from storage.store import TraceStore
 from storage.upkeep import Upkeep
 
@@ -126,9 +129,14 @@ class Recorder:
         return stored, left
 
     def _retry(self, name: str, writer: str, stopping: Callable[[], bool]) -> bool:
-        capture = self._poison.read(name)
         settled = self._patiently(self._store.writers, stopping).get(writer)
-        if capture is None or settled is None:
+        if settled is None:
+            return False
+        said = self._poison.read_said(name)
+        if said is not None:
+            return self._retry_said(said, settled.checkpoint, stopping)
+        capture = self._poison.read(name)
+        if capture is None:
             return False
         if self._patiently(lambda: self._store.get(capture.id), stopping) is not None:
             return True  # stored by a try that was killed before the file was removed
@@ -138,6 +146,14 @@ class Recorder:
             self._patiently(insert, stopping)
         except Exception as error:  # noqa: BLE001  whatever it is, the others must go on
             log.warning("call still cannot be stored id=%s error=%s", name, type(error).__name__)
+            return False
+        return True
+
+    def _retry_said(self, said: Said, checkpoint: Checkpoint, stopping: Callable[[], bool]) -> bool:
+        try:
+            self._patiently(partial(self._store.insert, [], checkpoint, said=[said]), stopping)
+        except RowRejected as error:
+            log.warning("still cannot be stored id=%s error=%s", said.id, error)
             return False
         return True
 
@@ -160,7 +176,7 @@ class Recorder:
         while True:
             batch = feed.take_interrupted()
             self._store_batch(feed, batch, stopping)  # an empty one, too: the writer is known then
-            if batch == Batch([], []):
+            if batch == Batch([], [], []):
                 break
             interrupted += len(batch.captures)
         known = self._patiently(self._store.writers, stopping)[feed.name]
@@ -194,25 +210,31 @@ class Recorder:
                 refused.append(undigested(capture, error))
         checkpoint = feed.checkpoint()
         self._put_aside(refused, feed, stopping)
-        poisoned = len(refused)
+        poisoned = sum(not each.is_said for each in refused)
+        insert = partial(self._store.insert, batch, checkpoint, poisoned=poisoned, said=found.said)
         try:
-            self._patiently(
-                lambda: self._store.insert(batch, checkpoint, poisoned=poisoned), stopping
-            )
+            self._patiently(insert, stopping)
         except RowRejected:
-            poisoned += self._store_one_by_one(batch, feed, stopping)
+            poisoned += self._store_one_by_one(batch, found.said, feed, stopping)
             self._patiently(lambda: self._store.insert([], checkpoint, poisoned=poisoned), stopping)
+        if found.said:
+            self._patiently(lambda: self._blank_refused(feed, found.said, checkpoint), stopping)
         feed.committed(checkpoint)
         self._metrics.stored(
             [recorded.span for recorded in batch],
             seconds=time.perf_counter() - started,
             now_ns=self._clock.wall_ns(),
         )
+        self._metrics.said(found.said)
 
     def _store_one_by_one(
-        self, batch: Iterable[Recorded], feed: Feed, stopping: Callable[[], bool]
+        self,
+        batch: Iterable[Recorded],
+        said: Iterable[Said],
+        feed: Feed,
+        stopping: Callable[[], bool],
     ) -> int:
-        """Store what can be stored of a refused batch; return how many could not be."""
+        """Store what can be stored of a refused batch; return how many calls could not be."""
         refused = []
         for recorded in batch:
             try:
@@ -220,8 +242,21 @@ class Recorder:
                 self._patiently(insert, stopping)
             except RowRejected as error:
                 refused.append(undigested(recorded.capture, error))
+        for each in said:
+            try:
+                insert = partial(self._store.insert, [], feed.last_checkpoint, said=[each])
+                self._patiently(insert, stopping)
+            except RowRejected as error:
+                refused.append(undigested(each, error))
         self._put_aside(refused, feed, stopping)
-        return len(refused)
+        return sum(not each.is_said for each in refused)
+
+    def _blank_refused(self, feed: Feed, said: Iterable[Said], checkpoint: Checkpoint) -> None:
+        """Overwrite in the spool what was said of erased calls: nobody else looks for it there."""
+        with database.reading(self._store.engine) as connection:
+            erased = erased_among(connection, [each.id for each in said])
+        if erased:
+            blank_calls(feed.directory, erased, Position(checkpoint.segment, checkpoint.offset))
 
     def _digest(self, capture: Capture) -> Recorded:
         span = derive(capture)
@@ -233,7 +268,7 @@ class Recorder:
         """Keep calls that cannot be stored, with the reason, where an operator can find them."""
         for call in refused:
             self._patiently(partial(self._poison.put, call, feed.name, self._clock), stopping)
-            if call.call_id:
+            if call.call_id and not call.is_said:
                 noted = {call.call_id: DropReason.POISON}
                 self._patiently(partial(self._store.note_dropped, noted), stopping)
 

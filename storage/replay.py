@@ -9,7 +9,7 @@ import logging
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -20,6 +20,7 @@ import msgspec
 from storage.capture import Capture
 from storage.counters import is_alive
 from storage.held import HEADER, HEADER_BYTES, OFFSET, held_path
+from storage.labels import Label, Said, Score, Verdict, decode_label
 from storage.segments import segment_numbers, segment_path
 from storage.spool import (
     FRAME_BYTES_MAX,
@@ -45,8 +46,16 @@ HEAD_BYTES: Final = 3 + 2 + _ID_CHARACTERS
 _HEAD_READ: Final = FRAME_HEADER.size + HEAD_BYTES
 
 _decode_capture = msgspec.msgpack.Decoder(Capture).decode
-_decode_response_head = msgspec.msgpack.Decoder(ResponseHead).decode
-_decode_part = msgspec.msgpack.Decoder(Part).decode
+_DECODERS: Final[dict[int, Callable[[bytes], Payload]]] = {
+    FrameKind.CALL: _decode_capture,
+    FrameKind.BEGIN: _decode_capture,
+    FrameKind.RESPONSE: msgspec.msgpack.Decoder(ResponseHead).decode,
+    FrameKind.PART: msgspec.msgpack.Decoder(Part).decode,
+    FrameKind.END: _decode_capture,
+    FrameKind.SCORE: msgspec.msgpack.Decoder(Score).decode,
+    FrameKind.LABEL: decode_label,
+    FrameKind.VERDICT: msgspec.msgpack.Decoder(Verdict).decode,
+}
 
 
 class RawFrame(NamedTuple):
@@ -262,21 +271,27 @@ def call_id_of(encoded: bytes) -> str:
     return ""
 
 
+def kind_of(payload: Capture | Said) -> FrameKind:
+    """Name the kind of frame that holds all of a call, or of what was said of one."""
+    if isinstance(payload, Capture):
+        return FrameKind.CALL
+    if isinstance(payload, Score):
+        return FrameKind.SCORE
+    return FrameKind.LABEL if isinstance(payload, Label) else FrameKind.VERDICT
+
+
 def decode(kind: int, encoded: bytes) -> Payload | None:
     """Decode a payload; None, with a line in the log, where this version cannot."""
+    if kind == FrameKind.ERASED:
+        return None
+    if kind not in _DECODERS:
+        log.error("frame of an unknown kind kind=%d bytes=%d", kind, len(encoded))
+        return None
     try:
-        if kind == FrameKind.PART:
-            return _decode_part(encoded)
-        if kind == FrameKind.RESPONSE:
-            return _decode_response_head(encoded)
-        if kind in (FrameKind.CALL, FrameKind.BEGIN, FrameKind.END):
-            return _decode_capture(encoded)
+        return _DECODERS[kind](encoded)
     except msgspec.DecodeError as error:
         log.error("frame cannot be decoded kind=%d bytes=%d error=%s", kind, len(encoded), error)
         return None
-    if kind != FrameKind.ERASED:
-        log.error("frame of an unknown kind kind=%d bytes=%d", kind, len(encoded))
-    return None
 
 
 def _frames(directory: Path, position: Position) -> Iterator[Frame]:
@@ -312,7 +327,7 @@ def _open_frames(path: Path) -> BinaryIO:
         file.close()
         raise SpoolError(
             f"{path} has spool format {version}, this shalt reads "
-            f"{' and '.join(map(str, READABLE_VERSIONS))}: let the version that wrote it store it "
+            f"{', '.join(map(str, READABLE_VERSIONS))}: let the version that wrote it store it "
             "first"
         )
     return file

@@ -6,6 +6,9 @@ Every chunk is a transaction of its own, with nothing remembered in between: kil
 next one goes on where the oldest call is. Nothing is hidden beforehand, and no ids are kept; one
 row of `erasure` each (`BODIES_ID`, `CALLS_ID`) tells up to when all is gone, and how many it were.
 
+With a body goes what was written of its answer, with a call all that was said of it; and what was
+said of a call that does not come for WAITING_DAYS (storage.labels).
+
 In SQLite the pages are used again; the file does not shrink. In PostgreSQL a week's partition goes
 when its last call has, and that of its bodies is emptied before, so that the disk gets it back.
 
@@ -20,11 +23,12 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Column, Connection, func, select, text, update
 
-from storage import database, erasure
+from storage import database, erasure, label_store
 from storage.capture import Clock
 from storage.database import StoreUnavailable, insert_new
 from storage.deletion import delete_bodies, delete_calls
 from storage.erasure import Kind, Selection
+from storage.labels import WAITING_DAYS
 from storage.partitions import PARTITIONED, partition_of
 from storage.reader import StoreReader
 from storage.schema import body, call
@@ -75,6 +79,7 @@ class Retention:
         self._not_before = 0.0
         self.bodies_count = 0
         self.calls_count = 0
+        self.expired_count = 0  # of scores and labels
 
     def step(self) -> bool:
         """Delete a chunk of what is too old; tell whether there was any.
@@ -89,6 +94,8 @@ class Retention:
                 return True
         for rule in rules:
             self._finish(rule)
+        if self._expire():
+            return True
         self._not_before = time.monotonic() + CHECK_SECONDS
         return False
 
@@ -132,6 +139,16 @@ class Retention:
                 self.calls_count += count
             self._write_down(connection, rule, call_count=erasure_table.c.call_count + count)
         return True
+
+    def _expire(self) -> bool:
+        """Delete a chunk of what was said of calls that have not come for WAITING_DAYS."""
+        before_us = (self._clock.wall_ns() - WAITING_DAYS * DAY_NS) // 1000
+        with database.writing(self._store.engine) as connection:
+            count = label_store.expire(connection, before_us)
+        self.expired_count += count
+        if count:
+            log.info("scores and labels expired without a call count=%d", count)
+        return count > 0
 
     def _finish(self, rule: _Rule) -> None:
         """Write down that nothing is left from before the horizon; give back what is empty."""

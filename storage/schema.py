@@ -379,7 +379,7 @@ score = Table(
     Index(None, "call_id", "name"),
     Index(None, "project", "name"),
     # Of both kinds there are few, and every batch of calls asks for them.
-    _partial("ix_score_waiting", "joined_at IS NULL", "project"),
+    _partial("ix_score_waiting", "joined_at IS NULL", "provider_id"),
     _partial("ix_score_session", "session_id <> ''", "project", "session_id"),
 )
 
@@ -393,6 +393,6 @@ label = Table(
     Column("message", TEXT, nullable=False),  # JSON; empty in a verdict
     Column("note", TEXT, nullable=False),
     Index(None, "call_id"),
-    _partial("ix_label_waiting", "joined_at IS NULL", "project"),
+    _partial("ix_label_waiting", "joined_at IS NULL", "provider_id"),
     _partial("ix_label_session", "session_id <> ''", "project", "session_id"),
 )

@@ -40,8 +40,10 @@ from storage.schema import (
     dataset_item,
     erased_call,
     erasure,
+    label,
     part,
     reservation,
+    score,
 )
 from storage.segments import segment_numbers, writers
 from storage.spool import SEGMENT_HEADER, Position, SpoolError
@@ -60,7 +62,10 @@ LOCK_SECONDS: Final = 10  # of waiting for a table; others wait behind whoever w
 OLD_READERS_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.1
 # Not partitioned, and with names of people or pieces of what they said.
-_SMALL_TABLES: Final = (reservation, erasure, dataset_item, part, body_part, body_base)
+_SMALL_TABLES: Final = (
+    *(reservation, erasure, dataset_item, part, body_part, body_base),
+    *(score, label),
+)
 
 Erased = Callable[[Sequence[str]], set[str]]  # of these call ids, those that are erased
 
@@ -100,6 +105,17 @@ def clear_poison(poison: PoisonDirectory, selects: Callable[[Span], bool], named
     count = 0
     for known in poison.list():
         if _is_meant(poison, known.call_id, selects, named):
+            poison.remove(known.call_id)
+            count += 1
+    return count
+
+
+def clear_poison_of_calls(poison: PoisonDirectory, erased: Erased) -> int:
+    """Delete the poison files of what was said of erased calls; return how many."""
+    count = 0
+    for known in poison.list():
+        said = poison.read_said(known.call_id)
+        if said is not None and erased([said.id, *filter(None, [said.call_id])]):
             poison.remove(known.call_id)
             count += 1
     return count

@@ -1,6 +1,6 @@
 """Append-only segment files between the worker and the recorder: append, replay, acknowledge.
 
-This docstring is the format document, version 2.
+This docstring is the format document, version 3.
 
 A data directory has one folder per writer, and a writer is one run of one worker:
 
@@ -24,6 +24,9 @@ little-endian. A frame is
     PART      [id, elapsed_ns, 0|1, bytes]       more of its request (0) or response (1) body
     END       Capture, its bodies' data empty    how it ended; lengths and hashes are of everything
     ERASED    zeros                              stood for an erased call; crc32 is of length, kind
+    SCORE     Score                              a judgement of a call's answer (storage.labels)
+    LABEL     Label                              a corrected answer
+    VERDICT   Verdict                            whether a label is to be used
 
 Invariants. A writer appends to its newest segment only and never touches an older one. A frame is
 whole or it is the torn tail of a dead writer: the reader skips from the first frame that does not
@@ -41,8 +44,9 @@ whichever is first; the age counts while nothing is written, too. All writers to
 writer more. They leave RESERVED_BYTES of the disk alone, or a quarter of a small one: the store
 needs room to take what lies in the spool. A call of which the BEGIN was taken always gets its END.
 
-Version 1 had neither ERASED nor .held files, and is read. A new file format gets a new version
-number; a reader refuses versions it does not know and leaves the segment in place.
+Versions 1, without ERASED and .held files, and 2, without SCORE, LABEL and VERDICT, are read. A new
+file format gets a new version number; a reader refuses versions it does not know and leaves the
+segment in place.
 
 What a crash can lose: a process kill, what was appended but not flushed (one turn of the event
 loop); a power cut, what was not yet synced (SYNC_SECONDS with `interval`, nothing with `always`).
@@ -66,14 +70,15 @@ import msgspec
 from storage.capture import Capture, Clock, DropReason, Headers, new_id
 from storage.counters import FILE_NAME as COUNTERS_NAME
 from storage.counters import Counters
+from storage.labels import Said
 from storage.roster import FILE_NAME as ROSTER_NAME
 from storage.roster import Roster
 from storage.segments import room_bytes, segment_path, spool_bytes, sync_directory
 
 log = logging.getLogger(__name__)
 
-FORMAT_VERSION: Final = 2
-READABLE_VERSIONS: Final = (1, 2)
+FORMAT_VERSION: Final = 3
+READABLE_VERSIONS: Final = (1, 2, 3)
 MAGIC = b"SHALTSPL"
 SEGMENT_HEADER = struct.Struct("<8sI")
 FRAME_HEADER = struct.Struct("<IIB")
@@ -97,6 +102,9 @@ class FrameKind(IntEnum):
     PART = 4
     END = 5
     ERASED = 6
+    SCORE = 7
+    LABEL = 8
+    VERDICT = 9
 
 
 class ResponseHead(msgspec.Struct, frozen=True, array_like=True):
@@ -117,7 +125,7 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
     data: bytes
 
 
-Payload = Capture | ResponseHead | Part
+Payload = Capture | ResponseHead | Part | Said
 
 
 class Position(NamedTuple):

@@ -35,6 +35,11 @@ class UpkeepMetrics:
         self.calls = Counter(
             "shalt_retention_calls", "Calls deleted for their age.", registry=registry
         )
+        self.expired = Counter(
+            "shalt_feedback_expired",
+            "Scores and labels deleted because their call did not come.",
+            registry=registry,
+        )
         self.failures = Counter(
             "shalt_upkeep_failures",
             "Steps of erasing or retention that failed and are tried again.",
@@ -74,17 +79,19 @@ class Upkeep:
 
     def _work(self) -> float:
         """Do a piece; return the share of time that such work may have, 0 if there was none."""
-        erased, bodies, calls = self._counts()
+        erased, bodies, calls, expired = self._counts()
         try:
             if self._eraser.step():
                 return ERASING_TIME_RATIO
             return RETAINING_TIME_RATIO if self._retention.step() else 0.0
         finally:
-            erased_now, bodies_now, calls_now = self._counts()
+            erased_now, bodies_now, calls_now, expired_now = self._counts()
             self._metrics.erased.inc(erased_now - erased)
             self._metrics.bodies.inc(bodies_now - bodies)
             self._metrics.calls.inc(calls_now - calls)
+            self._metrics.expired.inc(expired_now - expired)
 
-    def _counts(self) -> tuple[int, int, int]:
+    def _counts(self) -> tuple[int, int, int, int]:
         retention = self._retention
-        return self._eraser.erased_count, retention.bodies_count, retention.calls_count
+        deleted = retention.bodies_count, retention.calls_count, retention.expired_count
+        return self._eraser.erased_count, *deleted

@@ -108,7 +108,7 @@ def _create_scores_and_labels() -> None:
     op.create_index(op.f("ix_label_call_id"), "label", ["call_id"])
     for table in ("score", "label"):
         for name, columns, condition in (
-            ("waiting", ["project"], sa.text("joined_at IS NULL")),
+            ("waiting", ["provider_id"], sa.text("joined_at IS NULL")),
             ("session", ["project", "session_id"], sa.text("session_id <> ''")),
         ):
             op.create_index(

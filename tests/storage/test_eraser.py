@@ -12,14 +12,17 @@ import pytest
 from storage.eraser import Eraser
 from storage.erasure import Kind, Selection
 from storage.feed import Undigested
+from storage.labels import Said
 from storage.poison import PoisonDirectory, undigested
 from storage.receipts import Receipt, receipt, request
+from storage.replay import kind_of
 from storage.rows import Checkpoint, DatasetItem, Recorded
 from storage.spool import FrameKind, SpoolLimits, SpoolWriter
 from storage.store import ErasedMeanwhile, TraceStore
 from storage.trace import Side
 from tests.storage.calls import START_NS, WRITER, StillClock, ask, at, id_of, recorded
 from tests.storage.planted import find_planted
+from tests.storage.saying import label, score
 
 LATER_NS = START_NS + 10**15
 PLANTED = "a-secret-nobody-else-said"
@@ -228,10 +231,36 @@ def test_frames_of_erased_calls_are_blanked_once_the_recorder_has_passed_them(de
     writer.close()
 
 
+def test_what_was_said_of_erased_calls_goes_with_them(desk: Desk) -> None:
+    writer = SpoolWriter(desk.spool, limits=SpoolLimits(), clock=desk.clock)
+    said: list[Said] = [
+        score(2, 1, comment=PLANTED),
+        label(3, 1, PLANTED),
+        score(4, session_id="s1", value=PLANTED),  # of call 3 when that is here
+        score(5, 9, comment="kept"),
+        score(6, session_id="s2", comment="kept"),
+    ]
+    for each in said:
+        writer.append(kind_of(each), each)
+    writer.flush()
+    (segment,) = writer.directory.glob("*.segment")
+    desk.store.insert([], Checkpoint(writer.id, 1, segment.stat().st_size), said=said)
+    fill(desk.store)
+    desk.run(desk.ask_for(Selection(Kind.SESSION, value="s1")))
+    assert SAID not in segment.read_bytes()
+    assert segment.read_bytes().count(b"kept") == 2
+    texts = ask(desk.store, "SELECT comment FROM score UNION ALL SELECT message FROM label")
+    assert texts == [("kept",), ("kept",)]
+    desk.store.insert([], at(2), said=[said[2], msgspec.structs.replace(said[0], id="7" * 32)])
+    assert ask(desk.store, "SELECT count(*) FROM score") == [(2,)]
+    writer.close()
+
+
 def test_poison_of_erased_calls_is_deleted_understood_or_not(desk: Desk) -> None:
     poison = PoisonDirectory(desk.poison)
     said = [of_user(1, PLANTED), recorded(4)]
     unreadable = [Undigested("", [(FrameKind.CALL, b"..." + text)], "") for text in (SAID, b"")]
+    unreadable.append(undigested(score(2, 1), ValueError()))
     for call in (*(undigested(each.capture, ValueError()) for each in said), *unreadable):
         poison.put(call, WRITER, desk.clock)
     desk.run(desk.ask_for(Selection(Kind.ID, ids=(id_of(1),))))

@@ -160,7 +160,7 @@ def test_interrupted_calls_come_in_batches_too(tmp_path: Path) -> None:
         part(writer, number, 5, b"x" * BATCH_BYTES_MAX)
     writer.close()
     feed = Feed(writer.directory, None)
-    while feed.read() != Batch([], []) or feed.moved:
+    while feed.read() != Batch([], [], []) or feed.moved:
         feed.committed(feed.checkpoint())
     batches = [feed.take_interrupted() for _ in range(4)]
     assert [len(batch.captures) for batch in batches] == [1, 1, 1, 0]

@@ -14,13 +14,18 @@ from sqlalchemy import select
 from storage import database
 from storage.capture import Body, Capture, DropReason, Outcome, SystemClock
 from storage.database import StoreUnavailable, open_engine
+from storage.deletion import delete_calls
+from storage.erasure import Kind, Selection
 from storage.feed import Undigested
 from storage.grouping import GROUP_BY
 from storage.held import held_numbers
+from storage.labels import Said
 from storage.ledger import Ledger, read_ledger
 from storage.metrics import RecorderMetrics
 from storage.poison import PoisonDirectory, undigested
+from storage.receipts import request
 from storage.recorder import Recorder
+from storage.replay import kind_of
 from storage.rows import Checkpoint
 from storage.schema import dropped_call
 from storage.segments import segment_numbers, segment_path
@@ -34,6 +39,7 @@ from storage.spool import (
 )
 from storage.store import TraceStore
 from tests.storage.calls import capture_of, id_of
+from tests.storage.saying import label, said_id, score, verdict
 
 
 @dataclass
@@ -393,3 +399,71 @@ def test_any_order_of_events_and_restarts_stores_each_call_once(place: Place, se
         found = place.store.get(capture.id)
         assert found is not None
         assert found.row.outcome is Outcome.INTERRUPTED
+
+
+def say(writer: SpoolWriter, *said: Said) -> None:
+    for each in said:
+        writer.append(kind_of(each), each)
+    writer.flush()
+
+
+def test_what_is_said_is_stored_once_and_leaves_the_ledger_alone(place: Place) -> None:
+    console, worker = place.writer(), place.writer()
+    say(console, score(2, 1), label(3, 1), verdict(4, 1, 3), score(2, 1))
+    place.recorder().step()
+    append(worker, 1)
+    for writer in (console, worker):
+        writer.close()
+    place.drain()
+    assert [each.id for each in place.store.scores([id_of(1)])[id_of(1)]] == [said_id(2)]
+    assert [each.id for each in place.store.labels([id_of(1)])[id_of(1)]] == [said_id(3)]
+    ledger = place.ledger()
+    assert (ledger.accepted, ledger.stored, sum(ledger.dropped.values())) == (1, 1, 0)
+    assert not list((place.folder / "spool").iterdir())
+
+
+def test_what_is_said_and_not_understood_is_kept_aside_and_no_call(place: Place) -> None:
+    writer = place.writer()
+    writer.append(FrameKind.SCORE, ResponseHead(id_of(7), 1, 200, []))
+    say(writer, label(4, 1))
+    append(writer, 1)
+    place.recorder().step()
+    assert len(place.store.labels([id_of(1)])[id_of(1)]) == 1
+    assert [known.call_id for known in place.poison().list()] == [id_of(7)]
+    assert sum(place.ledger().dropped.values()) == 0
+    assert place.ledger().stored == 1
+    writer.close()
+
+
+def test_what_is_said_of_an_erased_call_is_blanked_in_the_spool(place: Place) -> None:
+    worker, console = place.writer(), place.writer()
+    append(worker, 1)
+    recorder = place.recorder()
+    recorder.step()
+    chosen = Selection(Kind.ID, ids=(id_of(1),))
+    asked = request(place.store, "default", chosen, reason="", clock=SystemClock())
+    with database.writing(place.store.engine) as connection:
+        delete_calls(connection, [id_of(1)], asked.id)
+    say(console, score(2, 1, comment="do not keep this"), score(3, 9, comment="but this"))
+    recorder.step()
+    (segment,) = console.directory.glob("*.segment")
+    assert b"do not keep this" not in segment.read_bytes()
+    assert b"but this" in segment.read_bytes()
+    assert place.store.scores([id_of(1)]) == {}
+    for writer in (worker, console):
+        writer.close()
+
+
+def test_a_score_that_the_store_refuses_is_kept_aside_and_tried_again(place: Place) -> None:
+    writer = place.writer()
+    say(writer, score(3, 1))
+    place.recorder().step()
+    put_aside = undigested(score(2, 1, 0.5), ValueError("for a test"))
+    place.poison().put(put_aside, writer.id, SystemClock())
+    append(writer, 1)
+    recorder = place.recorder()
+    recorder.step()
+    assert recorder.retry_poison() == (1, 0)
+    assert {each.value for each in place.store.scores([id_of(1)])[id_of(1)]} == {0.5, 1.0}
+    assert place.ledger().stored == 1
+    writer.close()

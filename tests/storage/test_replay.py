@@ -33,7 +33,9 @@ from storage.spool import (
     SpoolLimits,
     SpoolWriter,
 )
+from storage.trace import Message, ToolCall
 from tests.storage.calls import capture_of
+from tests.storage.saying import label, score, verdict
 
 
 def spool_of(spool: Path, count: int, segment_bytes: int = 2**20) -> SpoolWriter:
@@ -203,15 +205,21 @@ def test_what_is_held_of_a_deleted_segment_is_read_in_its_place(tmp_path: Path) 
     writer.close()
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_segment_of_every_version_is_read(version: int, tmp_path: Path) -> None:
     corpus = Path(__file__).parents[1] / "corpus" / "spool" / f"version_{version}.segment"
     shutil.copy(corpus, segment_path(tmp_path, 1))
     Counters(tmp_path).close()
     read = SpoolReader(tmp_path).read(10, 10**6)
     kinds = [FrameKind.CALL, FrameKind.BEGIN, FrameKind.RESPONSE, FrameKind.PART, FrameKind.END]
-    assert [frame.kind for frame in read] == kinds + [FrameKind.ERASED] * (version - 1)
+    kinds += [FrameKind.ERASED] * (version >= 2)
+    kinds += [FrameKind.SCORE, FrameKind.LABEL, FrameKind.VERDICT] * (version >= 3)
+    assert [frame.kind for frame in read] == kinds
     assert read[0].payload == msgspec.structs.replace(capture_of(1), id="1".zfill(32))
+    if version >= 3:
+        rich = Message("assistant", None, (ToolCall("find", '{"city": "Zürich"}', "call_1"),))
+        said = [score(2, 1, True, comment="naïve"), label(3, 1, message=rich), verdict(4, 1, 3)]
+        assert [frame.payload for frame in read[6:]] == said
 
 
 def test_the_id_of_a_call_is_found_without_decoding() -> None:
