@@ -50,15 +50,17 @@ class Reason(StrEnum):
     BODY_DELETED = "body_deleted"  # by its age: `retain_bodies_days`
     BODY_CUT = "body_cut"  # longer than body_bytes_max: not all of it was kept
     NOT_UNDERSTOOD = "not_understood"  # no messages could be read
-    HISTORY_ELSEWHERE = (
-        "history_elsewhere"  # kept upstream: earlier turns not stored, or the prompt
-    )
+    HISTORY_ELSEWHERE = "history_elsewhere"  # kept upstream: the prompt, or turns not stored
     FAILED = "failed"  # the outcome is not `complete`
     ANSWER_CUT = "answer_cut"  # a stream without its end
     TOKEN_LIMIT = "token_limit"  # finish reason length, max_tokens, …
     REFUSED = "refused"  # by a content filter, or by the model where its dialect says so
     NO_ANSWER = "no_answer"  # neither text nor a tool call
     CONTINUED = "continued"  # a later call's row holds it
+    # What the current tools say of recorded calls (exporters.toolsets); train and val only.
+    TOOL_GONE = "tool_gone"  # `upgrade`: a tool that was called is no more
+    TOOL_ARGUMENTS = "tool_arguments"  # `upgrade`: arguments the current schema does not accept
+    TOOL_BREAKING = "tool_breaking"  # `drop`: offered with definitions that break
     # What a format cannot carry (exporters.formats).
     AUDIO = "audio"
     FILE = "file"
@@ -89,6 +91,7 @@ class Reason(StrEnum):
 
 NEEDS_LABEL = frozenset(
     {Reason.FAILED, Reason.ANSWER_CUT, Reason.TOKEN_LIMIT, Reason.REFUSED, Reason.NO_ANSWER}
+    | {Reason.TOOL_GONE, Reason.TOOL_ARGUMENTS}
 )
 
 # The dialects' words: OpenAI chat, Responses, Anthropic; and Gemini's behind OpenAI's.
@@ -106,6 +109,9 @@ class Example:
     that this row holds besides its own. `choice_count`: answers the call had; the first is here.
     `answer_source` and `label_id`: where the answer is from, if it is not the recorded one.
     `rejected`: an answer that this one is preferred to; only preference formats ask for one.
+    `pair_source`: why it is preferred, if there is one (exporters.pairs).
+    `started_at_ns`: when its call started. `tool_change`: how the tools it was recorded with differ
+    from the current ones, where those are known; `tools_kept`: why they were not upgraded.
     """
 
     call_id: str
@@ -118,6 +124,10 @@ class Example:
     answer_source: str = "original"
     label_id: str = ""
     rejected: Message | None = None
+    pair_source: str = ""
+    started_at_ns: int = 0
+    tool_change: str = ""
+    tools_kept: str = ""
 
 
 def reason_against(span: Span, side: Side, matches: bool) -> Reason | None:

@@ -283,6 +283,7 @@ def _example(
         choice_count=len(understood.choices),
         answer_source=answer_source,
         label_id=label_id,
+        started_at_ns=span.started_at_ns,
     )
 
 
