@@ -59,6 +59,7 @@ In reading order; a module imports only those above it:
     erasure         what is to be forgotten, and that nobody sees it from then on
     label_rows      scores and labels as rows, read again
     label_store     scores and labels added, joined to their calls, forgotten
+    sides           groups that change sides: which may, and that the ledger says so
     links           calls that continue a stored answer join the group of its call
     fate            what became of a call, in words, and what the store knows of it
     dropped         the ids of calls that have no row, as far as they are known
@@ -66,11 +67,16 @@ In reading order; a module imports only those above it:
     lists           the newest calls for which something holds: which index finds them
     arrow           columns of calls as Arrow batches
     query           SQL over the columns, by DuckDB, shut in
+    withheld        groups that must not leave for training; targeted test sets, as they are read
+    group_counts    how many groups and calls each side has, which groups are largest
     reader          everything that only looks at the store: get, list, scan, features, counts
     grouped         calls group by group, in ranges that several processes can read
     shared_state    one state of the store, seen by several processes
     known           which calls the store knows, by their ids alone
+    departures      what leaves in a dataset: checked again, and noted where it is apart
     store           TraceStore: the reader, and insert, policy, datasets, writers
+    targeted        targeted test sets: chosen once, kept as they were chosen
+    ratios          groups taken from train by larger ratios, or to top up a small test side
     rederive        understand and price stored calls again
     sizes           how large the store is, and what of it: tables, indexes, partitions
     soundness       whether the store is whole, and every body can be read

@@ -1,6 +1,7 @@
 """Rows deleted for good: calls with all that hangs on them, or their bodies alone.
 
-A call's row goes last, within one transaction with its tags, features, body and index of words.
+A call's row goes last, within one transaction with its tags, features, scores, labels, body and
+index of words.
 What stays is what keeps promises made before: the ids of erased calls, the side of a group, the
 ids of the calls that left in a dataset. Where a group is named after a person's text (a session, a
 user, a tag, a trace) and its last call goes, that name is replaced by a salted hash under which
@@ -16,11 +17,21 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, select, update
 
-from storage import bodies, search
+from storage import bodies, label_store, search
 from storage.erasure import remember
 from storage.links import JOINED
 from storage.reservation import IN_MAX, find_policy, tombstone_of
-from storage.schema import call, dataset, dataset_item, feature, reservation, tag
+from storage.schema import (
+    call,
+    dataset,
+    dataset_item,
+    feature,
+    reservation,
+    reservation_change,
+    tag,
+    test_set_call,
+)
+from storage.sides import hold
 
 # A root, and a name too long to be kept, is this already.
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
@@ -35,7 +46,11 @@ def delete_calls(
     Primary keys, and the index (project, group_id).
     """
     assert len(call_ids) <= IN_MAX
+    label_store.keep_apart(connection, adding=False)
+    label_store.forget(connection, call_ids, erasure_id)
     named = _named_groups(connection, call_ids)
+    for project in sorted(named):
+        hold(connection, project, changing=False)  # before the lock on bodies, as who records does
     search.forget(connection, call_ids)
     bodies.release(connection, call_ids)
     for table in (tag, feature):
@@ -49,8 +64,12 @@ def delete_calls(
 
 
 def delete_bodies(connection: Connection, call_ids: Sequence[str]) -> None:
-    """Delete what these calls said, and keep their rows. Primary keys."""
+    """Delete what these calls said, and what was written of it, and keep their rows.
+
+    Primary keys; index (call_id).
+    """
     assert len(call_ids) <= IN_MAX
+    label_store.forget_texts(connection, call_ids)
     search.forget(connection, call_ids)
     bodies.release(connection, call_ids)
 
@@ -95,6 +114,8 @@ def _bury(connection: Connection, project: str, group_ids: Sequence[str]) -> Non
         returned = and_(columns.project == project, columns.group_id.in_(again))
         connection.execute(delete(reservation).where(returned))
     _rename(connection, reservation, columns.project == project, tombstones, set(again))
+    for table in (reservation_change, test_set_call):
+        _rename(connection, table, table.c.project == project, tombstones, set())
     of_project = select(dataset.c.id).where(dataset.c.project == project)
     items = dataset_item.c
     left = select(items.group_id).where(items.group_id.in_(group_ids)).distinct()

@@ -6,9 +6,10 @@ an id changes nothing. A call whose parent is not stored yet keeps its own group
 comes, the call and all that follow it are moved. So groups and sides come out the same whatever
 the order of arrival.
 
-A moved call takes its parent's side. Where a moved call has already left in a published dataset
-on another side, it and those moved with it become `quarantine`: no side may have both. What is
-already in quarantine stays there.
+Where the two were on different sides, the joined group is on the one further held out: test before
+val before train (storage.sides). Where that cannot be, because what would move has already left on
+its own side, the calls that joined become `quarantine`, all that were moved together: no side may
+have both. What is already in quarantine stays there. The ledger says of the group which it was.
 
 Several hosts may store the two ends of a link at once, neither seeing the other's: in PostgreSQL a
 batch of a project with such calls waits for the one before it to commit (`storage.postgres.lock`).
@@ -25,10 +26,19 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_colum
 
 from storage.capture import Endpoint
 from storage.postgres import lock
-from storage.reservation import IN_MAX
+from storage.reservation import IN_MAX, Cause, Policy
 from storage.rows import Placed, Recorded, Values, storable
-from storage.schema import call, dataset_item
-from storage.trace import Side
+from storage.schema import call, dataset_item, test_set_call
+from storage.sides import (
+    TRAINED,
+    Change,
+    change,
+    hold,
+    is_further,
+    left_for_training,
+    withheld_names,
+)
+from storage.trace import Apart, Side
 
 JOINED = "previous_response"  # call.group_source of a call that has its parent's group
 
@@ -58,29 +68,36 @@ class Links:
         self._new = {link.id: link for link in map(_link_of, batch)}
         self._known = dict(self._new)  # every link in hand: one object for one call
         self._trees: list[list[Link]] = []  # moved calls, each tree with its topmost call first
+        self._raised: dict[str, Side] = {}  # groups that others have joined from a further side
+        self._changes: list[Change] = []
         if any(map(_may_be_linked, batch)) and connection.dialect.name == "postgresql":
             lock(connection, "links", project)
+        hold(connection, project, changing=False)
         self._find_parents()
 
     def own_groups(self) -> list[str]:
         """List the groups of new calls without a parent: the sides that `settle` needs."""
         return [link.group_id for link in self._new.values() if link.parent is None]
 
-    def settle(self, sides: dict[str, Side]) -> None:
+    def settle(self, sides: dict[str, Side], policy: Policy, now_us: int) -> None:
         """Give every new and moved call its final group and side, parents before children."""
         trees = {tree[0].id: tree for tree in self._trees}
-        moved = chain.from_iterable(self._trees)
-        for link in sorted(chain(self._new.values(), moved), key=lambda link: link.id):
+        links = [*self._new.values(), *chain.from_iterable(self._trees)]
+        for link in sorted(links, key=lambda link: link.id):
             parent = link.parent
             if parent is None:
                 link.side = sides[link.group_id]
                 continue
-            if link.id in trees and self._has_left(trees[link.id], parent.side):
-                for member in trees[link.id]:
-                    member.side = Side.QUARANTINE
+            if link.id in trees:
+                self._join(trees[link.id], parent, policy)
             link.group_id, link.group_source = parent.group_id, JOINED
             if link.side is not Side.QUARANTINE:
                 link.side = parent.side
+        for link in links:
+            if link.side is not Side.QUARANTINE:
+                link.side = self._raised.get(link.group_id, link.side)
+        if self._changes:
+            change(self._connection, self._project, policy, self._changes, now_us)
 
     def placed(self, call_id: str) -> Placed:
         """Say where a new call belongs."""
@@ -102,6 +119,33 @@ class Links:
         if moves:
             statement = update(call).where(call.c.id == bindparam("moved_id"))
             self._connection.execute(statement, moves)
+
+    def _join(self, tree: list[Link], parent: Link, policy: Policy) -> None:
+        """Decide on which side a tree and the group it joins meet, or that they cannot."""
+        own, side = tree[0].side, self._raised.get(parent.group_id, parent.side)
+        assert own is not None, "a stored call has a side"
+        assert side is not None, "parents come before children"
+        if Side.QUARANTINE in (own, side):
+            return
+        hold(self._connection, self._project, changing=True)
+        group = [parent.group_id]
+        trained = left_for_training(self._connection, self._project, policy.salt, group)
+        withheld = self._withheld(tree)
+        if is_further(own, than=side):
+            apart = bool(trained)
+        elif self._has_left(tree, side):
+            apart = True
+        else:
+            apart = bool(withheld and trained) or self._is_withheld_from(tree, parent)
+        if apart:
+            for member in tree:
+                member.side = Side.QUARANTINE
+            self._changes.append(Change(parent.group_id, side, Cause.QUARANTINE))
+            return
+        if is_further(own, than=side):
+            self._raised[parent.group_id] = parent.side = side = own
+            self._changes.append(Change(parent.group_id, side, Cause.JOINED))
+        self._changes += [Change(parent.group_id, side, cause) for cause in withheld]
 
     def _find_parents(self) -> None:
         """Set `parent` of the new calls, and collect the stored calls that get one of them."""
@@ -190,17 +234,39 @@ class Links:
         for id, provider_id, linked_to, group_id, group_source, side in rows:
             yield Link(id, provider_id, linked_to, group_id, group_source, Side(side))
 
-    def _has_left(self, tree: Sequence[Link], side: Side | None) -> bool:
+    def _has_left(self, tree: Sequence[Link], side: Side) -> bool:
         """Tell whether a call of the tree was published on another side. Index (call_id)."""
-        ids = [link.id for link in tree if link.side is not side]
-        return any(
-            self._connection.execute(
-                select(dataset_item.c.call_id)
-                .where(dataset_item.c.call_id.in_(part), dataset_item.c.side != side)
-                .limit(1)
-            ).first()
-            for part in _parts(ids)
-        )
+        others = [other.value for other in (*TRAINED, Side.TEST) if other is not side]
+        return bool(self._left_in(tree, others))
+
+    def _withheld(self, tree: Sequence[Link]) -> list[Cause]:
+        """Say why nothing of a tree may be trained on. Index (call_id); reads its test sets."""
+        causes = {Cause(word) for word in self._left_in(tree, [apart.value for apart in Apart])}
+        columns = test_set_call.c
+        of_project = (columns.project == self._project, columns.taken)
+        for part in _parts([link.id for link in tree]):
+            chosen = select(columns.call_id).where(*of_project, columns.call_id.in_(part))
+            if self._connection.execute(chosen.limit(1)).first() is not None:
+                causes.add(Cause.TARGETED)
+        return sorted(causes)
+
+    def _is_withheld_from(self, tree: Sequence[Link], parent: Link) -> bool:
+        """Tell whether a tree was trained on that joins a group of which nothing may be."""
+        trained = self._left_in(tree, [side.value for side in TRAINED])
+        return bool(trained) and parent.group_id in withheld_names(self._connection, self._project)
+
+    def _left_in(self, tree: Sequence[Link], words: Sequence[str]) -> set[str]:
+        """Say in which of these files calls of a tree have left. Index (call_id)."""
+        columns = dataset_item.c
+        return {
+            str(word)
+            for part in _parts([link.id for link in tree])
+            for word in self._connection.scalars(
+                select(columns.side)
+                .where(columns.call_id.in_(part), columns.side.in_(words))
+                .distinct()
+            )
+        }
 
 
 def _may_be_linked(recorded: Recorded) -> bool:

@@ -146,11 +146,15 @@ def migrating(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def lock(connection: Connection, *what: str) -> None:
-    """Wait until nobody else holds this lock; hold it until the transaction ends."""
+def lock(connection: Connection, *what: str, shared: bool = False) -> None:
+    """Wait until nobody else holds this lock; hold it until the transaction ends.
+
+    Those who hold it `shared` do not wait for one another.
+    """
     digest = hashlib.sha256("\0".join(("shalt", *what)).encode("utf-8", "surrogatepass")).digest()
     key = int.from_bytes(digest[:8], "big", signed=True)
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+    function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+    connection.execute(text(f"SELECT {function}(:key)"), {"key": key})
 
 
 def named(url: URL, error: Exception) -> StoreError | None:

@@ -19,12 +19,13 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, case, func, select
 
-from storage import database, reservation
+from storage import database, group_counts, label_rows, reservation, withheld
 from storage.bodies import BodyReader
 from storage.capture import DropReason, Outcome
 from storage.counters import Tally
 from storage.erasure import visible
 from storage.id_range import ids_between
+from storage.labels import Label, Score
 from storage.lists import Listing, conditions
 from storage.reservation import Policy
 from storage.rows import (
@@ -46,6 +47,7 @@ from storage.rows import (
 )
 from storage.schema import body, call, feature, spool_checkpoint, tag
 from storage.trace import Side
+from storage.withheld import TargetedSet, TimeRange, Withheld
 
 PAGE_ROWS = 500  # about 1 MB of objects; below reservation.IN_MAX, for a page's ids are one IN
 # Compressed bodies held at a time while scanning; one that is larger comes alone.
@@ -257,38 +259,38 @@ class StoreReader:
 
     def sides(self, project: str) -> dict[Side, SideCount]:
         """Count the groups and calls of each side. Scans the project's calls."""
-        query = (
-            select(call.c.side, func.count(call.c.group_id.distinct()), func.count())
-            .where(call.c.project == project)
-            .group_by(call.c.side)
-        )
-        counts = dict.fromkeys(Side, SideCount(groups=0, calls=0))
         with self.reading() as connection:
-            for side, groups, calls in connection.execute(query.where(*visible(connection))):
-                counts[Side(side)] = SideCount(groups, calls)
-        return counts
+            return group_counts.count_sides(connection, project)
 
     def largest_groups(self, project: str, limit: int) -> Sequence[GroupSize]:
-        """List the groups with the most calls, largest first. Scans the project's calls.
-
-        Of a group partly in quarantine, the side is that of the others where there are any.
-        """
-        size = func.count().label("size")
-        side = func.max(call.c.side)  # "quarantine" sorts before the three others
-        query = (
-            select(call.c.group_id, func.min(call.c.group_source), side, size)
-            .where(call.c.project == project)
-            .group_by(call.c.group_id)
-            .order_by(size.desc(), call.c.group_id)
-            .limit(limit)
-        )
+        """List the groups with the most calls, largest first. Scans the project's calls."""
         with self.reading() as connection:
-            return [
-                GroupSize(group_id, source, Side(side), calls)
-                for group_id, source, side, calls in connection.execute(
-                    query.where(*visible(connection))
-                )
-            ]
+            return group_counts.list_largest(connection, project, limit)
+
+    def withheld(self, project: str, time_holdout: TimeRange | None = None) -> Withheld:
+        """Find the groups on train and val that must not leave there (storage.withheld)."""
+        with self.reading() as connection:
+            return withheld.find_withheld(connection, project, time_holdout)
+
+    def test_sets(self, project: str) -> Sequence[TargetedSet]:
+        """List the targeted test sets of a project, by name. Scans their calls."""
+        with self.reading() as connection:
+            return withheld.list_test_sets(connection, project)
+
+    def test_set_calls(self, project: str, name: str) -> Sequence[str]:
+        """List the ids that were chosen for a targeted set, by id; some may be erased since."""
+        with self.reading() as connection:
+            return withheld.list_test_set_calls(connection, project, name)
+
+    def scores(self, call_ids: Sequence[str]) -> dict[str, tuple[Score, ...]]:
+        """Read the scores of calls, oldest first; nothing for a call without. As label_rows."""
+        with self.reading() as connection:
+            return label_rows.read_scores(connection, call_ids)
+
+    def labels(self, call_ids: Sequence[str]) -> dict[str, tuple[Label, ...]]:
+        """Read the labels of calls, oldest first, rejected ones too. As label_rows."""
+        with self.reading() as connection:
+            return label_rows.read_labels(connection, call_ids)
 
     def policy(self, project: str) -> Policy | None:
         """Read the split policy in force, None before the project's first call. Primary key."""

@@ -2,10 +2,14 @@
 
 A group's side follows from a hash of the project's salt and the group's id, so it depends on
 nothing that happened before; and it is written to the reservation ledger when the group's first
-call is stored, so it stays when the ratios change. The ledger is append-only: rows are added and
-never changed, and the first commit wins. (Of an erased group the name may go: its row stays, under
-`tombstone_of` it, and counts when the group comes back.) A new policy keeps the salt, so that
-raising a ratio only adds groups to a side and takes none away.
+call is stored. The ledger is append-only: of the first rows the first commit wins, later rows of a
+group (storage.sides) only ever take it from train to a side that is held out. (Of an erased group
+the name may go: its rows stay, under `tombstone_of` it, and count when the group comes back.) A new
+policy keeps the salt, so that raising a ratio only adds groups to a side and takes none away.
+
+The salt divides groups, names what is left of erased ones and of persons who were erased, and does
+nothing else: whoever assigns variants of an experiment by a hash takes a salt of his own, for with
+this one a variant would be tested on its own arm. It is no secret: every manifest shows it.
 
 The ratios are of groups, not of calls, and binomial: of 200 groups at 0.10, between 6 and 14.5 %
 are test in 19 of 20 projects.
@@ -15,12 +19,13 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from storage.database import insert_missing, insert_new
-from storage.schema import reservation, split_policy
+from storage.schema import reservation, reservation_change, split_policy
 from storage.trace import Side
 
 TEST_RATIO = 0.10
@@ -32,6 +37,18 @@ IN_MAX = 1000
 
 class PolicyError(ValueError):
     """Ratios that leave nothing to divide."""
+
+
+class Cause(StrEnum):
+    """Why the ledger has a row of a group."""
+
+    FIRST_CALL = "first_call"  # its first row: the side by its hash
+    RATIO_RAISED = "ratio_raised"  # taken from train by a larger share of test or val
+    TOP_UP = "top_up"  # taken from train because test had too few groups
+    JOINED = "joined"  # another group joined it that was on a side further held out
+    QUARANTINE = "quarantine"  # another joined it when both had left; that one's calls are apart
+    TARGETED = "targeted"  # calls of it are in a targeted test set: nothing of it is trained on
+    TIME_HOLDOUT = "time_holdout"  # it left in a time hold-out: nothing of it is trained on
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -121,10 +138,12 @@ def change_policy(
 def reserve(
     connection: Connection, project: str, group_ids: Iterable[str], policy: Policy, now_us: int
 ) -> dict[str, Side]:
-    """Return the side of every group, reserving those that are new. Uses the primary key."""
+    """Return the side of every group, reserving those that are new. Uses the primary keys.
+
+    Who stores calls by the answer holds their groups' sides (`storage.sides.hold`) before asking.
+    """
     wanted = sorted(set(group_ids))
-    sides = _reserved(connection, project, wanted)
-    sides |= _buried(connection, project, policy.salt, set(wanted) - sides.keys())
+    sides = sides_of(connection, project, policy.salt, wanted)
     missing = [group_id for group_id in wanted if group_id not in sides]
     if missing:
         rows = []
@@ -137,7 +156,7 @@ def reserve(
                     "side": side_of(u, policy.test_ratio, policy.val_ratio).value,
                     "u": u,
                     "policy_version": policy.version,
-                    "reason": "first_call",
+                    "reason": Cause.FIRST_CALL.value,
                     "reserved_at": now_us,
                 }
             )
@@ -146,6 +165,47 @@ def reserve(
         if len(new) < len(missing):  # another host was first
             sides |= _reserved(connection, project, missing)
     return sides
+
+
+def sides_of(
+    connection: Connection, project: str, salt: str, group_ids: Iterable[str]
+) -> dict[str, Side]:
+    """Read the sides that groups have now, also under the names of erased ones. Primary keys.
+
+    Groups without a reservation are left out.
+    """
+    wanted = sorted(set(group_ids))
+    sides = _reserved(connection, project, wanted)
+    names = tombstones_of(salt, project, set(wanted) - sides.keys())
+    found = _reserved(connection, project, sorted(names))
+    return sides | {names[tombstone]: side for tombstone, side in found.items()}
+
+
+def tombstones_of(salt: str, project: str, group_ids: Iterable[str]) -> dict[str, str]:
+    """Map the names that groups have after they were erased to the groups.
+
+    A root is left out: it is a hash already, and keeps its name.
+    """
+    return {
+        tombstone_of(salt, project, group_id): group_id
+        for group_id in group_ids
+        if not _ROOT.fullmatch(group_id)
+    }
+
+
+def side_now() -> ColumnElement[str]:
+    """Say in SQL which side a row of `reservation` has now: that of the group's last change."""
+    columns = reservation_change.c
+    last = (
+        select(columns.side)
+        .where(
+            columns.project == reservation.c.project,
+            columns.group_id == reservation.c.group_id,
+        )
+        .order_by(columns.number.desc())
+        .limit(1)
+    )
+    return func.coalesce(last.scalar_subquery(), reservation.c.side)
 
 
 _ROOT = re.compile(r"[0-9a-f]{64}")
@@ -157,27 +217,13 @@ def _reserved(connection: Connection, project: str, group_ids: Sequence[str]) ->
     sides: dict[str, Side] = {}
     for start in range(0, len(group_ids), IN_MAX):
         rows = connection.execute(
-            select(columns.group_id, columns.side).where(
+            select(columns.group_id, side_now()).where(
                 columns.project == project,
                 columns.group_id.in_(group_ids[start : start + IN_MAX]),
             )
         )
         sides |= {group_id: Side(side) for group_id, side in rows}
     return sides
-
-
-def _buried(
-    connection: Connection, project: str, salt: str, group_ids: Iterable[str]
-) -> dict[str, Side]:
-    """Look for groups under the names they have when they were erased. Primary key."""
-    # A root is never buried: it is a hash already.
-    names = {
-        tombstone_of(salt, project, group_id): group_id
-        for group_id in group_ids
-        if not _ROOT.fullmatch(group_id)
-    }
-    found = _reserved(connection, project, sorted(names))
-    return {names[tombstone]: side for tombstone, side in found.items()}
 
 
 def _add_policy(connection: Connection, project: str, policy: Policy, now_us: int) -> None:

@@ -19,7 +19,7 @@ from storage.features import Features
 from storage.grouping import Group
 from storage.prices import billed, cost_of
 from storage.schema import call, feature
-from storage.trace import Side, Span
+from storage.trace import Apart, Side, Span
 from storage.usage import counted
 
 COUNT_MAX = 2**31 - 1  # an INTEGER of PostgreSQL
@@ -151,18 +151,19 @@ class MeasuredCall(msgspec.Struct, frozen=True):
 
 
 class DatasetItem(msgspec.Struct, frozen=True):
-    """A call that left in a published dataset, with its group and side at that time."""
+    """A call that left in a published dataset, with its group at that time, and in which file."""
 
     call_id: str
     group_id: str
-    side: Side
+    side: Side | Apart
 
 
 class SideCount(msgspec.Struct, frozen=True):
-    """How many groups and calls a side holds."""
+    """How many groups and calls a side holds; calls that nobody made are counted apart."""
 
     groups: int
     calls: int
+    synthetic: int = 0
 
 
 class HourCount(msgspec.Struct, frozen=True):

@@ -16,12 +16,14 @@ from itertools import islice
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, case, select, update
 
-from storage import bodies, database, erasure, reservation, search
+from storage import bodies, database, erasure, label_store, reservation, search
 from storage.bodies import BodyWriter
 from storage.capture import Clock, DropReason, new_id
 from storage.counters import Tally
 from storage.database import StoreError, insert_missing, insert_rows
+from storage.departures import settle_departures
 from storage.dropped import note_dropped
+from storage.labels import Said
 from storage.links import Links
 from storage.partitions import Partitions
 from storage.reader import StoreReader
@@ -102,15 +104,16 @@ class TraceStore(StoreReader):
         *,
         poisoned: int = 0,
         were_poisoned: bool = False,
+        said: Sequence[Said] = (),
     ) -> int:
-        """Store calls and how far the spool is stored with them, in one transaction.
+        """Store calls, what was `said` of calls, and how far the spool is stored with them.
 
-        Return how many calls were new; those and `poisoned` (calls before the checkpoint that
-        could not be stored) are added to the writer's counts; those that `were_poisoned` are taken
-        off them again. A call that is there already is passed over. One that has been erased is
-        counted as stored, and is not. Raise RowRejected where one of them cannot be stored whatever
-        one does: store them one by one to find it. Raise StoreUnavailable where trying again later
-        will do.
+        All in one transaction. Return how many calls were new; those and `poisoned` (calls before
+        the checkpoint that could not be stored) are added to the writer's counts; those that
+        `were_poisoned` are taken off them again. A call that is there already is passed over, and
+        so is what was said before. A call that has been erased is counted as stored, and is not.
+        Raise RowRejected where one of them cannot be stored whatever one does: store them one by
+        one to find it. Raise StoreUnavailable where trying again later will do.
         """
         calls = {recorded.span.id: recorded for recorded in reversed(batch)}
         if not self._bodies.loaded:
@@ -122,6 +125,7 @@ class TraceStore(StoreReader):
         try:
             self._partitions.prepare(calls, self._clock.wall_ns())
             with database.writing(self._engine) as connection:
+                label_store.keep_apart(connection, adding=bool(said))
                 unknown = self._unknown(connection, calls)
                 refused = erasure.refuse(connection, unknown)
                 gone = refused.fresh | refused.again
@@ -130,6 +134,9 @@ class TraceStore(StoreReader):
                 ours = [encoded[recorded.span.id] for recorded in new]
                 bodies.write(connection, self._bodies.rows(connection, ours, self._now_us()))
                 search.add(connection, [words[each.span.id] for each in new if words])
+                label_store.join(connection, new, self._now_us())
+                label_store.forget_refused(connection, sorted(gone))
+                label_store.add(connection, said, self._now_us())
                 stored = len(new) + len(refused.fresh)
                 self._advance(connection, checkpoint, stored, poisoned, len(refused.again))
                 if were_poisoned and stored:
@@ -158,7 +165,8 @@ class TraceStore(StoreReader):
         """Remember a published dataset and every call that left in it; return its id.
 
         `items` is consumed while the store is locked for writing: have it ready. Raise
-        ErasedMeanwhile where one of the calls is to be forgotten; nothing is remembered then.
+        ErasedMeanwhile where one of the calls is to be forgotten, ChangedMeanwhile where one may
+        not leave there any more (storage.departures); nothing is remembered then.
         """
         dataset_id = new_id(self._clock)
         values: Values = {
@@ -182,6 +190,7 @@ class TraceStore(StoreReader):
                     for item in part
                 ]
                 insert_rows(connection, dataset_item, rows)
+            settle_departures(connection, project, dataset_id, self._now_us())
             if erasure.holds_erased(connection, dataset_id):
                 raise ErasedMeanwhile(
                     f"calls of project {project} were erased while a dataset was made of them: "
@@ -245,7 +254,8 @@ class TraceStore(StoreReader):
         now_us = self._now_us()
         policy = reservation.ensure_policy(connection, project, *self._ratios, now_us)
         links = Links(connection, project, new)
-        links.settle(reservation.reserve(connection, project, links.own_groups(), policy, now_us))
+        sides = reservation.reserve(connection, project, links.own_groups(), policy, now_us)
+        links.settle(sides, policy, now_us)
         links.move()
         return {recorded.span.id: links.placed(recorded.span.id) for recorded in new}
 

@@ -20,7 +20,7 @@ Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
 class Side(StrEnum):
-    """Where a group's calls may go. Fixed when its first call is recorded, but for `storage.sides`."""
+    """Where a group's calls may go: see storage.reservation, and storage.sides for what changes."""
 
     TRAIN = "train"
     VAL = "val"

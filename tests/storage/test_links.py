@@ -11,9 +11,10 @@ from sqlalchemy import Connection, event
 from storage.capture import Endpoint
 from storage.rows import Checkpoint, DatasetItem, Recorded
 from storage.store import TraceStore
+from storage.targeted import create_test_set
 from storage.trace import Side
 from tests.postgres import TEMPLATE, Server, wait_until
-from tests.storage.calls import ask, at, id_of, new_store, recorded
+from tests.storage.calls import StillClock, ask, at, id_of, new_store, recorded
 
 RATIOS = {"test_ratio": 0.5, "val_ratio": 0.0}
 
@@ -123,6 +124,45 @@ def test_moved_calls_of_which_one_has_left_in_train_are_quarantined(
     sides = [side for _, side in placed(store, [1, 2, 3, 4], "default")]
     assert sides == [Side.TEST, Side.QUARANTINE, Side.QUARANTINE, Side.QUARANTINE]
     assert {group for group, _ in placed(store, [1, 2, 3, 4], "default")} == {parent.group.id}
+    store.close()
+
+
+def test_of_two_sides_the_one_further_held_out_is_for_both(store_url: str) -> None:
+    store, parent, child = store_with_sides(store_url, Side.TRAIN, Side.TEST)
+    store.insert([child], at(1))
+    store.insert([parent, chained(4, 1)], at(2))
+    assert {side for _, side in placed(store, [1, 2, 4], "default")} == {Side.TEST}
+    group = parent.group.id
+    ledger = f"SELECT side, reason FROM reservation_change WHERE group_id = '{group}'"
+    assert ask(store, ledger) == [("test", "joined")]
+    probes = store.list("default", f"group_id = '{group}'", limit=9)
+    assert {probe.side for probe in probes} == {Side.TEST}
+    store.close()
+
+
+def test_held_out_calls_that_join_a_group_that_was_trained_on_are_quarantined(
+    store_url: str,
+) -> None:
+    store, parent, child = store_with_sides(store_url, Side.TRAIN, Side.TEST)
+    trained = store.list("default", f"group_id = '{parent.group.id}'", limit=1)[0]
+    item = DatasetItem(trained.id, trained.group_id, Side.TRAIN)
+    store.record_dataset("default", "/tmp/d", "0" * 64, [item])
+    store.insert([child], at(1))
+    store.insert([parent], at(2))
+    sides = [side for _, side in placed(store, [1, 2], "default")]
+    assert sides == [Side.TRAIN, Side.QUARANTINE]
+    ledger = "SELECT side, reason FROM reservation_change"
+    assert ask(store, ledger) == [("train", "quarantine")]
+    store.close()
+
+
+def test_a_group_that_a_targeted_call_joins_is_withheld(store_url: str) -> None:
+    store, parent, child = store_with_sides(store_url, Side.TRAIN, Side.TRAIN)
+    store.insert([child], at(1))
+    create_test_set(store, "default", "hard", f"id = '{id_of(2)}'", clock=StillClock())
+    store.insert([parent], at(2))
+    ledger = f"SELECT side, reason FROM reservation_change WHERE group_id = '{parent.group.id}'"
+    assert ask(store, ledger) == [("train", "targeted")]
     store.close()
 
 

@@ -1,0 +1,104 @@
+"""What leaves in a dataset: refused where its side has changed meanwhile, noted where it is apart.
+
+An export reads one state of the store and takes its time. Before the store takes down what leaves,
+it looks again, while nobody can change sides: each call is on the side in whose file it is, of no
+group of train and val anything may be withheld, and of no targeted set anything was trained on.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Connection, and_, select
+
+from storage.reservation import Cause, find_policy, sides_of
+from storage.schema import call, dataset_item, reservation_change, test_set_call
+from storage.sides import TRAINED, WITHHOLDING, Change, change, hold, left_for_training
+from storage.store_errors import StoreError
+from storage.trace import Apart, Side
+
+
+class ChangedMeanwhile(StoreError):
+    """A dataset holds calls that have changed sides, or were withheld, since they were read."""
+
+
+def settle_departures(connection: Connection, project: str, dataset_id: str, now_us: int) -> None:
+    """Check the items of a new dataset, and withhold the groups that leave apart from the sides.
+
+    Raise ChangedMeanwhile where one of them may not leave any more. Holds the project's sides until
+    the transaction ends. Primary keys, once for each item.
+    """
+    hold(connection, project, changing=True)
+    policy = find_policy(connection, project)
+    if policy is None:
+        return  # without a call of the project there is nothing to protect
+    if _has_moved(connection, dataset_id) or _is_withheld(connection, project, dataset_id):
+        raise _changed(project)
+    apart = _apart(connection, dataset_id)
+    groups = sorted({group_id for groups in apart.values() for group_id in groups})
+    trained = left_for_training(connection, project, policy.salt, apart.get(Apart.TARGETED, ()))
+    if trained:
+        raise _changed(project)
+    sides = sides_of(connection, project, policy.salt, groups)
+    changes = [
+        Change(group_id, sides[group_id], Cause(kind.value))
+        for kind, of_kind in apart.items()
+        for group_id in of_kind
+        if sides.get(group_id) in TRAINED
+    ]
+    change(connection, project, policy, changes, now_us)
+
+
+def _changed(project: str) -> ChangedMeanwhile:
+    return ChangedMeanwhile(
+        f"groups of project {project} changed sides or were withheld while a dataset was made of "
+        "them: make it again. Nothing was published"
+    )
+
+
+def _has_moved(connection: Connection, dataset_id: str) -> bool:
+    """Tell whether a call has another side than the file in which it leaves. Primary keys."""
+    return _any(
+        connection,
+        dataset_id,
+        [call.c.id == dataset_item.c.call_id],
+        dataset_item.c.side.in_([side.value for side in (*TRAINED, Side.TEST)]),
+        dataset_item.c.side != call.c.side,
+    )
+
+
+def _is_withheld(connection: Connection, project: str, dataset_id: str) -> bool:
+    """Tell whether something leaves on train or val of which nothing may. Primary keys."""
+    trained = dataset_item.c.side.in_([side.value for side in TRAINED])
+    changes, chosen = reservation_change.c, test_set_call.c
+    of_group = and_(changes.project == project, changes.group_id == dataset_item.c.group_id)
+    causes = changes.reason.in_([cause.value for cause in WITHHOLDING])
+    of_set = and_(chosen.project == project, chosen.group_id == dataset_item.c.group_id)
+    return _any(connection, dataset_id, [of_group], trained, causes) or _any(
+        connection, dataset_id, [of_set], trained, chosen.taken
+    )
+
+
+def _any(
+    connection: Connection,
+    dataset_id: str,
+    joined: Sequence[ColumnElement[bool]],
+    *conditions: ColumnElement[bool],
+) -> bool:
+    query = select(dataset_item.c.call_id).where(
+        dataset_item.c.dataset_id == dataset_id, *joined, *conditions
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def _apart(connection: Connection, dataset_id: str) -> dict[Apart, list[str]]:
+    """List the groups that leave in files beside those of the sides. Primary key."""
+    columns = dataset_item.c
+    rows = connection.execute(
+        select(columns.side, columns.group_id)
+        .where(columns.dataset_id == dataset_id, columns.side.in_([kind.value for kind in Apart]))
+        .distinct()
+        .order_by(columns.side, columns.group_id)
+    )
+    apart: dict[Apart, list[str]] = {}
+    for side, group_id in rows:
+        apart.setdefault(Apart(side), []).append(group_id)
+    return apart
