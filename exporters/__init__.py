@@ -14,9 +14,12 @@ In reading order; a module imports only those above it:
     selection_sample  which calls a filter took and which it left, of a bounded sample
     selection_report  what a filter does to the training data, and whether it may pass
     selection_text  a SelectionReport as text
+    labelling   which answer a row trains: the recorded one, or a label
     selection   which calls become examples, the others counted by reason
     stitching   turns that an upstream kept, put before the calls that go on from them
     turns       the calls of a group to rows, branch by branch
+    labelling   which answer a row trains: the recorded one, or a label
+    pairs       preference pairs of labels, scores and regenerations
     staging     a directory that appears whole or not at all
     images      images of every dialect as a URL, and what trainers refuse of them
     row_shape   what a format is, and what its rows may leave out
@@ -31,6 +34,13 @@ In reading order; a module imports only those above it:
     parquet_rows     rows of typed columns
     parquet_files    Parquet files out of rows, and rows out of them again
     formats     the formats by name
+    inputs      what was asked in a conversation: what two rows are compared by
+    shingles    text to sets of hashes: five words in a row, or five characters
+    templates   text that many prompts share, learnt from a sample
+    fingerprints  a row as 552 bytes
+    near_duplicates  which rows are nearly the same, by locality-sensitive hashing
+    guard       which rows for training give away rows that are held out
+    duplicates  rows that are the same: how many, and which of them may stay
     request     what is asked of an export
     manifest    the file that proves a dataset
     reference   the sample of an export that drift is measured against

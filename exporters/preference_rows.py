@@ -59,7 +59,7 @@ def _pair_format(name: str, rules: ChatRules, row: Row) -> Format:
     def unfit_row(example: Example, shape: Shape = PLAIN) -> Reason | None:
         if example.rejected is None:
             return Reason.NO_PAIR
-        return chat_refusal((example.rejected,), (), rules, shape)
+        return chat_refusal((example.messages[-1], example.rejected), (), rules, shape)
 
     def left_out(example: Example, shape: Shape = PLAIN) -> frozenset[LeftOut]:
         return frozenset(left_out_of_chat(example, rules, shape) - {LeftOut.OTHER_CHOICES})
