@@ -51,6 +51,7 @@ In reading order; a module imports only those above it:
     filter_columns  what a filter may name: columns and functions, with their meanings
     filter_syntax   the text of a filter to a syntax tree; errors that point into it
     filter_bounds   what a filter implies of ids, tags and outcome, so that an index can help
+    filter_scores   scores and labels in a filter
     filters         the one filter language, checked by sqlglot, compiled to SQL
     search_words    the words of a text, of a call, of a search
     search_sqlite   the index of words in SQLite: FTS5

@@ -64,6 +64,8 @@ COLUMNS: dict[str, str] = {
     "edited_from": "The call of its group whose last message it says otherwise; empty if none.",
 }
 
+LABELLED = "labelled"  # whether a call has a label that is accepted: no column, but as one
+
 # Columns of a closed list: another value is a slip that would match nothing, or everything.
 VALUES: dict[str, type[StrEnum]] = {
     "dialect": Dialect,
@@ -91,6 +93,7 @@ class Kind(StrEnum):
     BOOLEAN = "condition"
     TIME = "time"
     NULL = "NULL"
+    SCORE = "score"  # a number, a condition or a text, by what is beside it
 
 
 def kind_of(name: str) -> Kind:
@@ -115,10 +118,10 @@ def read_time(text: str) -> int:
 
 def nearest(name: str) -> str:
     """Say which columns may have been meant by a name that is none."""
-    close = difflib.get_close_matches(name, COLUMNS, n=3, cutoff=0.6)
+    close = difflib.get_close_matches(name, [*COLUMNS, LABELLED], n=3, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(close)}?"
-    return f"there are {', '.join(COLUMNS)} and tags['key']"
+    return f"there are {', '.join([*COLUMNS, LABELLED])}, tags['key'] and scores['name']"
 
 
 def never(names: Sequence[str], value: str) -> str:

@@ -10,6 +10,8 @@ from sqlglot import Dialect, exp
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
+from storage.filter_columns import FUNCTIONS
+
 TEXT_CHARS_MAX = 10_000
 NESTING_MAX = 16  # parentheses, brackets and CASE; the parser takes 20 stack frames for each
 SHOWN_CHARS = 70  # of the filter, on either side of the place an error points at
@@ -110,3 +112,21 @@ def _explained(error: ParseError, text: str, tokens: Sequence[Token]) -> FilterE
     else:
         problem = f"this does not belong in a condition such as {EXAMPLE}"
     return FilterError(problem, text, token.start, token.end + 1)
+
+
+def refusal(node: exp.Expr) -> str:
+    """Say why a node is not part of the language, and what would be right."""
+    if isinstance(node, exp.Subquery | exp.Select | exp.Exists | exp.Any | exp.All):
+        return "a filter has no subquery"
+    if isinstance(node, exp.In):
+        return "IN takes a list of values: IN ('a', 'b')"
+    if isinstance(node, exp.Column):
+        if node.table.lower() == "tags":
+            return f"write tags['{node.name}']"
+        return "no table stands before a column; there is only one"
+    if isinstance(node, exp.Cast):
+        return "there are no types to convert to; a time is written as a text"
+    if isinstance(node, exp.Func):
+        names = ", ".join(name.partition("(")[0] for name in FUNCTIONS)
+        return f"there is no such function here; there are {names}"
+    return f"this is not part of a filter; write a condition such as {EXAMPLE}"

@@ -1,9 +1,11 @@
 """The one filter language, checked by sqlglot, compiled to SQL.
 
-A filter is a condition as it stands after WHERE, over the columns of COLUMNS and `tags['key']`:
+A filter is a condition as it stands after WHERE, over the columns of COLUMNS, `tags['key']`,
+`scores['name']` and `labelled`:
 
     outcome = 'complete' and request_model like 'gpt-4%'
     tags['task'] = 'intent' and started_at >= '2026-10-01' and started_at < '2026-11-01'
+    scores['quality'] >= 4 or scores['thumbs'] = true or labelled
 
 Allowed: = <> < <= > >=, AND OR NOT, IN (…), BETWEEN, IS [NOT] NULL, LIKE, ILIKE, + - * /, ||,
 CASE, parentheses, the functions of FUNCTIONS, and text, number, boolean and NULL literals.
@@ -43,8 +45,9 @@ from sqlalchemy import (
 )
 from sqlglot import exp
 
+from storage import filter_scores as judged
 from storage.filter_columns import COLUMNS, FUNCTIONS, Kind, kind_of, nearest, never, read_time
-from storage.filter_syntax import EXAMPLE, TEXT_CHARS_MAX, FilterError, extent, parse
+from storage.filter_syntax import EXAMPLE, TEXT_CHARS_MAX, FilterError, extent, parse, refusal
 from storage.rows import read_column
 from storage.schema import TEXT, call, tag
 
@@ -59,7 +62,7 @@ ROUND_DIGITS_MAX = 15
 def compile_filter(text: str) -> ColumnElement[bool]:
     """Compile a filter to a condition on table `call`; raise FilterError where it is not one."""
     tree = parse(text)
-    value = _Compiler(text).value(tree)
+    value = _as(Kind.BOOLEAN, _Compiler(text).value(tree))
     if value.kind is not Kind.BOOLEAN:
         problem = f"a filter is a condition such as {EXAMPLE}; this is a {value.kind}"
         raise FilterError(problem, text, *extent(tree, text))
@@ -133,7 +136,7 @@ class _Compiler:
         if kind not in _ARGUMENTS or any(
             given and name not in _ARGUMENTS[kind] for name, given in node.args.items()
         ):
-            raise self._error(node, _refusal(node))
+            raise self._error(node, refusal(node))
         self._depth += 1
         if self._depth > DEPTH_MAX:
             raise self._error(node, f"more than {DEPTH_MAX} operators within each other")
@@ -148,7 +151,7 @@ class _Compiler:
             case exp.Column():
                 return self._column(node)
             case exp.Bracket():
-                return self._tag(node)
+                return self._picked(node)
             case exp.Literal() | exp.Boolean() | exp.Null():
                 return self._literal(node)
             case exp.And() | exp.Or():
@@ -175,19 +178,25 @@ class _Compiler:
         name = node.name.lower()
         if name in COLUMNS:
             return _Value(read_column(name), kind_of(name), node)
-        if name == "tags":
-            raise self._error(node, "name the tag: tags['key']")
+        if name in judged.COLUMNS:
+            return _Value(judged.COLUMNS[name](), Kind.BOOLEAN, node)
+        if name in ("tags", "scores"):
+            raise self._error(node, f"name the {name[:-1]}: {name}['key']")
         if node.this.args.get("quoted"):
             raise self._error(node, f"there is no column {name!r}; a text has single quotes")
         raise self._error(node, f"there is no column {name!r}; {nearest(name)}")
 
-    def _tag(self, node: exp.Bracket) -> _Value:
+    def _picked(self, node: exp.Bracket) -> _Value:
         keys = node.expressions
-        of_tags = isinstance(node.this, exp.Column) and node.this.name.lower() == "tags"
-        if not of_tags or node.this.args.get("table"):
-            raise self._error(node, "only tags has values to pick: tags['key']")
+        name = node.this.name.lower() if isinstance(node.this, exp.Column) else ""
+        if name not in ("tags", "scores") or node.this.args.get("table"):
+            raise self._error(node, "only tags and scores have values to pick: tags['key']")
         if len(keys) != 1 or not isinstance(keys[0], exp.Literal) or not keys[0].is_string:
-            raise self._error(node, "a tag's key is a text in single quotes: tags['key']")
+            raise self._error(
+                node, f"a {name[:-1]}'s key is a text in single quotes: {name}['key']"
+            )
+        if name == "scores":
+            return _Value(judged.score_kind(keys[0].name), Kind.SCORE, node)
         key = literal(keys[0].name.lower(), TEXT)
         value = select(tag.c.value).where(tag.c.call_id == call.c.id, tag.c.key == key)
         return _Value(value.correlate(call).scalar_subquery(), Kind.TEXT, node)
@@ -228,7 +237,7 @@ class _Compiler:
         elif isinstance(node, exp.Is):
             if not isinstance(node.expression, exp.Null):
                 raise self._error(node, "after IS stands NULL or NOT NULL; for others write =")
-            condition = self.value(node.this).sql.is_(None)
+            condition = self.value(node.this).sql.is_(None)  # of a score, whether there is one
         else:
             condition = self._like(node)
         return _Value(condition, Kind.BOOLEAN, node)
@@ -303,7 +312,7 @@ class _Compiler:
 
     def _of(self, kind: Kind, node: exp.Expr) -> ColumnElement[Any]:
         """Compile a node that must be of a kind."""
-        value = self.value(node)
+        value = _as(kind, self.value(node))
         if value.kind is not kind:
             raise self._error(node, f"a {kind} is wanted here, this is a {value.kind}")
         return value.sql
@@ -334,6 +343,7 @@ class _Compiler:
         if any(value.kind is Kind.TIME for value in values):
             values = [self._as_time(value) for value in values]
         kind = _common(values)
+        values = [_as(kind, value) for value in values]
         for value in values:
             if value.kind is Kind.NULL and not null_allowed:
                 raise self._error(value.node, "nothing equals NULL: write IS NULL or IS NOT NULL")
@@ -373,22 +383,15 @@ def _operands(node: exp.Expr) -> list[exp.Expr]:
 
 
 def _common(values: Sequence[_Value]) -> Kind:
-    return next((value.kind for value in values if value.kind is not Kind.NULL), Kind.NULL)
+    """Say of which kind values are together; scores alone are numbers."""
+    kinds = [value.kind for value in values if value.kind is not Kind.NULL]
+    known = [kind for kind in kinds if kind is not Kind.SCORE]
+    return next(iter(known), Kind.NUMBER if kinds else Kind.NULL)
 
 
-def _refusal(node: exp.Expr) -> str:
-    """Say why a node is not part of the language, and what would be right."""
-    if isinstance(node, exp.Subquery | exp.Select | exp.Exists | exp.Any | exp.All):
-        return "a filter has no subquery"
-    if isinstance(node, exp.In):
-        return "IN takes a list of values: IN ('a', 'b')"
-    if isinstance(node, exp.Column):
-        if node.table.lower() == "tags":
-            return f"write tags['{node.name}']"
-        return "no table stands before a column; there is only one"
-    if isinstance(node, exp.Cast):
-        return "there are no types to convert to; a time is written as a text"
-    if isinstance(node, exp.Func):
-        names = ", ".join(name.partition("(")[0] for name in FUNCTIONS)
-        return f"there is no such function here; there are {names}"
-    return f"this is not part of a filter; write a condition such as {EXAMPLE}"
+def _as(kind: Kind, value: _Value) -> _Value:
+    """Read a score as what is wanted beside it."""
+    if value.kind is not Kind.SCORE or kind not in judged.READINGS:
+        return value
+    name = value.node.expressions[0].name
+    return _Value(judged.READINGS[kind](name), kind, value.node)

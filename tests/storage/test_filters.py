@@ -112,7 +112,7 @@ def test_a_filter_finds_what_sql_would(filled: TraceStore, text: str, count: int
         ("tags = 'a'", 1, "tags['key']"),
         ("tags.task = 'a'", 1, "write tags['task']"),
         ("tags[1] = 'a'", 1, "a tag's key is a text in single quotes"),
-        ("tags['a']['b'] = 'x'", 1, "only tags has values to pick"),
+        ("tags['a']['b'] = 'x'", 1, "only tags and scores have values to pick"),
         ("outcome", 1, "a filter is a condition such as outcome = 'complete'"),
         ("id in (select id from call)", 1, "IN takes a list of values"),
         ("id = (select id)", 14, "a filter has no subquery"),
