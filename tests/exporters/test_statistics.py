@@ -198,3 +198,36 @@ def test_a_count_is_held_against_its_ratio_exactly() -> None:
     # 2 * P(X <= 2), X binomial(10, 1/2): 2 * (1 + 10 + 45) / 1024.
     assert statistics.binomial(2, 10, 0.5) == pytest.approx(112 / 1024)
     assert statistics.binomial(5, 10, 0.5) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("count", "fifth", "two_fifths"),
+    [(50, 0.18, 0.25), (100, 0.13, 0.18), (200, 0.09, 0.13), (500, 0.06, 0.08), (1000, 0.04, 0.06)],
+)
+def test_detectable_differences_are_those_of_the_table(
+    count: int, fifth: float, two_fifths: float
+) -> None:
+    """Two outputs that disagree on 20 % and on 40 % of the rows, at 80 % power."""
+    found = [statistics.detectable_difference(count, each) for each in (0.2, 0.4)]
+    assert [round(each or 0.0, 2) for each in found] == [
+        pytest.approx(fifth, abs=0.011),
+        pytest.approx(two_fifths, abs=0.011),
+    ]
+
+
+def test_a_detectable_difference_is_found_in_four_of_five_draws() -> None:
+    """McNemar's test with the normal approximation, over draws of disagreements."""
+    chance = np.random.default_rng(4)
+    count, disagreement = 400, 0.4
+    difference = statistics.detectable_difference(count, disagreement)
+    assert difference is not None
+    disagreeing = chance.binomial(count, disagreement, 20_000)
+    better = chance.binomial(disagreeing, (1 + difference / disagreement) / 2)
+    z = np.abs(2 * better - disagreeing) / np.sqrt(disagreeing)
+    assert 0.80 <= float(np.mean(z > stats.norm.isf(0.025))) <= 0.83
+
+
+def test_what_few_rows_cannot_show_is_not_promised() -> None:
+    assert statistics.detectable_difference(0, 0.2) is None
+    assert statistics.detectable_difference(30, 0.2) is None
+    assert statistics.detectable_difference(50, 0.2) is not None
