@@ -59,6 +59,8 @@ def stats(settings: Settings, *, as_json: bool) -> None:
                 "bytes": found.bytes,
                 "calls": found.calls,
                 "bodies": found.bodies,
+                "scores": found.scores,
+                "labels": found.labels,
                 "bytes_a_call": found.bytes_a_call,
                 "oldest": found.oldest,
                 "newest": found.newest,
@@ -72,7 +74,10 @@ def stats(settings: Settings, *, as_json: bool) -> None:
         return
     per_call = "" if found.bytes_a_call is None else f", {found.bytes_a_call:,.0f} bytes a call"
     print_line(f"{found.bytes / 1e6:,.1f} MB{per_call}")
-    print_line(f"{found.calls:,} calls, {found.bodies:,} with their bodies")
+    print_line(
+        f"{found.calls:,} calls, {found.bodies:,} with their bodies; {found.scores:,} scores, "
+        f"{found.labels:,} labels"
+    )
     if found.oldest and found.newest:
         print_line(f"from {found.oldest:%Y-%m-%d %H:%M} to {found.newest:%Y-%m-%d %H:%M} UTC")
     print_line()

@@ -8,18 +8,21 @@ from collections.abc import Generator, Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import Boolean, ColumnElement, Connection, Float, Select, String, select
+from sqlalchemy import Boolean, ColumnElement, Connection, Float, Select, String, Table, select
 
 from storage.erasure import visible
 from storage.filter_columns import COLUMNS
 from storage.lists import conditions
 from storage.rows import read_column
-from storage.schema import call, feature, tag
+from storage.schema import call, feature, label, score, tag
 
 BATCH_ROWS = 20_000
 FEATURES = tuple(name for name in feature.c.keys() if name != "call_id")
 
-_TIMES = ("started_at",)
+SCORES = tuple(name for name in score.c.keys() if name not in ("call_id", "joined_at"))
+LABELS = tuple(name for name in label.c.keys() if name not in ("call_id", "joined_at"))
+
+_TIMES = ("started_at", "created_at")
 
 
 def call_columns(
@@ -48,6 +51,35 @@ def tag_columns(
     """Read `call_id`, `key` and `value` of every tag. As `call_columns`."""
     query = _of(connection, project, where, [tag.c.call_id, tag.c.key, tag.c.value])
     return _read(connection, query.join_from(call, tag, tag.c.call_id == call.c.id))
+
+
+def score_columns(
+    connection: Connection, project: str | None, where: str | None, names: Sequence[str]
+) -> pa.RecordBatchReader:
+    """Read columns of SCORES, with the call's id as `call_id` before them. As `call_columns`."""
+    return _said_columns(connection, project, where, score, names)
+
+
+def label_columns(
+    connection: Connection, project: str | None, where: str | None, names: Sequence[str]
+) -> pa.RecordBatchReader:
+    """Read columns of LABELS, with the call's id as `call_id` before them. As `call_columns`.
+
+    Verdicts are rows too: `label_id` says on which label.
+    """
+    return _said_columns(connection, project, where, label, names)
+
+
+def _said_columns(
+    connection: Connection,
+    project: str | None,
+    where: str | None,
+    table: Table,
+    names: Sequence[str],
+) -> pa.RecordBatchReader:
+    columns = [table.c.call_id, *(table.c[name] for name in names)]
+    query = _of(connection, project, where, columns)
+    return _read(connection, query.join_from(call, table, table.c.call_id == call.c.id))
 
 
 def _of(
@@ -91,3 +123,5 @@ def _type(column: ColumnElement[Any]) -> pa.DataType:
 TAGS_TYPE = pa.map_(pa.string(), pa.string())
 CALL_SCHEMA = _schema(call.c[name] for name in COLUMNS).append(pa.field("tags", TAGS_TYPE))
 FEATURE_SCHEMA = _schema(feature.c[name] for name in ("call_id", *FEATURES))
+SCORE_SCHEMA = _schema(score.c[name] for name in ("call_id", *SCORES))
+LABEL_SCHEMA = _schema(label.c[name] for name in ("call_id", *LABELS))

@@ -1,9 +1,11 @@
 """SQL over the columns of the store, by DuckDB, with bounded memory: read-only, shut in.
 
-A question is one statement of DuckDB's SQL over two tables:
+A question is one statement of DuckDB's SQL over four tables:
 
     calls      the columns a filter may name, started_at as TIMESTAMP (UTC), and `tags`, a MAP
     features   what is measured of calls for drift: call_id and the columns of storage.features
+    scores     judgements of calls: call_id, name, kind, number (of a boolean 0 or 1), text, …
+    labels     corrected answers as JSON, and verdicts on them: rows with a label_id
 
 The columns that a question names are copied into a DuckDB file in a temporary directory, from one
 state of the store; the directory goes when the answer is read. So nothing that a question says can
@@ -14,11 +16,11 @@ the directory for what does not fit; of the store a batch is held at a time.
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -32,8 +34,14 @@ from storage.arrow import (
     CALL_SCHEMA,
     FEATURE_SCHEMA,
     FEATURES,
+    LABEL_SCHEMA,
+    LABELS,
+    SCORE_SCHEMA,
+    SCORES,
     call_columns,
     feature_columns,
+    label_columns,
+    score_columns,
     tag_columns,
 )
 from storage.filter_columns import COLUMNS
@@ -50,6 +58,21 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "python_enable_replacements": False,  # a table is no variable of ours
+}
+
+
+class _More(NamedTuple):
+    """A table beside `calls`: its columns but call_id, and what reads some of them."""
+
+    columns: Sequence[str]
+    schema: pa.Schema
+    read: Callable[[Connection, str | None, str | None, Sequence[str]], pa.RecordBatchReader]
+
+
+_MORE: Final[dict[str, _More]] = {
+    "features": _More(FEATURES, FEATURE_SCHEMA, feature_columns),
+    "scores": _More(SCORES, SCORE_SCHEMA, score_columns),
+    "labels": _More(LABELS, LABEL_SCHEMA, label_columns),
 }
 _ANY = "streamed"  # the column that is read where a question names none, such as count(*)
 
@@ -113,7 +136,10 @@ def _named_columns(sql: str) -> dict[str, list[str]]:
     Whatever could be a column is taken for one, and where sqlglot does not understand the question
     all are: too many cost time, and nothing else.
     """
-    everything = {"calls": [*COLUMNS, "tags"], "features": list(FEATURES)}
+    everything = {
+        "calls": [*COLUMNS, "tags"],
+        **{name: list(of.columns) for name, of in _MORE.items()},
+    }
     try:
         trees = sqlglot.parse(sql, dialect="duckdb")
     except (SqlglotError, RecursionError):
@@ -141,8 +167,9 @@ def _check(sql: str) -> None:
     So a mistake shows before anything is copied, and what DuckDB proposes instead is all there is.
     """
     with closing(duckdb.connect(config=_CONFIG)) as duck:
-        for table, schema in (("calls", CALL_SCHEMA), ("features", FEATURE_SCHEMA)):
-            _create(duck, table, schema)
+        _create(duck, "calls", CALL_SCHEMA)
+        for table, more in _MORE.items():
+            _create(duck, table, more.schema)
         _shut_in(duck)
         try:
             kinds = [str(statement.type) for statement in duck.extract_statements(sql)]
@@ -204,8 +231,8 @@ def _copy(
             )
             duck.execute("DROP TABLE calls; DROP TABLE tag")
             duck.execute("ALTER TABLE with_tags RENAME TO calls")
-    if "features" in wanted:
-        _fill(duck, "features", feature_columns(connection, project, where, wanted["features"]))
+    for table in wanted.keys() & _MORE.keys():
+        _fill(duck, table, _MORE[table].read(connection, project, where, wanted[table]))
 
 
 def _fill(duck: duckdb.DuckDBPyConnection, table: str, rows: pa.RecordBatchReader) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, exc, func, select, text
 from storage.database import reading
 from storage.reader import StoreReader
 from storage.rows import time_of
-from storage.schema import body, call
+from storage.schema import body, call, label, score
 
 _OF_SQLITE = text(
     "SELECT dbstat.name, coalesce(kind.type, 'table'), sum(pgsize) FROM dbstat"
@@ -51,6 +51,8 @@ class Sizes(msgspec.Struct, frozen=True):
     bytes: int
     calls: int
     bodies: int
+    scores: int
+    labels: int  # with the verdicts on them
     oldest: datetime | None
     newest: datetime | None
     parts: list[Part]
@@ -74,6 +76,8 @@ def measure(store: StoreReader) -> Sizes:
             bytes=_total(connection),
             calls=calls,
             bodies=connection.execute(select(func.count()).select_from(body)).scalar_one(),
+            scores=connection.execute(select(func.count()).select_from(score)).scalar_one(),
+            labels=connection.execute(select(func.count()).select_from(label)).scalar_one(),
             oldest=None if oldest is None else time_of(oldest),
             newest=None if newest is None else time_of(newest),
             parts=_parts(connection, is_postgres),

@@ -2,7 +2,7 @@
 
 In SQLite the file's own checks come first (`full`: every index entry is looked up as well). In
 PostgreSQL, where no foreign key leads into a partitioned table, rows are looked for whose call is
-not there. Bodies are decoded, SAMPLE of them chosen at random, or all. It reads, and mends nothing.
+not there; in both, scores and labels that had found theirs, and labels that are no message. Bodies are decoded, SAMPLE of them chosen at random, or all. It reads, and mends nothing.
 
 Cost: it scans every table but those of bodies; `full` decodes some 10,000 bodies a second.
 """
@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Table, func, select
 
 from storage import database
 from storage.bodies import BodyReader
+from storage.labels import decode_message
 from storage.reader import StoreReader
 from storage.schema import (
     body,
@@ -27,7 +28,9 @@ from storage.schema import (
     erased_call,
     erasure,
     feature,
+    label,
     part,
+    score,
     tag,
 )
 
@@ -71,6 +74,7 @@ def examine(
             faults = [
                 each for reference in _REFERENCES for each in _orphans(connection, *reference)
             ]
+        faults += [*_strays(connection), *_unreadable_labels(connection)]
         faults = faults[:SHOWN_MAX]
         unreadable: list[str] = []
         count = 0
@@ -103,6 +107,26 @@ def _orphans(
     query = query.group_by(table.c[column]).order_by(table.c[column]).limit(SHOWN_MAX)
     for value, count in connection.execute(query):
         yield f"{table.name}: {count} rows of {column} {value}, which {parent.name} does not have"
+
+
+def _strays(connection: Connection) -> Iterator[str]:
+    """Name what was said of calls that were here once, and are not. Scans scores and labels."""
+    for table in (score, label):
+        there = select(call.c.id).where(call.c.id == table.c.call_id)
+        joined = table.c.joined_at.is_not(None)
+        query = select(table.c.id, table.c.call_id).where(joined, ~there.exists())
+        for said_id, call_id in connection.execute(query.order_by(table.c.id).limit(SHOWN_MAX)):
+            yield f"{table.name} {said_id} is of call {call_id}, which call does not have"
+
+
+def _unreadable_labels(connection: Connection) -> Iterator[str]:
+    """Decode the messages of all labels. Scans them."""
+    query = select(label.c.id, label.c.message).where(label.c.label_id == "")
+    for label_id, message in connection.execute(query, execution_options={"yield_per": PAGE_IDS}):
+        try:
+            decode_message(message)
+        except msgspec.DecodeError as error:
+            yield f"label {label_id} is no message: {error}"
 
 
 def _some_ids(connection: Connection) -> list[str]:

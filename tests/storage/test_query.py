@@ -9,10 +9,12 @@ import pytest
 
 from storage import query
 from storage.filter_syntax import FilterError
+from storage.labels import Said
 from storage.query import QueryError, answering
 from storage.store import TraceStore
 from tests.postgres import KINDS, fresh_url
 from tests.storage.calls import at, new_store, recorded
+from tests.storage.saying import label, score
 
 
 def ask(store: TraceStore, sql: str, project: str | None = "default", where: str = "") -> Any:
@@ -132,3 +134,16 @@ def test_what_does_not_fit_into_memory_goes_to_disk_that_is_freed(
 def test_a_question_of_any_length_is_not_read(filled: TraceStore) -> None:
     with pytest.raises(QueryError, match="at most"):
         ask(filled, f"SELECT '{'x' * query.SQL_CHARS_MAX}'")
+
+
+def test_scores_and_labels_are_tables(store: TraceStore) -> None:
+    said: list[Said] = [score(2, 1, 4.5), score(3, 1, True, name="thumbs"), label(4, 1, "Better.")]
+    store.insert([recorded(1), recorded(5, project="other")], at(1), said=[*said, score(6, 5)])
+    sql = "SELECT name, kind, number FROM calls JOIN scores ON call_id = calls.id ORDER BY number"
+    assert ask(store, sql) == [("thumbs", "boolean", 1.0), ("good", "number", 4.5)]
+    sql = "SELECT author, json_extract_string(message, '$.content') FROM labels"
+    assert ask(store, sql) == [("ada", "Better.")]
+    assert [column for column, *_ in ask(store, "DESCRIBE scores")][:2] == ["call_id", "id"]
+    assert ask(store, "SELECT count(created_at) FROM scores WHERE created_at > '2026-01-01'") == [
+        (2,)
+    ]

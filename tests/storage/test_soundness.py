@@ -5,9 +5,11 @@ import sqlite3
 import pytest
 
 from storage.database import StoreNotReady
+from storage.labels import Said
 from storage.soundness import PAGE_IDS, SAMPLE, examine
 from storage.store import TraceStore
 from tests.storage.calls import StillClock, ask, at, id_of, recorded
+from tests.storage.saying import label, said_id, score
 
 
 @pytest.mark.parametrize("full", [False, True])
@@ -46,6 +48,17 @@ def test_a_row_without_its_call_is_found(store: TraceStore, store_url: str, tabl
     else:
         ask(store, delete)
     assert any(fault.startswith(f"{table}: ") for fault in examine(store).faults)
+
+
+def test_what_was_said_is_looked_at_too(store: TraceStore) -> None:
+    said: list[Said] = [score(2, 1), label(3, 1), label(4, 1), score(5, 9)]
+    store.insert([recorded(1)], at(1), said=said)
+    assert examine(store).faults == []
+    ask(store, f"UPDATE score SET call_id = '{id_of(8)}' WHERE id = '{said_id(2)}'")
+    ask(store, f"UPDATE label SET message = '[1]' WHERE id = '{said_id(3)}'")
+    first, second = examine(store).faults
+    assert first == f"score {said_id(2)} is of call {id_of(8)}, which call does not have"
+    assert second.startswith(f"label {said_id(3)} is no message: ")
 
 
 def test_a_store_of_another_revision_is_not_looked_at(empty_url: str) -> None:
