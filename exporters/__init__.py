@@ -18,7 +18,6 @@ In reading order; a module imports only those above it:
     selection   which calls become examples, the others counted by reason
     stitching   turns that an upstream kept, put before the calls that go on from them
     turns       the calls of a group to rows, branch by branch
-    labelling   which answer a row trains: the recorded one, or a label
     pairs       preference pairs of labels, scores and regenerations
     staging     a directory that appears whole or not at all
     images      images of every dialect as a URL, and what trainers refuse of them
@@ -34,6 +33,7 @@ In reading order; a module imports only those above it:
     parquet_rows     rows of typed columns
     parquet_files    Parquet files out of rows, and rows out of them again
     formats     the formats by name
+    row_rules   whether a line is a row of a format, by the format's own rules
     inputs      what was asked in a conversation: what two rows are compared by
     shingles    text to sets of hashes: five words in a row, or five characters
     templates   text that many prompts share, learnt from a sample
