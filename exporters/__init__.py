@@ -18,6 +18,10 @@ In reading order; a module imports only those above it:
     selection   which calls become examples, the others counted by reason
     stitching   turns that an upstream kept, put before the calls that go on from them
     turns       the calls of a group to rows, branch by branch
+    tool_changes  a tool's definition then and now: what a change breaks
+    tool_files  the tools offered now, from a JSON file in any dialect
+    toolsets    recorded tools against those: keep, flag, upgrade, drop
+    versions    versions of tools and instructions, counted by part
     pairs       preference pairs of labels, scores and regenerations
     staging     a directory that appears whole or not at all
     images      images of every dialect as a URL, and what trainers refuse of them
