@@ -99,13 +99,15 @@ def commands() -> str:
     return _table(("command", "what it does"), rows)
 
 
-def all_commands() -> dict[str, TyperCommand]:
+def all_commands() -> dict[str, TyperCommand | TyperGroup]:
     """Every command by the words it is called with: `ls`, `db rederive`."""
-    found: dict[str, TyperCommand] = {}
+    found: dict[str, TyperCommand | TyperGroup] = {}
     for name, command in typer.main.get_group(app).commands.items():
-        inside = command.commands if isinstance(command, TyperGroup) else {"": command}
+        inside = {"": command}
+        if isinstance(command, TyperGroup):
+            inside = {**(inside if command.invoke_without_command else {}), **command.commands}
         for word, each in inside.items():
-            assert isinstance(each, TyperCommand)
+            assert isinstance(each, TyperCommand | TyperGroup)
             found[f"{name} {word}".rstrip()] = each
     return found
 

@@ -213,9 +213,8 @@ def detectable_difference(count: int, disagreement: float) -> float | None:
 
     Two outputs are judged right or wrong on each group, and disagree on a share `disagreement` of
     them. A difference so large is found (two-sided, 5 %) in four of five draws: (z.975 + z.80) *
-    sqrt(disagreement / count), the sample size of McNemar's test turned round (Miettinen, Biometrics
-    1968), on the safe side of Connor's (Biometrics 1987). None where even all disagreements on one
-    side would not be enough.
+    sqrt(disagreement / count), the sample size of McNemar's test turned round (Miettinen,
+    Biometrics 1968). None where even all disagreements on one side would not be enough.
     """
     if count == 0:
         return None

@@ -23,7 +23,8 @@ In reading order; a module imports only those above it:
     tailing     command: tail
     querying    command: query
     state       command: status
-    exporting   commands: split, export
+    exporting   commands: export
+    splitting   commands: split, split top-up, testset
     drifting    command: drift
     importing   command: import
     forwarding  command: forward
@@ -38,7 +39,8 @@ In reading order; a module imports only those above it:
     arguments   what the commands share: the application, the options they all take
     cli_running   what can be said: serve, demo, record, status, config
     cli_calls     what can be said: ls, show, why, tail, query
-    cli_datasets  what can be said: split, export, drift
+    cli_datasets  what can be said: export, drift
+    cli_splitting  what can be said: split, split top-up, testset
     cli_transfers  what can be said: import, forward
     cli_deleting  what can be said: erase, retain
     cli_store     what can be said: db upgrade, check, stats, backup, restore, rederive, …

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 # Importing them adds their commands to the application.
-from shalt import cli_calls, cli_datasets, cli_deleting, cli_running, cli_store, cli_transfers
+from shalt import (
+    cli_calls,
+    cli_datasets,
+    cli_deleting,
+    cli_running,
+    cli_splitting,
+    cli_store,
+    cli_transfers,
+)
 from shalt.arguments import Later, app
 
 if TYPE_CHECKING:
@@ -27,7 +35,15 @@ __all__ = ["app", "main"]
 
 OUR_PACKAGES = ("shalt", "proxy", "storage", "exporters", "importers", "review")
 EXIT_ERROR = 2
-_MODULES = (cli_running, cli_calls, cli_datasets, cli_transfers, cli_deleting, cli_store)
+_MODULES = (
+    cli_running,
+    cli_calls,
+    cli_splitting,
+    cli_datasets,
+    cli_transfers,
+    cli_deleting,
+    cli_store,
+)
 _HELP_ORDER = [each.__name__ for each in _MODULES]
 app.registered_commands.sort(
     key=lambda each: _HELP_ORDER.index(getattr(each.callback, "__module__", ""))

@@ -1,4 +1,4 @@
-"""Commands that make datasets and compare with them: split, export, drift."""
+"""Commands that make datasets and compare with them: export, drift."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shalt.arguments import AsJson, Config, DataDir, Later, Project, Where, command
+from shalt.arguments import Config, DataDir, Later, Project, Where, command
 
 if TYPE_CHECKING:
     from exporters import request, selection
@@ -32,28 +32,6 @@ class Turns(StrEnum):
     LEAF = "leaf"
     LAST = "last"
     CHAIN = "chain"
-
-
-@command("shalt split", "shalt split --test-ratio 0.2")
-def split(
-    test_ratio: Annotated[
-        float | None, typer.Option(metavar="R", min=0, max=1, help="Share of groups for test.")
-    ] = None,
-    val_ratio: Annotated[
-        float | None,
-        typer.Option(metavar="R", min=0, max=1, help="Share of groups for validation."),
-    ] = None,
-    as_json: AsJson = False,
-    config: Config = None,
-    data_dir: DataDir = None,
-    project: Project = None,
-) -> None:
-    """Show or change how the project's groups are divided.
-
-    New ratios are for groups that have not been seen yet: a group stays on its side for ever.
-    """
-    loaded = settings.load(config, data_dir=data_dir, project=project)
-    exporting.split(loaded, test_ratio=test_ratio, val_ratio=val_ratio, as_json=as_json)
 
 
 @command(

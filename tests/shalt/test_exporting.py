@@ -1,6 +1,5 @@
-"""`shalt export` and `shalt split`, over the demo's traffic."""
+"""`shalt export`, over the demo's traffic."""
 
-import json
 import shutil
 from contextlib import closing
 from pathlib import Path
@@ -42,22 +41,3 @@ def test_export_to_a_full_directory_is_refused(own_settings: Settings, tmp_path:
     (tmp_path / "full" / "file").touch()
     with pytest.raises(StagingError, match="full"):
         exporting.export(own_settings, ExportRequest(), tmp_path / "full")
-
-
-def test_split_shows_and_changes_the_ratios(own_settings: Settings, capsysbinary: Printed) -> None:
-    exporting.split(own_settings, test_ratio=None, val_ratio=None, as_json=False)
-    assert b"policy 1: test 0.1, val 0.05" in capsysbinary.readouterr().out
-    exporting.split(own_settings, test_ratio=0.2, val_ratio=None, as_json=True)
-    shown = json.loads(capsysbinary.readouterr().out)
-    assert (shown["policy_version"], shown["test_ratio"], shown["val_ratio"]) == (2, 0.2, 0.05)
-    assert shown["sides"]["train"]["groups"] > 300
-    assert len(shown["salt"]) == 32
-
-
-def test_split_of_a_new_project_shows_what_it_would_get(
-    own_settings: Settings, capsysbinary: Printed
-) -> None:
-    settings = own_settings.model_copy(update={"project": "new", "test_ratio": 0.3})
-    exporting.split(settings, test_ratio=None, val_ratio=None, as_json=True)
-    shown = json.loads(capsysbinary.readouterr().out)
-    assert (shown["policy_version"], shown["test_ratio"]) == (0, 0.3)
