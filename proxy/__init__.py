@@ -2,6 +2,8 @@
 
 In reading order; a module imports only those above it:
 
+    rates      how many calls each access key has made in the last minute, over all workers
+    access     who may call: keys, and no web page that spends a key shalt holds
     redact     no secret in what is recorded
     metrics    calls and our own overhead for Prometheus
     recording  a worker's way to the spool, and the watch over its open calls

@@ -7,6 +7,7 @@ for the upstream's.
 import json
 from dataclasses import dataclass
 
+from proxy.access import Denied
 from storage.capture import Dialect, Endpoint, Headers, Outcome
 
 
@@ -17,6 +18,7 @@ class OwnError:
     status_code: int
     code: str
     message: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 _BY_OUTCOME = {
@@ -24,6 +26,20 @@ _BY_OUTCOME = {
     Outcome.UPSTREAM_CUT: (502, "upstream_cut"),
     Outcome.UPSTREAM_ERROR: (502, "upstream_not_http"),
     Outcome.UPSTREAM_TIMEOUT: (504, "upstream_timeout"),
+}
+
+
+_ANTHROPIC_KINDS = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+_GEMINI_STATUSES = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
 }
 
 
@@ -57,18 +73,36 @@ def too_many_calls(limit: int) -> OwnError:
     return OwnError(503, "too_many_calls", message)
 
 
+def denied(denial: Denied, *, console: bool) -> OwnError:
+    """Say that who calls may not, and how one may; a browser asks its user for the key then."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    if denial.retry_seconds:
+        headers = ((b"retry-after", str(denial.retry_seconds).encode()),)
+    elif console and denial.status_code == 401:
+        headers = ((b"www-authenticate", b'Basic realm="shalt: any name, an access key"'),)
+    return OwnError(denial.status_code, denial.code, denial.message, headers)
+
+
+def wrong_project(project: str) -> OwnError:
+    """Say that a key of one project named another one."""
+    message = f"the access key is of the project {project}, and x-shalt-project names another"
+    return OwnError(403, "wrong_project", message)
+
+
 def render(
     error: OwnError, dialect: Dialect, endpoint: Endpoint, call_id: str
 ) -> tuple[Headers, bytes]:
-    """Return the headers and the body of the answer."""
+    """Return the headers and the body of the answer. `call_id` is empty where there is no call."""
     if dialect is Dialect.ANTHROPIC or endpoint is Endpoint.MESSAGES:
-        kind = "api_error" if error.status_code >= 500 else "invalid_request_error"
+        kind = _ANTHROPIC_KINDS.get(error.status_code, "invalid_request_error")
+        kind = "api_error" if error.status_code >= 500 else kind
         envelope: dict[str, object] = {
             "type": "error",
             "error": {"type": kind, "message": error.message},
         }
     elif dialect is Dialect.GEMINI:
-        status = "UNAVAILABLE" if error.status_code >= 500 else "INVALID_ARGUMENT"
+        status = _GEMINI_STATUSES.get(error.status_code, "INVALID_ARGUMENT")
+        status = "UNAVAILABLE" if error.status_code >= 500 else status
         envelope = {
             "error": {"code": error.status_code, "message": error.message, "status": status}
         }
@@ -86,6 +120,8 @@ def render(
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"x-shalt-error", error.code.encode()),
-        (b"x-shalt-call-id", call_id.encode()),
+        *error.headers,
     ]
+    if call_id:
+        headers.append((b"x-shalt-call-id", call_id.encode()))
     return headers, body

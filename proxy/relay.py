@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, Literal
 
 from proxy import errors
+from proxy.access import Access, Denied, without_keys
 from proxy.errors import OwnError
 from proxy.exchange import Exchange, RecordMode
 from proxy.recording import Recording
@@ -50,6 +51,7 @@ class Relay:
     def __init__(
         self,
         routes: Routes,
+        access: Access,
         recording: Recording,
         tasks: asyncio.TaskGroup,
         *,
@@ -62,6 +64,7 @@ class Relay:
         self.tasks = tasks
         self.drain = on_client_gone == "drain"
         self._routes = routes
+        self._access = access
         self._default_project = default_project
         self._refuse_when_full = refuse_when_full
         self._open_calls_max = open_calls_max
@@ -74,22 +77,39 @@ class Relay:
             return
         route = self._routes.find(scope["raw_path"])
         headers: Headers = scope["headers"]
-        project, mode, refusal = self._read_our_headers(headers)
         upstream = route.upstream
+        console = route.mode == "unrecorded"
+        holds_key = upstream is not None and upstream.key_header is not None
+        admitted = self._access.admit(headers, console=console, holds_key=holds_key)
+        if isinstance(admitted, Denied):
+            await self._deny(admitted, scope, receive, send, route)
+            return
+        project, mode, refusal = self._read_our_headers(headers, admitted.project)
         if upstream is None:
             refusal = errors.unknown_upstream(self._routes.names)
-        elif self._refuse_when_full and self.recording.full and route.mode == "full":
+        elif self._refuse_when_full and self.recording.full and not console:
             refusal = errors.spool_full()
-        elif self.recording.open_count >= self._open_calls_max and route.mode == "full":
+        elif self.recording.open_count >= self._open_calls_max and not console:
             refusal = errors.too_many_calls(self._open_calls_max)
         passage = _Passage(self, scope, receive, send, route, project, mode)
         if refusal is None:
-            await passage.run()
+            await passage.run(without_keys(headers, admitted))
         else:
             await passage.refuse(refusal)
 
-    def _read_our_headers(self, headers: Headers) -> tuple[str, RecordMode, OwnError | None]:
-        project, mode = self._default_project, _RECORD_MODES[b"full"]
+    async def _deny(
+        self, denial: Denied, scope: Scope, receive: Receive, send: Send, route: Route
+    ) -> None:
+        """Refuse a stranger. No call is recorded: whoever is refused must not fill our disk."""
+        self.recording.metrics.refused.labels(denial.code).inc()
+        stranger = _Passage(self, scope, receive, send, route, "", "unrecorded")
+        await stranger.refuse(errors.denied(denial, console=route.mode == "unrecorded"))
+
+    def _read_our_headers(
+        self, headers: Headers, own_project: str
+    ) -> tuple[str, RecordMode, OwnError | None]:
+        """Read what is meant for us. `own_project`: that of the access key, if it has one."""
+        project, mode = own_project or self._default_project, _RECORD_MODES[b"full"]
         for name, value in headers:
             if not name.startswith(b"x-shalt-"):
                 continue
@@ -98,6 +118,8 @@ class Relay:
                     rule = "1 to 64 letters, digits, '.', '_' or '-'"
                     return project, mode, errors.bad_header("x-shalt-project", rule)
                 project = value.decode("ascii")
+                if own_project and project != own_project:
+                    return own_project, "metadata", errors.wrong_project(own_project)
             elif name == b"x-shalt-record":
                 wanted = _RECORD_MODES.get(value.strip().lower())
                 if wanted is None:
@@ -151,12 +173,12 @@ class _Passage:
             watch=self._start_watching,
         )
 
-    async def run(self) -> None:
-        """Relay the call to its end, whatever that is."""
+    async def run(self, headers: Headers) -> None:
+        """Relay the call to its end, whatever that is. `headers`: those for the upstream."""
         exchange, upstream = self._exchange, self._upstream
         assert upstream is not None
         try:
-            await self._pass(upstream)
+            await self._pass(upstream, headers)
         except asyncio.CancelledError:
             if exchange.abandoned is None:
                 exchange.end(Outcome.INTERRUPTED, "shalt was stopped before the call ended")
@@ -186,11 +208,11 @@ class _Passage:
 
     # The way there.
 
-    async def _pass(self, upstream: Upstream) -> None:
+    async def _pass(self, upstream: Upstream, headers: Headers) -> None:
         exchange = self._exchange
         scope = self._scope
         self._head, self._chunked = request_head(
-            upstream, scope["method"], self._path, scope["query_string"], scope["headers"]
+            upstream, scope["method"], self._path, scope["query_string"], headers
         )
         since_ns = exchange.wait_for_client()
         message = await self._receive()
@@ -317,7 +339,8 @@ class _Passage:
     async def _answer(self, error: OwnError) -> None:
         exchange = self._exchange
         endpoint = endpoint_of(exchange.method, self._scope["path"])
-        headers, body = errors.render(error, exchange.dialect, endpoint, exchange.id)
+        call_id = exchange.id if exchange.recorded else ""
+        headers, body = errors.render(error, exchange.dialect, endpoint, call_id)
         exchange.response_started(error.status_code, headers)
         exchange.response_passed(body)
         exchange.wait_for_client()

@@ -32,6 +32,7 @@ In reading order; a module imports only those above it:
     searching   command: db search
     erasing     commands: erase, retain
     database_commands  commands: db upgrade, check, stats, backup, restore
+    keys        commands: keys create, list, revoke
     demo_texts  what the people and the model of the demo say
     demo_calls  the demo's conversations
     demo_upstream  the demo's upstream
@@ -44,6 +45,7 @@ In reading order; a module imports only those above it:
     cli_transfers  what can be said: import, forward
     cli_deleting  what can be said: erase, retain
     cli_store     what can be said: db upgrade, check, stats, backup, restore, rederive, …
+    cli_keys      what can be said: keys create, list, revoke
     cli         the command line: its commands and what becomes of an error
     __main__    python -m shalt
 """

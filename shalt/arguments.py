@@ -62,6 +62,11 @@ db = typer.Typer(
 )
 app.add_typer(db, name="db")
 
+keys = typer.Typer(
+    help="Make, list and revoke access keys.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+app.add_typer(keys, name="keys")
+
 
 def command(
     *examples: str, name: str | None = None, to: typer.Typer = app

@@ -22,11 +22,15 @@ _ORDERS_BYTES_MAX = 4 * 2**20
 
 
 class Orders(BaseModel):
-    """What a child is told: the settings, the Unix socket of the console, the socket to serve."""
+    """What a child is told: the settings, the Unix socket of the console, the socket to serve.
+
+    `worker` numbers the workers from 0.
+    """
 
     settings: Settings
     console_socket: Path
     listen_fd: int | None = None
+    worker: int = 0
 
 
 def receive_orders(pipe: int, name: str) -> Orders:

@@ -19,6 +19,7 @@ from shalt import (
     cli_calls,
     cli_datasets,
     cli_deleting,
+    cli_keys,
     cli_running,
     cli_splitting,
     cli_store,
@@ -42,6 +43,7 @@ _MODULES = (
     cli_datasets,
     cli_transfers,
     cli_deleting,
+    cli_keys,
     cli_store,
 )
 _HELP_ORDER = [each.__name__ for each in _MODULES]

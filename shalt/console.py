@@ -97,7 +97,8 @@ def build(settings: Settings) -> FastAPI:
     registry.register(SpoolCollector(places.spool, store))
     registry.register(RestartCollector(places.restarts))
     allowed = frozenset(("localhost", settings.host.lower()))
-    if not settings.insecure:
+    # With keys, a page of a name that was made to lead here has none to show.
+    if not (settings.insecure or settings.access_keys):
         application.add_middleware(KnownHosts, allowed=allowed)
 
     @application.exception_handler(StoreUnavailable)

@@ -3,7 +3,8 @@
 spool/           calls on their way to the store (storage.spool)
 poison/          calls the recorder could not digest, with the reason
 forward/         how far `shalt forward` has come, for each collector
-metrics/         the processes' counters for Prometheus, new at every start
+metrics/         the processes' counters for Prometheus, calls by access key; new at every start
+access.json      the access keys, as hashes, unless `access_file` says otherwise
 shalt.sqlite     the store, unless `store` says otherwise
 fingerprint.key  32 random bytes: the key under which redacted secrets are fingerprinted
 lock             held by the `shalt` that serves or records from this directory
@@ -14,6 +15,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import threading
 from pathlib import Path
 from typing import IO
 
@@ -34,6 +36,7 @@ class Places:
         self.metrics = data_dir / "metrics"
         self.forward = data_dir / "forward"
         self.restarts = self.metrics / "restarts.json"
+        self.rates = self.metrics / "rates"
         self._fingerprint_key = data_dir / "fingerprint.key"
         self._lock = data_dir / "lock"
 
@@ -92,12 +95,19 @@ class Places:
         )
 
     def _write_fingerprint_key(self) -> None:
-        aside = self._fingerprint_key.with_suffix(".new")
-        with open(aside, "wb", opener=_private) as file:
-            file.write(secrets.token_bytes(_FINGERPRINT_KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        aside.rename(self._fingerprint_key)
+        # Two processes may begin at once: each writes aside, and the first to name its file wins.
+        aside = self._fingerprint_key.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+        try:
+            with open(aside, "wb", opener=_private) as file:
+                file.write(secrets.token_bytes(_FINGERPRINT_KEY_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(aside, self._fingerprint_key)
+            except FileExistsError:
+                pass
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 def _private(path: str, flags: int) -> int:

@@ -86,6 +86,12 @@ class Settings(BaseSettings):
     """Relaying processes; each can keep one core busy."""
     insecure: bool = False
     """Listen on an address that others can reach, without access keys."""
+    access_keys: bool = False
+    """Ask everybody for an access key (`shalt keys create`): of calls and of every page of the console."""
+    access_file: Path | None = None
+    """File of the access keys; `access.json` in `data_dir` unless it is given."""
+    allowed_origins: Words = ()
+    """Origins of web pages that may call upstreams whose key shalt holds: `https://app.example`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe message that is logged."""
     upstream: str = ""
@@ -97,7 +103,7 @@ class Settings(BaseSettings):
     client_connections_max: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     """Connections of clients that each worker holds; further ones are refused with 503."""
     open_calls_max: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
-    """Calls in flight in each worker; further ones are refused with 503, and recorded as refused."""
+    """Calls in flight in each worker; further ones are refused with 503, and recorded so."""
     body_bytes_max: Bytes = ByteSize(64 * MIB)
     """Bytes kept of one body; of a longer one the length and hash are kept too."""
     spool_bytes_max: Bytes = ByteSize(8 * GIB)
@@ -136,6 +142,11 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The SQLAlchemy URL of the store, the default filled in."""
         return self.store or f"sqlite:///{self.data_dir / 'shalt.sqlite'}"
+
+    @property
+    def access_path(self) -> Path:
+        """The file of the access keys, the default filled in."""
+        return self.access_file or self.data_dir / "access.json"
 
     @property
     def default_upstream(self) -> str:
@@ -191,11 +202,12 @@ class Settings(BaseSettings):
             raise ValueError("test_ratio + val_ratio must be below 1, or nothing is left to train")
         if self.spool_segment_bytes > self.spool_bytes_max:
             raise ValueError("spool_segment_bytes must not exceed spool_bytes_max")
-        if not self.insecure and not _is_loopback(self.host):
+        if not (self.insecure or self.access_keys or _is_loopback(self.host)):
             raise ValueError(
                 f"host {self.host} can be reached by others, and whoever reaches shalt can make "
-                "calls and read them: listen on 127.0.0.1 behind something that authenticates, or "
-                "say --insecure (insecure = true) if the network itself keeps strangers out"
+                "calls and read them: ask for access keys (access_keys = true), or listen on "
+                "127.0.0.1 behind something that authenticates, or say --insecure (insecure = "
+                "true) if the network itself keeps strangers out"
             )
         return self
 

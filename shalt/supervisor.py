@@ -199,12 +199,17 @@ class _Supervisor:
         self._signals = 0
         given = settings.model_copy(update={"data_dir": places.data_dir})
 
-        def child(kind: str, served: socket.socket | None) -> Child:
+        def child(kind: str, served: socket.socket | None, number: int = 0) -> Child:
             listen_fd = served.fileno() if served else None
-            orders = Orders(settings=given, console_socket=console_socket, listen_fd=listen_fd)
+            orders = Orders(
+                settings=given,
+                console_socket=console_socket,
+                listen_fd=listen_fd,
+                worker=number,
+            )
             return Child(kind, orders, places.metrics)
 
-        self._workers = [child("worker", listener) for _ in range(settings.workers)]
+        self._workers = [child("worker", listener, number) for number in range(settings.workers)]
         self._recorder = child("recorder", None)
         self._console = child("console", console_listener)
 

@@ -65,6 +65,11 @@ def print_line(text: str = "", style: str = "") -> None:
         sys.stdout.write(harmless(text) + "\n")
 
 
+def print_note(text: str) -> None:
+    """Print a line for whoever looks on, on standard error: it is no part of the result."""
+    sys.stderr.write(harmless(text) + "\n")
+
+
 def one_line(text: str) -> str:
     """Make line feeds visible too, where a text stands within a line of ours."""
     return text.replace("\n", "\\n")

@@ -20,8 +20,10 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http import httptools_impl
 
+from proxy.access import KEYS_MAX, Access
 from proxy.metrics import CallMetrics
 from proxy.protocol import ClientLimits, limited
+from proxy.rates import Rates
 from proxy.recording import Recording
 from proxy.redact import Redactor
 from proxy.relay import Relay
@@ -85,6 +87,7 @@ async def _lifespan(worker: FastAPI) -> AsyncIterator[None]:
             tasks.create_task(recording.run())
             worker.relay = Relay(
                 build_routes(orders),
+                build_access(orders),
                 recording,
                 tasks,
                 default_project=settings.project,
@@ -117,6 +120,17 @@ def build_recording(settings: settings_module.Settings) -> Recording:
         metrics=CallMetrics(CollectorRegistry()),
         clock=SystemClock(),
     )
+
+
+def build_access(orders: Orders) -> Access:
+    """Make what decides who may call."""
+    settings, clock = orders.settings, SystemClock()
+    origins = frozenset(origin.encode() for origin in settings.allowed_origins)
+    if not settings.access_keys:
+        return Access(None, None, allowed_origins=origins, clock=clock)
+    path = Places(settings.data_dir).rates
+    rates = Rates(path, slots=KEYS_MAX, worker=orders.worker, workers=settings.workers)
+    return Access(settings.access_path, rates, allowed_origins=origins, clock=clock)
 
 
 def build_routes(orders: Orders) -> Routes:

@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 import uvicorn
 from prometheus_client import CollectorRegistry
 
+from proxy.access import Access
 from proxy.metrics import CallMetrics
 from proxy.protocol import ClientLimits
 from proxy.recording import Recording
@@ -102,6 +103,7 @@ def running_relay(
     open_calls_max: int = 1000,
     header_bytes_max: int = 64 * 1024,
     client_connections_max: int = 1000,
+    access: Access | None = None,
 ) -> Iterator[RunningRelay]:
     """Serve a relay over the upstreams, the first of them the default one."""
     console = upstream_at(1, "console", host=None, base_path=b"")
@@ -128,6 +130,7 @@ def running_relay(
             relays.append(
                 Relay(
                     routes,
+                    access or Access(None, None, allowed_origins=frozenset(), clock=SystemClock()),
                     recording,
                     tasks,
                     default_project="default",
