@@ -135,7 +135,7 @@ class Access:
             self._look()
         presented = next((_key_in(value) for name, value in headers if _has_key(name, value)), "")
         if not presented:
-            message = "this shalt asks for an access key: send it as x-shalt-key (see `shalt keys create`)"
+            message = "send an access key as x-shalt-key; `shalt keys create` makes one"
             return Denied(401, "no_access_key", message)
         found = KEY.fullmatch(presented)
         key = self._keys.get(found[1]) if found else None
