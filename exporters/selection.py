@@ -94,11 +94,14 @@ NEEDS_LABEL = frozenset(
     | {Reason.TOOL_GONE, Reason.TOOL_ARGUMENTS}
 )
 
-# The dialects' words: OpenAI chat, Responses, Anthropic; and Gemini's behind OpenAI's.
+# The dialects' words: OpenAI chat, Responses, Anthropic; and Gemini's, behind OpenAI's API too.
 _TOKEN_LIMITS = frozenset(
     {"length", "max_output_tokens", "max_tokens", "model_context_window_exceeded", "MAX_TOKENS"}
 )
-_REFUSALS = frozenset({"content_filter", "refusal", "SAFETY"})
+_REFUSALS = frozenset(
+    {"content_filter", "refusal"}
+    | {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY"}
+)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,14 @@ WINDOW_GROUPS_MAX = 100_000
 REFERENCE_GROUPS_MAX = 20_000
 assert REFERENCE_GROUPS_MAX <= WINDOW_GROUPS_MAX
 
-CONVERSATIONS = frozenset({Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES, Endpoint.MESSAGES})
+CONVERSATIONS = frozenset(
+    {
+        Endpoint.CHAT_COMPLETIONS,
+        Endpoint.RESPONSES,
+        Endpoint.MESSAGES,
+        Endpoint.GENERATE_CONTENT,
+    }
+)
 
 _DURATION = re.compile(r"([0-9]{1,5})(h|d|w)")
 _HOURS = {"h": 1, "d": 24, "w": 168}

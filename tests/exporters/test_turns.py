@@ -228,6 +228,89 @@ def test_a_relabelled_answer_has_a_row_of_its_own_and_the_old_one_is_not_trained
         assert found[1].untrained == {2}
 
 
+THINKING: Json = {"type": "thinking", "thinking": "2 and 2", "signature": "c2ln"}
+THOUGHT: Json = {"text": "2 and 2", "thought": True, "thoughtSignature": "c2ln"}
+ENCRYPTED: Json = {
+    "type": "reasoning",
+    "id": "rs_1",
+    "summary": [{"type": "summary_text", "text": "2 and 2"}],
+    "encrypted_content": "c2ln",
+}
+DETAILS: list[Json] = [{"type": "reasoning.text", "text": "2 and 2", "signature": "c2ln"}]
+CHOICE = {"finish_reason": "stop", "index": 0}
+
+
+@pytest.mark.parametrize(
+    ("path", "dialect", "request_body", "answer", "kept"),
+    [
+        (
+            "/v1/chat/completions",
+            Dialect.OPENAI,
+            {"messages": [USER]},
+            {"choices": [{**CHOICE, "message": reasoned("4", "2 and 2")}]},
+            None,
+        ),
+        (
+            "/v1/chat/completions",
+            Dialect.OPENAI,
+            {"messages": [USER]},
+            {
+                "choices": [
+                    {
+                        **CHOICE,
+                        "message": said(
+                            "assistant", "4", reasoning="2 and 2", reasoning_details=DETAILS
+                        ),
+                    }
+                ]
+            },
+            {"reasoning_details": DETAILS},
+        ),
+        (
+            "/v1/responses",
+            Dialect.OPENAI,
+            {"input": "2 + 2?"},
+            {
+                "status": "completed",
+                "output": [ENCRYPTED, {"type": "message", "role": "assistant", "content": "4"}],
+            },
+            {"items": [ENCRYPTED, {"type": "message", "role": "assistant", "content": "4"}]},
+        ),
+        (
+            "/v1/messages",
+            Dialect.ANTHROPIC,
+            {"messages": [USER]},
+            {
+                "type": "message",
+                "role": "assistant",
+                "content": [THINKING, {"type": "text", "text": "4"}],
+                "stop_reason": "end_turn",
+            },
+            {"blocks": [THINKING, {"type": "text", "text": "4"}]},
+        ),
+        (
+            "/v1beta/models/gemini:generateContent",
+            Dialect.GEMINI,
+            {"contents": [{"role": "user", "parts": [{"text": "2 + 2?"}]}]},
+            {
+                "candidates": [
+                    {"content": {"role": "model", "parts": [THOUGHT, {"text": "4"}]}}
+                    | {"finishReason": "STOP"}
+                ]
+            },
+            {"parts": [THOUGHT, {"text": "4"}]},
+        ),
+    ],
+)
+def test_reasoning_is_kept_as_it_was_received(
+    path: str, dialect: Dialect, request_body: Json, answer: Json, kept: Json
+) -> None:
+    bodies = msgspec.json.encode(request_body), msgspec.json.encode(answer)
+    (found,) = examples([capture(1, *bodies, path=path, dialect=dialect)], Turns.AUTO)
+    assert (found.messages[-1].text, found.messages[-1].reasoning) == ("4", "2 and 2")
+    assert found.messages[-1].extra == kept
+
+
 def test_calls_that_are_no_longer_held_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns_module, "CALLS_HELD_MAX", 2)
     spans = {
