@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from exporters.fingerprints import read_fingerprints
 
+ROWS_AT_ONCE = 16_384  # 9 MB of fingerprints
+
 
 class Duplicates(msgspec.Struct, frozen=True):
     """How many rows are equal to others. `rows` = `distinct` + `repeated`.
@@ -32,10 +34,10 @@ class Duplicates(msgspec.Struct, frozen=True):
 
 def duplicates(fingerprints: Path) -> Duplicates:
     """Count the equal rows of a file, by its file of fingerprints. Raises OSError."""
-    rows = read_fingerprints(fingerprints)["row"]
+    rows = _hashes(fingerprints)[0]
     counts = np.unique(rows, return_counts=True)[1]
     largest = int(counts.max()) if counts.size else 0
-    return Duplicates(len(rows), counts.size, len(rows) - counts.size, largest)
+    return Duplicates(rows.size, counts.size, rows.size - counts.size, largest)
 
 
 def surplus(fingerprints: Path, equal_max: int) -> NDArray[np.intp]:
@@ -44,9 +46,20 @@ def surplus(fingerprints: Path, equal_max: int) -> NDArray[np.intp]:
     Raises OSError.
     """
     assert equal_max >= 1, "a maximum of none would leave out every row"
-    rows = read_fingerprints(fingerprints)
-    order = np.lexsort((rows["order"], rows["row"]))
-    hashes = rows["row"][order]
+    rows, orders = _hashes(fingerprints)
+    order = np.lexsort((orders, rows))
+    hashes = rows[order]
     starts = np.flatnonzero(np.append(True, hashes[1:] != hashes[:-1])[: len(hashes)])
     place = np.arange(len(hashes)) - np.repeat(starts, np.diff(np.append(starts, len(hashes))))
     return np.sort(order[place >= equal_max])
+
+
+def _hashes(fingerprints: Path) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Read the hash of each row, and that of its call's id."""
+    parts = [
+        (part["row"].copy(), part["order"].copy())
+        for part in read_fingerprints(fingerprints, ROWS_AT_ONCE)
+    ]
+    none = np.empty(0, dtype=np.uint64)
+    rows, orders = zip((none, none), *parts, strict=True)
+    return np.concatenate(rows), np.concatenate(orders)

@@ -22,7 +22,7 @@ J = 0.8. A sketch of zeros is none.
 import hashlib
 import struct
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -100,11 +100,14 @@ def fingerprint_of(
     return numbers + _sketches(words, shingles, asked.attached, context)
 
 
-def read_fingerprints(path: Path) -> NDArray[np.void]:
-    """Map a file of fingerprints, one after the other, as an array of FINGERPRINT."""
-    if path.stat().st_size == 0:
-        return np.empty(0, dtype=FINGERPRINT)
-    return np.memmap(path, dtype=FINGERPRINT, mode="r")
+def read_fingerprints(path: Path, rows_max: int) -> Iterator[NDArray[np.void]]:
+    """Read a file of fingerprints, which are one after the other, as arrays of FINGERPRINT.
+
+    All but the last hold `rows_max` rows. Not mapped: pages of a mapped file count as memory.
+    """
+    with path.open("rb") as file:
+        while len(rows := np.fromfile(file, dtype=FINGERPRINT, count=rows_max)):
+            yield rows
 
 
 def similarity(agreeing: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -138,6 +141,8 @@ def _sketches(words: Words, shingles: Hashes, attached: bytes, context: Sequence
 
 def _salted(shingles: Hashes, *context: bytes) -> Hashes:
     """Make what is said in different contexts different."""
+    if not any(map(any, context)):
+        return shingles
     return shingles ^ np.uint64(_hash64(*context))
 
 

@@ -28,7 +28,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.fingerprints import WORDS_MIN, read_fingerprints
+from exporters.fingerprints import FINGERPRINT, WORDS_MIN, read_fingerprints
 from exporters.near_duplicates import SIMILARITY_MIN, SketchIndex
 
 HELD_OUT_AT_ONCE = 100_000
@@ -79,15 +79,16 @@ def contaminated(candidates: Path, held_out: Sequence[Path]) -> Iterator[Match]:
 
     Reads the candidates once for every HELD_OUT_AT_ONCE rows held out. Raises OSError.
     """
-    rows = read_fingerprints(candidates)
-    best = np.zeros(len(rows), dtype=_BEST)
+    best = np.zeros(candidates.stat().st_size // FINGERPRINT.itemsize, dtype=_BEST)
     for number, path in enumerate(held_out):
-        others = read_fingerprints(path)
-        for first in range(0, len(others), HELD_OUT_AT_ONCE):
-            block = _Block(number, first, others[first : first + HELD_OUT_AT_ONCE])
-            for start in range(0, len(rows), CANDIDATES_AT_ONCE):
-                part = slice(start, start + CANDIDATES_AT_ONCE)
-                block.improve(rows[part], best[part])
+        first = 0
+        for others in read_fingerprints(path, HELD_OUT_AT_ONCE):
+            block = _Block(number, first, others)
+            first += len(others)
+            start = 0
+            for rows in read_fingerprints(candidates, CANDIDATES_AT_ONCE):
+                block.improve(rows, best[start : start + len(rows)])
+                start += len(rows)
     for row in np.flatnonzero(best["rank"]):
         yield _match(int(row), best[row])
 

@@ -1,17 +1,17 @@
 """Text that many prompts share, learnt from a sample, so that it makes no two of them alike.
 
 Applications put what a user says between sentences of their own: instructions, examples, headings.
-Such text is known by its recurring: five words in a row that are found in at least
-`INPUTS_NEEDED` different inputs of the sample are common, and a run of at least `RUN_WORDS` words
-of which every five are common is a template. It may stand anywhere in a text, in several pieces,
-and be edited in one place without the rest being taken for something else. Phrases of everyday
-language are shorter. Equal inputs count as one, so a question that many ask is no template for it;
-and what is a template by mistake is still compared exactly.
+Such text is known by its recurring: five words in a row that are found in enough different inputs
+of the sample (`inputs_needed`) are common, and a run of at least `RUN_WORDS` words of which every
+five are common is a template. It may stand anywhere in a text, in several pieces, and be edited in
+one place without the rest being taken for something else. Phrases of everyday language are shorter.
+Equal inputs count as one, so a question that many ask is no template for it; and what is a template
+by mistake is still compared exactly.
 
 The sample is about `SAMPLE_GROUPS` groups, chosen by a hash of their ids: what is learnt is a
 function of the set of groups, whatever their order. Memory: two tables of `TABLE_SIZE` bytes, and
-2 MB. By collisions in them five words in 10,000 may wrongly count as common, of inputs of 1,000
-words; a run of them, one in 10^13.
+2 MB. Five words that share their place in the table count together: of inputs of 1,000 words one
+place in 10^10 is common by that alone.
 """
 
 import hashlib
@@ -25,15 +25,18 @@ from exporters.inputs import input_of
 from exporters.shingles import SHINGLE_WORDS, Hashes, folded, without_space, word_shingles, words_of
 from storage.trace import Message
 
-# 10 of 10,000: a template of 0.2 % of the traffic is learnt with a probability of 0.995.
 SAMPLE_GROUPS = 10_000
-INPUTS_NEEDED = 10
-INPUTS_NEEDED_MIN = 3  # where there are few: a quarter of them, but two are a copy
+# Of so many inputs one must have a text for it to be a template, and at least ten; of fewer than 40
+# inputs a quarter, and at least three, for two are a copy. A template that fewer share makes its
+# rows alike, and one that is missed leaves a leak: this is where real templates begin.
+INPUTS_PER_TEMPLATE = 400
+INPUTS_MIN = 10
+FEW_INPUTS_MIN = 3
 RUN_WORDS = 8
 RUN_SHINGLES = RUN_WORDS - SHINGLE_WORDS + 1
 TABLE_BITS = 23
 COUNT_MAX = 255
-assert INPUTS_NEEDED <= COUNT_MAX
+assert SAMPLE_GROUPS // INPUTS_PER_TEMPLATE < COUNT_MAX / 2, "the sample may be a little larger"
 TABLE_SIZE = 1 << TABLE_BITS
 _SHIFT = np.uint64(64 - TABLE_BITS)
 
@@ -94,9 +97,14 @@ class TemplateSample:
 
     def templates(self) -> Templates:
         """Return what was learnt so far."""
-        needed = min(INPUTS_NEEDED, max(INPUTS_NEEDED_MIN, len(self._inputs) // 4))
-        common = self._counts >= needed
+        common = self._counts >= inputs_needed(len(self._inputs))
         return Templates(common if common.any() else None)
+
+
+def inputs_needed(inputs: int) -> int:
+    """Say how many of some inputs must share a text for it to be a template."""
+    few = min(INPUTS_MIN, inputs // 4)
+    return max(FEW_INPUTS_MIN, few, inputs // INPUTS_PER_TEMPLATE)
 
 
 def _places(shingles: Hashes) -> NDArray[np.intp]:

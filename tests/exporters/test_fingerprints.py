@@ -162,6 +162,7 @@ def test_a_short_input_in_another_template_is_another_input() -> None:
 def test_fingerprints_are_read_from_a_file_one_after_the_other(tmp_path: Path) -> None:
     path = tmp_path / "fingerprints"
     path.write_bytes(b"")
-    assert len(read_fingerprints(path)) == 0
-    path.write_bytes(b"".join(fingerprint(asking(text), NONE) for text in ("a", "b c")))
-    assert read_fingerprints(path)["words"].tolist() == [1, 2]
+    assert list(read_fingerprints(path, 2)) == []
+    texts = ("a", "b c", "d e f")
+    path.write_bytes(b"".join(fingerprint(asking(text), NONE) for text in texts))
+    assert [part["words"].tolist() for part in read_fingerprints(path, 2)] == [[1, 2], [3]]

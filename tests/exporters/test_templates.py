@@ -8,10 +8,11 @@ import pytest
 
 from exporters.shingles import word_shingles, words_of
 from exporters.templates import (
-    INPUTS_NEEDED,
+    INPUTS_MIN,
     SAMPLE_GROUPS,
     Templates,
     TemplateSample,
+    inputs_needed,
 )
 from storage.trace import Message
 from tests.exporters.calls import WORDS
@@ -86,10 +87,19 @@ def test_of_many_prompts_ten_must_share_a_template() -> None:
     others = [said(chance) for _ in range(100)]
     few, enough = (
         learnt([*others, *(wrapped(chance) for _ in range(count))])
-        for count in (INPUTS_NEEDED - 1, INPUTS_NEEDED)
+        for count in (INPUTS_MIN - 1, INPUTS_MIN)
     )
     assert own_words(few, BEFORE) == BEFORE
     assert own_words(enough, BEFORE) == ""
+
+
+@pytest.mark.parametrize(
+    ("inputs", "needed"), [(0, 3), (15, 3), (20, 5), (40, 10), (4_000, 10), (10_000, 25)]
+)
+def test_the_more_prompts_there_are_the_more_must_share_a_template(
+    inputs: int, needed: int
+) -> None:
+    assert inputs_needed(inputs) == needed
 
 
 def test_what_is_learnt_does_not_depend_on_the_order_and_can_be_sent_to_a_process() -> None:
