@@ -38,6 +38,7 @@ In reading order; a module imports only those above it:
     parquet_files    Parquet files out of rows, and rows out of them again
     formats     the formats by name
     row_rules   whether a line is a row of a format, by the format's own rules
+    trainers    configs of the trainers, and the header of a dataset card
     inputs      what was asked in a conversation: what two rows are compared by
     shingles    text to sets of hashes: five words in a row, or five characters
     templates   text that many prompts share, learnt from a sample
