@@ -29,10 +29,12 @@ In reading order; a module imports only those above it:
     wire_images     images made, edited and varied
     wire_audio      audio spoken and written down
     wire_gemini     Gemini: generateContent, its stream, embeddings
+    context         what an application says of a call in its headers, in whose words ever
     encoding        gzip, deflate and zstd undone, for reading
     derive          Capture to Span; pure and total
     grouping        Span to group: explicit session, else the masked root of the conversation
     digests         messages as digests, tolerant of what clients change
+    retakes         calls that ask for an answer again: regenerated, or the message edited
     features        what is measured of a span for drift; versioned
     prices          what a call cost, by the table of genai-prices
     schema          the SQL tables, and nothing else
@@ -68,6 +70,7 @@ In reading order; a module imports only those above it:
     lists           the newest calls for which something holds: which index finds them
     arrow           columns of calls as Arrow batches
     query           SQL over the columns, by DuckDB, shut in
+    placed          why a group is on its side, where its hash says another
     withheld        groups that must not leave for training; targeted test sets, as they are read
     group_counts    how many groups and calls each side has, which groups are largest
     reader          everything that only looks at the store: get, list, scan, features, counts

@@ -30,6 +30,7 @@ from storage import (
     wire_responses,
 )
 from storage.capture import Body, Capture, Dialect, Endpoint, Headers, Outcome, endpoint_of
+from storage.context import Context, context_of, header_text
 from storage.encoding import decode
 from storage.trace import Span, Understood
 from storage.wire import NOTE_CHARS_MAX, Notes, as_text, read_object
@@ -41,7 +42,6 @@ NAME_CHARS_MAX = 512
 
 Format = Callable[[bytes, bytes, bool], Understood]
 
-_TAG_PREFIX = b"x-shalt-tag-"
 # https://www.w3.org/TR/trace-context/#traceparent-header: ids of zeros are none, ff is no version,
 # 00 has four fields; later versions may append more.
 _TRACEPARENT = re.compile(
@@ -81,9 +81,10 @@ def derive(capture: Capture) -> Span:
     headers = capture.request_headers
     answered = capture.status_code is not None
     streamed = understood.streamed if answered else _wants_stream(capture, understood)
-    tags = _tags(headers, understood.metadata, notes)
-    session_id = _name(_header(headers, b"x-shalt-session"), notes)
-    user_id = _name(understood.user_id, notes)
+    context = context_of(headers)
+    tags = _tags(context, understood.metadata, notes)
+    session_id = _name(context.session_id, notes)
+    user_id = _name(understood.user_id or context.user_id, notes)
     return Span(
         id=capture.id,
         project=capture.project,
@@ -194,15 +195,7 @@ def _time_to_first_token_ms(capture: Capture, streamed: bool) -> float | None:
 
 
 def _header(headers: Headers, wanted: bytes) -> str:
-    return next((_header_text(value) for name, value in headers if name == wanted), "")
-
-
-def _header_text(value: bytes) -> str:
-    """HTTP says latin-1, applications send UTF-8; hardly any latin-1 text is valid UTF-8."""
-    try:
-        return value.decode().strip()
-    except UnicodeDecodeError:
-        return value.decode("latin-1").strip()
+    return next((header_text(value) for name, value in headers if name == wanted), "")
 
 
 def _trace_id(headers: Headers) -> str:
@@ -212,15 +205,10 @@ def _trace_id(headers: Headers) -> str:
     return found["trace_id"]
 
 
-def _tags(headers: Headers, metadata: dict[str, str], notes: Notes) -> dict[str, str]:
+def _tags(context: Context, metadata: dict[str, str], notes: Notes) -> dict[str, str]:
     """Collect the tags of headers and body; the first of a key counts, headers before the body."""
-    given = [
-        (_header_text(name.removeprefix(_TAG_PREFIX)), _header_text(value))
-        for name, value in headers
-        if name.startswith(_TAG_PREFIX)
-    ]
     tags: dict[str, str] = {}
-    for key, value in [*given, *metadata.items()]:
+    for key, value in [*context.tags, *metadata.items()]:
         key = _cut(key.lower(), TAG_KEY_CHARS_MAX, "a tag's key", notes)
         if key in tags:
             continue

@@ -13,7 +13,7 @@ import msgspec
 
 from storage.capture import RELAYED, Dialect, Endpoint, Outcome
 
-DERIVE_VERSION = 2
+DERIVE_VERSION = 3
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Role = Literal["system", "developer", "user", "assistant", "tool"]
