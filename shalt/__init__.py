@@ -11,6 +11,10 @@ In reading order; a module imports only those above it:
     worker      the relaying application
     recording   the recorder as a process
     intake      calls recorded elsewhere on their way into the spool
+    corrections  values and corrected answers as people write them
+    acceptance  what is said of calls on its way into the spool
+    other_pages  requests of pages elsewhere, refused
+    feedback    the API that takes and shows scores and labels
     selecting   which calls somebody means to erase
     erasure_routes  the API that erases
     otlp_routes  the API that takes OpenTelemetry's GenAI spans
@@ -24,6 +28,7 @@ In reading order; a module imports only those above it:
     querying    command: query
     state       command: status
     exporting   commands: export
+    verifying   command: verify
     splitting   commands: split, split top-up, testset
     drifting    command: drift
     importing   command: import
@@ -40,7 +45,7 @@ In reading order; a module imports only those above it:
     arguments   what the commands share: the application, the options they all take
     cli_running   what can be said: serve, demo, record, status, config
     cli_calls     what can be said: ls, show, why, tail, query
-    cli_datasets  what can be said: export, drift
+    cli_datasets  what can be said: export, verify, drift
     cli_splitting  what can be said: split, split top-up, testset
     cli_transfers  what can be said: import, forward
     cli_deleting  what can be said: erase, retain

@@ -1,7 +1,7 @@
 """The application for people, scripts and Prometheus, behind the workers.
 
 It listens on a Unix socket of the supervisor; workers pass on to it what is not a call, so a slow
-page never holds up the loop that carries calls: `/review`, `/metrics`, `/api`, `/otlp`.
+page never holds up the loop that carries calls: `/review`, `/metrics`, `/api`, `/feedback` and so on.
 
 There are no access keys yet, so it answers only requests that name this machine as the host:
 a web page elsewhere cannot read it through the visitor's browser by pointing its own name here.
@@ -24,7 +24,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from review.routes import routes
-from shalt import erasure_routes, otlp_routes
+from shalt import erasure_routes, feedback, otlp_routes
+from shalt.acceptance import Acceptance
 from shalt.child import Orders, listen_to_signals, receive_orders
 from shalt.intake import Intake
 from shalt.metrics import RestartCollector
@@ -76,12 +77,17 @@ class KnownHosts:
 def build(settings: Settings) -> FastAPI:
     """Make the application."""
     store = open_store(settings)
+    places = Places(settings.data_dir)
     intake = Intake(settings, store, SystemClock())
+    # A writer of its own: what is said of calls does not wait behind spans.
+    said = Intake(settings, store, SystemClock())
+    acceptance = Acceptance(places, store, said, SystemClock())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         intake.close()
+        said.close()
 
     application = FastAPI(
         lifespan=lifespan,
@@ -91,7 +97,6 @@ def build(settings: Settings) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/openapi.json",
     )
-    places = Places(settings.data_dir)
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(places.metrics))  # type: ignore[no-untyped-call]
     registry.register(SpoolCollector(places.spool, store))
@@ -132,6 +137,7 @@ def build(settings: Settings) -> FastAPI:
     _add_api(application, settings, store, places)
     application.router.routes.extend(routes(store, settings.project, SystemClock()))
     application.router.routes.extend(otlp_routes.routes(settings, intake, SystemClock()))
+    application.include_router(feedback.routes(store, acceptance, settings.project))
     application.include_router(erasure_routes.routes(store, settings.project, SystemClock()))
     return application
 
@@ -180,11 +186,15 @@ def _add_api(application: FastAPI, settings: Settings, store: TraceStore, places
 
     @application.get("/api/calls/{call_id}")
     def one_call(call_id: str) -> Response:
-        """One call's row; its bodies are for `shalt show`."""
+        """One call's row, scores and labels; its bodies are for `shalt show`."""
         found = store.get(call_id)
         if found is None:
             raise HTTPException(404, f"no call has the id {call_id}")
-        return _json(found.row)
+        said = {
+            "scores": [*map(feedback.as_object, store.scores([call_id]).get(call_id, ()))],
+            "labels": [*map(feedback.as_object, store.labels([call_id]).get(call_id, ()))],
+        }
+        return _json({**msgspec.structs.asdict(found.row), **said})
 
 
 def serve(orders: Orders) -> None:

@@ -12,9 +12,10 @@ origin without asking first, which is never granted.
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Body, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, Body, Depends, HTTPException, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from shalt.other_pages import refuse_other_pages
 from shalt.selecting import BadSelection, select
 from storage.capture import Clock
 from storage.erasure import IDS_MAX, Kind, Selection
@@ -59,13 +60,13 @@ def routes(store: TraceStore, project: str, clock: Clock) -> APIRouter:
             raise HTTPException(404, str(error)) from None
         return _json(request(store, of_project, selection, reason=reason, clock=clock), 202)
 
-    @router.delete("/api/calls/{call_id}", dependencies=[Depends(_refuse_other_pages)])
+    @router.delete("/api/calls/{call_id}", dependencies=[Depends(refuse_other_pages)])
     def erase_call(call_id: str) -> Response:
         """Forget one call."""
         known = project_of(store, call_id) or project
         return erase(known, Selection(Kind.ID, ids=(call_id,)), "")
 
-    @router.post("/api/erasures", dependencies=[Depends(_refuse_other_pages)])
+    @router.post("/api/erasures", dependencies=[Depends(refuse_other_pages)])
     def erase_calls(wanted: Annotated[Wanted, Body()]) -> Response:
         """Forget calls by id, user, session, tag, time or filter."""
         try:
@@ -91,15 +92,6 @@ def routes(store: TraceStore, project: str, clock: Clock) -> APIRouter:
         return _json(found, 200)
 
     return router
-
-
-def _refuse_other_pages(asked: Request) -> None:
-    site = asked.headers.get("sec-fetch-site", "none")
-    if site not in ("none", "same-origin"):
-        raise HTTPException(403, "a page of another site may not erase calls")
-    kind = asked.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if asked.method == "POST" and kind != "application/json":
-        raise HTTPException(415, "send the selection as application/json")
 
 
 def _json(value: Receipt, status_code: int) -> Response:

@@ -1,5 +1,7 @@
 """Calls recorded elsewhere on their way into the spool: from a file, or through `/otlp`.
 
+And what is said of calls: scores, labels, verdicts (`keep`), which no ledger counts.
+
 They take the way of every call from there on: the same recorder, the same ledger, the same safety.
 Secrets in headers are taken out as the relay does it. A call that the store knows, or that came
 through here before, is left out and not counted as accepted: it is there already.
@@ -23,7 +25,9 @@ from shalt.settings import Settings
 from storage.capture import Capture, Clock
 from storage.database import StoreUnavailable
 from storage.known import known_ids
+from storage.labels import Said
 from storage.reader import StoreReader
+from storage.replay import kind_of
 from storage.spool import PENDING_BYTES_MAX, FrameKind, SpoolLimits, SpoolWriter
 
 RECENT_MAX: Final = 200_000
@@ -98,11 +102,24 @@ class Intake:
                 self._remember(capture.id)
                 waiting += len(capture.request_body.data) + len(capture.response_body.data)
             self._flush(writer)
-            if writer.unsynced:
-                writer.sync()
-            if writer.unsynced:
-                raise SpoolRefused("the spool's disk cannot be synced: see that it is whole")
+            self._sync(writer)
             return Taken(len(new), len(captures) - len(new))
+
+    def keep(self, said: Sequence[Said]) -> None:
+        """Keep what was said of calls. Raise SpoolFull or SpoolRefused where that cannot be.
+
+        What is kept all the same then, of several, does no harm when it is said again.
+        """
+        with self._lock:
+            writer = self._open()
+            self._measure(writer)
+            self._flush(writer)  # nothing may be left over of a try before
+            self._refuse_when_full(writer)
+            for each in said:
+                taken = writer.append(kind_of(each), each)
+                assert taken, "there is room: it has been flushed"
+            self._flush(writer)
+            self._sync(writer)
 
     def close(self) -> None:
         """Let go of the writer: the recorder may finish it."""
@@ -144,6 +161,12 @@ class Intake:
             raise SpoolRefused(
                 f"the disk of {self._places.spool} takes no more: make room, then try again"
             )
+
+    def _sync(self, writer: SpoolWriter) -> None:
+        if writer.unsynced:
+            writer.sync()
+        if writer.unsynced:
+            raise SpoolRefused("the spool's disk cannot be synced: see that it is whole")
 
     def _redacted(self, capture: Capture) -> Capture:
         if self._redactor is None:

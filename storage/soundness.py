@@ -2,7 +2,8 @@
 
 In SQLite the file's own checks come first (`full`: every index entry is looked up as well). In
 PostgreSQL, where no foreign key leads into a partitioned table, rows are looked for whose call is
-not there; in both, scores and labels that had found theirs, and labels that are no message. Bodies are decoded, SAMPLE of them chosen at random, or all. It reads, and mends nothing.
+not there; in both, scores and labels that had found theirs, and labels that are no message. Bodies
+are decoded, SAMPLE of them chosen at random, or all. It reads, and mends nothing.
 
 Cost: it scans every table but those of bodies; `full` decodes some 10,000 bodies a second.
 """
