@@ -166,4 +166,6 @@ def _pair(
         label_id=label.id if label else "",
         rejected=call.answer,
         pair_source=source,
+        started_at_ns=call.span.started_at_ns,
+        request_model=understood.request_model,
     )

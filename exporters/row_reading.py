@@ -94,7 +94,7 @@ def _said(messages: list[Json]) -> Iterator[Message]:
             continue
         if word == "function_call":
             calls = _read_json(message.get("value"))
-            listed = calls if isinstance(calls, list) else [calls]
+            listed: list[Json] = calls if isinstance(calls, list) else [calls]
             yield Message(role, None, tool_calls=tuple(_calls(listed)))
             continue
         content = message.get("content", message.get("value"))

@@ -57,6 +57,8 @@ class Reason(StrEnum):
     REFUSED = "refused"  # by a content filter, or by the model where its dialect says so
     NO_ANSWER = "no_answer"  # neither text nor a tool call
     CONTINUED = "continued"  # a later call's row holds it
+    CONTAMINATED = "contaminated"  # it gives away a row held out: `drop_contaminated`
+    DUPLICATE = "duplicate"  # as many equal rows are there as there may be: `max_duplicates`
     # What the current tools say of recorded calls (exporters.toolsets); train and val only.
     TOOL_GONE = "tool_gone"  # `upgrade`: a tool that was called is no more
     TOOL_ARGUMENTS = "tool_arguments"  # `upgrade`: arguments the current schema does not accept
@@ -113,8 +115,8 @@ class Example:
     `answer_source` and `label_id`: where the answer is from, if it is not the recorded one.
     `rejected`: an answer that this one is preferred to; only preference formats ask for one.
     `pair_source`: why it is preferred, if there is one (exporters.pairs).
-    `started_at_ns`: when its call started. `tool_change`: how the tools it was recorded with differ
-    from the current ones, where those are known; `tools_kept`: why they were not upgraded.
+    `started_at_ns`, `request_model`: of its call. `tool_change`: how the tools it was recorded with
+    differ from the current ones, where those are known; `tools_kept`: why they were not upgraded.
     """
 
     call_id: str
@@ -129,6 +131,7 @@ class Example:
     rejected: Message | None = None
     pair_source: str = ""
     started_at_ns: int = 0
+    request_model: str = ""
     tool_change: str = ""
     tools_kept: str = ""
 

@@ -284,6 +284,7 @@ def _example(
         answer_source=answer_source,
         label_id=label_id,
         started_at_ns=span.started_at_ns,
+        request_model=understood.request_model,
     )
 
 

@@ -70,10 +70,10 @@ In reading order; a module imports only those above it:
     lists           the newest calls for which something holds: which index finds them
     arrow           columns of calls as Arrow batches
     query           SQL over the columns, by DuckDB, shut in
-    placed          why a group is on its side, where its hash says another
     withheld        groups that must not leave for training; targeted test sets, as they are read
     group_counts    how many groups and calls each side has, which groups are largest
     reader          everything that only looks at the store: get, list, scan, features, counts
+    placed          why a group is on its side, where its hash says another
     grouped         calls group by group, in ranges that several processes can read
     shared_state    one state of the store, seen by several processes
     known           which calls the store knows, by their ids alone
