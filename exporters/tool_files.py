@@ -31,8 +31,8 @@ class ToolsError(ValueError):
     """A file of tools cannot be used; the message says what is wrong with it."""
 
 
-def read_tools_file(path: Path) -> tuple[Tool, ...]:
-    """Read the current tools from a file. Raises ToolsError, also for a file that is not there."""
+def read_text(path: Path) -> str:
+    """Read the text of a file of tools. Raises ToolsError unless `read_tools` would take it."""
     try:
         with path.open("rb") as file:
             data = file.read(FILE_BYTES_MAX + 1)
@@ -41,9 +41,10 @@ def read_tools_file(path: Path) -> tuple[Tool, ...]:
     if len(data) > FILE_BYTES_MAX:
         raise ToolsError(f"{path} is larger than {FILE_BYTES_MAX:,} bytes")
     try:
-        return read_tools(data)
+        read_tools(data)
     except ToolsError as error:
         raise ToolsError(f"{path}: {error}") from error
+    return data.decode()
 
 
 def read_tools(data: bytes) -> tuple[Tool, ...]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from exporters.tool_files import FILE_BYTES_MAX, ToolsError, read_tools, read_tools_file
+from exporters.tool_files import FILE_BYTES_MAX, ToolsError, read_text, read_tools
 from storage.trace import Json
 
 PARAMETERS: Json = {"type": "object", "properties": {"a": {"type": "string"}}}
@@ -52,16 +52,22 @@ def test_a_file_that_cannot_be_used_says_why(data: bytes, message: str, tmp_path
     path = tmp_path / "tools.json"
     path.write_bytes(data)
     with pytest.raises(ToolsError, match=message) as error:
-        read_tools_file(path)
+        read_text(path)
     assert str(path) in str(error.value)
 
 
 def test_a_file_that_is_not_there_or_too_large_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ToolsError, match="No such file"):
-        read_tools_file(tmp_path / "none.json")
+        read_text(tmp_path / "none.json")
     large = tmp_path / "large.json"
     large.touch()
     with large.open("r+b") as file:
         file.truncate(FILE_BYTES_MAX + 1)
     with pytest.raises(ToolsError, match="larger than"):
-        read_tools_file(large)
+        read_text(large)
+
+
+def test_the_text_of_a_file_is_read_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "tools.json"
+    path.write_text('[{"name": "größe"}]', encoding="utf-8")
+    assert read_text(path) == '[{"name": "größe"}]'
