@@ -112,6 +112,11 @@ def test_a_sketch_estimates_the_similarity(count: int) -> None:
     assert found == pytest.approx(exact, abs=4 * 0.03)
 
 
+def test_sketches_of_long_unlike_texts_agree_in_nothing() -> None:
+    one, other = (asking(text_of(20_000, seed)) for seed in (1, 2))
+    assert estimated(one, other) < 0.05
+
+
 def test_short_inputs_are_alike_only_under_one_system_message() -> None:
     one, same, other = (
         asking("Yes, please do", system=system) for system in ("Book.", "Book.", "Cancel.")

@@ -77,6 +77,12 @@ def test_short_questions_are_compared_by_characters(tmp_path: Path, count: int) 
     assert found(tmp_path, [asking(text_of(count, seed=2))], [asking(text)]) == []
 
 
+def test_inputs_of_twenty_words_and_more_are_compared_by_words_alone(tmp_path: Path) -> None:
+    text = text_of(24, seed=1)
+    changed = text.replace(text.split()[12], "x")
+    assert found(tmp_path, [asking(changed)], [asking(text)]) == []
+
+
 def test_a_last_message_of_many_words_is_found_in_another_conversation(tmp_path: Path) -> None:
     last = Message("user", text_of(30, seed=1))
     one, other = ((Message("user", text_of(300, seed)), ANSWER, last, ANSWER) for seed in (2, 3))

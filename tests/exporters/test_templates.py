@@ -75,6 +75,11 @@ def test_a_question_that_many_ask_is_no_template() -> None:
     assert own_words(templates, question) == question
 
 
+def test_what_more_prompts_share_than_a_byte_can_count_is_template() -> None:
+    templates = learnt([f"{BEFORE} {number}" for number in range(260)])
+    assert own_words(templates, f"{BEFORE} me") == "me"
+
+
 @pytest.mark.parametrize(("count", "is_learnt"), [(2, False), (3, True)])
 def test_of_few_prompts_three_must_share_a_template(count: int, is_learnt: bool) -> None:
     chance = random.Random(5)
