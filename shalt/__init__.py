@@ -25,6 +25,7 @@ In reading order; a module imports only those above it:
     calls       commands: ls, show
     explaining  command: why
     tailing     command: tail
+    labelling   commands: label, feedback
     querying    command: query
     state       command: status
     exporting   commands: export
@@ -45,6 +46,7 @@ In reading order; a module imports only those above it:
     arguments   what the commands share: the application, the options they all take
     cli_running   what can be said: serve, demo, record, status, config
     cli_calls     what can be said: ls, show, why, tail, query
+    cli_labels    what can be said: label, feedback
     cli_datasets  what can be said: export, verify, drift
     cli_splitting  what can be said: split, split top-up, testset
     cli_transfers  what can be said: import, forward

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from typing import NamedTuple
 
 import msgspec
 
@@ -11,6 +12,7 @@ from shalt.terminal import one_line, print_bytes, print_json, print_line, print_
 from storage.capture import Endpoint, Outcome
 from storage.derive import derive
 from storage.encoding import decoded_body
+from storage.labels import Label, Score
 from storage.rows import CallRow, StoredCall
 from storage.trace import Choice, Message, Span
 from storage.tracing import whole_id
@@ -20,6 +22,13 @@ _COLUMNS = (
 ).split()
 _BODY_DELETED = "what was said is not kept any more: retain_bodies_days"
 _ELASTIC = ("endpoint", "request_model", "tags")  # of the others, every character is needed
+
+
+class _Said(NamedTuple):
+    """What was said of a call, oldest first."""
+
+    scores: tuple[Score, ...]
+    labels: tuple[Label, ...]
 
 
 class CallNotFound(Exception):
@@ -56,29 +65,35 @@ def print_call(row: CallRow) -> None:
 
 def show(settings: Settings, call_id: str, *, as_json: bool) -> None:
     """Print one call as a person reads it, or all that is known of it as one JSON object."""
-    call = _find(settings, call_id)
+    call, said = _find(settings, call_id)
     span = derive(call.capture) if call.capture is not None else None
     if as_json:
         understood = msgspec.to_builtins(span.understood) if span else None
-        print_json({**msgspec.structs.asdict(call.row), "understood": understood})
+        said_of_it = {
+            "scores": [*map(msgspec.structs.asdict, said.scores)],
+            "labels": [msgspec.to_builtins(msgspec.structs.asdict(each)) for each in said.labels],
+        }
+        row = msgspec.structs.asdict(call.row)
+        print_json({**row, "understood": understood, **said_of_it})
         return
     for line in _head(call.row):
         print_line(one_line(line))
     if span is None:
         print_line(_BODY_DELETED)
-        return
-    for message in span.understood.messages:
-        _print_message(message.role, message)
-    for choice in span.understood.choices:
-        _print_message(_answer_title(span, choice), choice.message)
-    if names := [tool.name or tool.kind for tool in span.understood.tools]:
-        print_line()
-        print_line(one_line(f"tools offered: {', '.join(names)}"), style="dim")
+    else:
+        for message in span.understood.messages:
+            _print_message(message.role, message)
+        for choice in span.understood.choices:
+            _print_message(_answer_title(span, choice), choice.message)
+        if names := [tool.name or tool.kind for tool in span.understood.tools]:
+            print_line()
+            print_line(one_line(f"tools offered: {', '.join(names)}"), style="dim")
+    _print_said(said)
 
 
 def write_body(settings: Settings, call_id: str, *, request: bool, decoded: bool) -> None:
     """Write a recorded body to standard output, byte for byte or with its encoding undone."""
-    capture = _find(settings, call_id).capture
+    capture = _find(settings, call_id)[0].capture
     if capture is None:
         raise BodyDeleted(f"call {call_id}: {_BODY_DELETED}")
     headers = capture.request_headers if request else capture.response_headers
@@ -86,16 +101,18 @@ def write_body(settings: Settings, call_id: str, *, request: bool, decoded: bool
     print_bytes(decoded_body(headers, data) if decoded else data)
 
 
-def _find(settings: Settings, call_id: str) -> StoredCall:
+def _find(settings: Settings, call_id: str) -> tuple[StoredCall, _Said]:
     with closing(open_store(settings)) as store:
         store.check()
-        call = store.get(whole_id(call_id, store), settings.project)
+        found = whole_id(call_id, store)
+        call = store.get(found, settings.project)
+        scores, labels = store.scores([found]), store.labels([found])
     if call is None:
         raise CallNotFound(
             f"there is no call {call_id} in project {settings.project}: `shalt ls` lists them, "
             f"`shalt why {call_id}` says what became of it"
         )
-    return call
+    return call, _Said(scores.get(found, ()), labels.get(found, ()))
 
 
 def _cells(row: CallRow) -> tuple[str, ...]:
@@ -163,6 +180,22 @@ def _print_message(title: str, message: Message) -> None:
         print_line(_indented(f"(refusal) {message.refusal}"))
     for call in message.tool_calls:
         print_line(_indented(f"→ {call.name}({call.arguments})  {call.id}".rstrip()))
+
+
+def _print_said(said: _Said) -> None:
+    for label in said.labels:
+        by = f" by {label.author}" if label.author else ""
+        title = f"label {label.id} ({label.source}{by}, {label.status})"
+        _print_message(title, label.message)
+        if label.note:
+            print_line(_indented(f"note: {label.note}"), style="dim")
+    if said.scores:
+        print_line()
+    for score in said.scores:
+        by = f" by {score.author}" if score.author else ""
+        comment = f"  {score.comment}" if score.comment else ""
+        value = str(score.value).lower() if isinstance(score.value, bool) else score.value
+        print_line(one_line(f"score {score.name} = {value} ({score.source}{by}){comment}"))
 
 
 def _indented(text: str) -> str:

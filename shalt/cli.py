@@ -20,6 +20,7 @@ from shalt import (
     cli_datasets,
     cli_deleting,
     cli_keys,
+    cli_labels,
     cli_running,
     cli_splitting,
     cli_store,
@@ -39,6 +40,7 @@ EXIT_ERROR = 2
 _MODULES = (
     cli_running,
     cli_calls,
+    cli_labels,
     cli_splitting,
     cli_datasets,
     cli_transfers,

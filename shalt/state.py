@@ -9,8 +9,9 @@ from shalt.settings import Settings
 from shalt.sources import without_password
 from shalt.terminal import print_json, print_line
 from storage.database import StoreUnavailable
+from storage.labels import WAITING_DAYS
 from storage.ledger import Ledger, is_balanced, read_ledger
-from storage.metrics import oldest_seconds
+from storage.metrics import oldest_seconds, waiting_for_calls
 from storage.poison import PoisonDirectory
 from storage.reader import StoreReader
 from storage.segments import spool_bytes
@@ -29,11 +30,13 @@ def status(settings: Settings, *, as_json: bool) -> None:
         )
     oldest: float | None = None  # how old only the store can tell: it knows what it has taken
     sides: dict[str, Counts] = {}
+    said_waiting = 0  # scores and labels whose call is not here
     with closing(open_store(settings)) as store:
         ledger = read_ledger(places.spool, store)
         size = _store_bytes(store) if ledger.store_ready else 0
         if ledger.store_ready:
             oldest = round(oldest_seconds(places.spool, store.checkpoints()), 3)
+            said_waiting = waiting_for_calls(store)
             counts = store.sides(settings.project).items()
             sides = {
                 side.value: {"groups": count.groups, "calls": count.calls} for side, count in counts
@@ -62,6 +65,7 @@ def status(settings: Settings, *, as_json: bool) -> None:
                     "ready": ledger.store_ready,
                     "error": ledger.store_error,
                 },
+                "feedback": {"waiting": said_waiting},
                 "project": settings.project,
                 "sides": sides,
             }
@@ -82,6 +86,11 @@ def status(settings: Settings, *, as_json: bool) -> None:
         print_line(
             f"poison    {poisoned:,} calls in {poison.directory}, {_megabytes(poison_bytes)}: "
             "`shalt record --retry-poison` after an upgrade"
+        )
+    if said_waiting:
+        print_line(
+            f"feedback  {said_waiting:,} scores and labels wait for their calls, "
+            f"{WAITING_DAYS} days at most"
         )
     for side, count in sides.items():
         print_line(f"{side:<10}{count['calls']:>9,} calls in {count['groups']:,} groups")
