@@ -6,11 +6,12 @@ In reading order; a module imports only those above it:
     access     who may call: keys, and no web page that spends a key shalt holds
     redact     no secret in what is recorded
     metrics    calls and our own overhead for Prometheus
+    errors     what we say when there is no answer to pass on
+    context    what a request says to shalt in its headers; sampling
     recording  a worker's way to the spool, and the watch over its open calls
     exchange   one call: its copy, its clock and its end
     upstream   a pooled HTTP/1.1 client that passes bytes through
     routes     which path goes to which upstream, and with which headers
-    errors     what we say when there is no answer to pass on
     relay      the ASGI application: client on one side, upstream on the other
     protocol   uvicorn's HTTP protocol, with the limits it lacks
 """

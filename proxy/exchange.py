@@ -11,10 +11,20 @@ Of each body at most `body_bytes_max` is kept; beyond that its length and SHA-25
 import asyncio
 import hashlib
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
+from proxy.context import RecordMode, is_sampled
 from proxy.recording import Recording
-from storage.capture import Body, Capture, Dialect, Headers, Outcome, endpoint_of, new_id
+from storage.capture import (
+    Body,
+    Capture,
+    Dialect,
+    Headers,
+    LeftOut,
+    Outcome,
+    endpoint_of,
+    new_id,
+)
 from storage.spool import FrameKind, Part, ResponseHead
 
 LONG_CALL_NS: Final = 50_000_000
@@ -23,10 +33,6 @@ CONTINUE_NS: Final = 500_000_000
 HELD_BYTES_MAX: Final = 1024 * 1024
 # A lost client is watched for once a call is this old: a watcher costs a task.
 WATCH_AFTER_NS: Final = 5_000_000
-
-# What is kept of a call: all of it; no bodies; nothing, but it is counted. `unrecorded` is for what
-# is not a call of an upstream at all (the console's pages): not even counted.
-RecordMode = Literal["full", "metadata", "none", "unrecorded"]
 
 
 class BodyCopy:
@@ -102,12 +108,13 @@ class BodyCopy:
 class Exchange:
     """One call, from the first byte of its request to the last of its answer.
 
+    `mode` is None where the request did not say what is to be kept: sampling decides then.
     `task` relays the call: it is cancelled when the call is abandoned. `watch` starts looking out
     for the client's leaving; it is called once, when the call has become old enough.
     """
 
     __slots__ = (
-        "_begun", "_first_byte_ns", "_forwarded_ns", "_headers", "_mode", "_recording",
+        "_begun", "_first_byte_ns", "_forwarded_ns", "_headers", "_left_out", "_mode", "_recording",
         "_response_headers", "_response_started_ns", "_spool_at_ns", "_started_at_ns",
         "_started_ns", "_task", "_waited_ns", "_watch", "abandoned", "deadline_ns", "dialect",
         "ended", "id", "method", "project", "request", "response", "status_code", "target",
@@ -124,7 +131,8 @@ class Exchange:
         method: str,
         target: bytes,
         headers: Headers,
-        mode: RecordMode,
+        mode: RecordMode | None,
+        sampled_by: bytes,
         task: asyncio.Task[object],
         watch: Callable[[], None],
     ) -> None:
@@ -139,6 +147,12 @@ class Exchange:
         self.ended = False
         self.abandoned: Outcome | None = None
         self.deadline_ns = 0  # 0: none
+        self._left_out = LeftOut.OPTED_OUT
+        if mode is None:  # nothing was asked for
+            mode = "full"
+            ratio = recording.sample_ratio
+            if ratio < 1 and not is_sampled(sampled_by or self.id.encode(), ratio):
+                mode, self._left_out = "none", LeftOut.SAMPLED_OUT
         kept_bytes_max = recording.body_bytes_max if mode == "full" else 0
         self.request = BodyCopy(kept_bytes_max, resend=True)
         self.response = BodyCopy(kept_bytes_max)
@@ -242,7 +256,7 @@ class Exchange:
             first_token_seconds=(self._first_byte_ns or 0) / 1e9 if streamed else None,
         )
         if self._mode == "none":
-            recording.left_out(self, "opted_out")
+            recording.left_out(self, self._left_out)
             return
         self._record(outcome, error, ended_ns, overhead_ns)
 

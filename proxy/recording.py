@@ -14,7 +14,7 @@ from typing import Final, Literal, Protocol
 
 from proxy.metrics import CallMetrics
 from proxy.redact import Redactor
-from storage.capture import Clock
+from storage.capture import Clock, LeftOut
 from storage.spool import SYNC_SECONDS, FrameKind, Payload, SpoolLimits, SpoolWriter
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class Recording:
         limits: SpoolLimits,
         sync: Literal["interval", "always"],
         body_bytes_max: int,
+        sample_ratio: float,
         redactor: Redactor,
         metrics: CallMetrics,
         clock: Clock,
@@ -52,6 +53,7 @@ class Recording:
         self.redactor = redactor
         self.metrics = metrics
         self.body_bytes_max = body_bytes_max
+        self.sample_ratio = sample_ratio
         self.always_sync = sync == "always"
         self._writer = SpoolWriter(spool, limits=limits, clock=clock)
         self._open: dict[str, OpenCall] = {}
@@ -89,10 +91,10 @@ class Recording:
         """Watch over it no longer."""
         self._open.pop(call.id, None)
 
-    def left_out(self, call: OpenCall, name: str) -> None:
-        """A call that was accepted is not to be recorded: count it in the ledger as `name`."""
-        self._writer.counters.add(name)
-        self._writer.roster.leave(call.id)
+    def left_out(self, call: OpenCall, reason: LeftOut) -> None:
+        """A call that was accepted is not to be recorded: count it in the ledger, note its id."""
+        self._writer.counters.add(reason)
+        self._writer.roster.drop(call.id, reason)
 
     def append(self, kind: FrameKind, payload: Payload) -> bool:
         """Put a frame on its way to the disk, within this turn of the event loop."""

@@ -9,14 +9,14 @@ that breaks off after it began is broken off for the client too: there is nothin
 """
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from proxy import errors
 from proxy.access import Access, Denied, without_keys
+from proxy.context import Wanted, read_context
 from proxy.errors import OwnError
-from proxy.exchange import Exchange, RecordMode
+from proxy.exchange import Exchange
 from proxy.recording import Recording
 from proxy.routes import Route, Routes, Upstream, request_head, response_headers
 from proxy.upstream import (
@@ -32,13 +32,6 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-
-_PROJECT: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_RECORD_MODES: Final[dict[bytes, RecordMode]] = {
-    b"full": "full",
-    b"metadata": "metadata",
-    b"none": "none",
-}
 
 
 class ClientGone(Exception):
@@ -84,14 +77,17 @@ class Relay:
         if isinstance(admitted, Denied):
             await self._deny(admitted, scope, receive, send, route)
             return
-        project, mode, refusal = self._read_our_headers(headers, admitted.project)
+        wanted = read_context(
+            headers, own_project=admitted.project, default_project=self._default_project
+        )
+        refusal = wanted.refusal
         if upstream is None:
             refusal = errors.unknown_upstream(self._routes.names)
         elif self._refuse_when_full and self.recording.full and not console:
             refusal = errors.spool_full()
         elif self.recording.open_count >= self._open_calls_max and not console:
             refusal = errors.too_many_calls(self._open_calls_max)
-        passage = _Passage(self, scope, receive, send, route, project, mode)
+        passage = _Passage(self, scope, receive, send, route, wanted)
         if refusal is None:
             await passage.run(without_keys(headers, admitted))
         else:
@@ -102,31 +98,8 @@ class Relay:
     ) -> None:
         """Refuse a stranger. No call is recorded: whoever is refused must not fill our disk."""
         self.recording.metrics.refused.labels(denial.code).inc()
-        stranger = _Passage(self, scope, receive, send, route, "", "unrecorded")
+        stranger = _Passage(self, scope, receive, send, route, Wanted("", "unrecorded"))
         await stranger.refuse(errors.denied(denial, console=route.mode == "unrecorded"))
-
-    def _read_our_headers(
-        self, headers: Headers, own_project: str
-    ) -> tuple[str, RecordMode, OwnError | None]:
-        """Read what is meant for us. `own_project`: that of the access key, if it has one."""
-        project, mode = own_project or self._default_project, _RECORD_MODES[b"full"]
-        for name, value in headers:
-            if not name.startswith(b"x-shalt-"):
-                continue
-            if name == b"x-shalt-project":
-                if not _PROJECT.fullmatch(value):
-                    rule = "1 to 64 letters, digits, '.', '_' or '-'"
-                    return project, mode, errors.bad_header("x-shalt-project", rule)
-                project = value.decode("ascii")
-                if own_project and project != own_project:
-                    return own_project, "metadata", errors.wrong_project(own_project)
-            elif name == b"x-shalt-record":
-                wanted = _RECORD_MODES.get(value.strip().lower())
-                if wanted is None:
-                    rule = "full, metadata or none"
-                    return project, "metadata", errors.bad_header("x-shalt-record", rule)
-                mode = wanted
-        return project, mode, None
 
 
 class _Passage:
@@ -144,8 +117,7 @@ class _Passage:
         receive: Receive,
         send: Send,
         route: Route,
-        project: str,
-        mode: RecordMode,
+        wanted: Wanted,
     ) -> None:
         self._relay = relay
         self._scope = scope
@@ -162,13 +134,14 @@ class _Passage:
         assert task is not None
         self._exchange = Exchange(
             relay.recording,
-            project=project,
+            project=wanted.project,
             upstream=route.upstream.name if route.upstream else "",
             dialect=route.upstream.dialect if route.upstream else Dialect.OPENAI,
             method=scope["method"],
             target=scope["raw_path"] + b"?" + query if query else scope["raw_path"],
             headers=scope["headers"],
-            mode=route.mode if route.mode == "unrecorded" else mode,
+            mode="unrecorded" if route.mode == "unrecorded" else wanted.mode,
+            sampled_by=wanted.sampled_by,
             task=task,
             watch=self._start_watching,
         )

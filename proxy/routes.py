@@ -11,7 +11,7 @@ A client names a path, never an address: where a call goes is decided here from 
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.exchange import RecordMode
+from proxy.context import RecordMode
 from proxy.upstream import UpstreamPool
 from storage.capture import Dialect, Headers
 

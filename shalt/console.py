@@ -3,7 +3,7 @@
 It listens on a Unix socket of the supervisor; workers pass on to it what is not a call, so a slow
 page never holds up the loop that carries calls: `/review`, `/metrics`, `/api`, `/feedback` and so on.
 
-There are no access keys yet, so it answers only requests that name this machine as the host:
+Where no access keys are asked for, it answers only requests that name this machine as the host:
 a web page elsewhere cannot read it through the visitor's browser by pointing its own name here.
 """
 

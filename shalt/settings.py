@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     insecure: bool = False
     """Listen on an address that others can reach, without access keys."""
     access_keys: bool = False
-    """Ask everybody for an access key (`shalt keys create`): of calls and of every page of the console."""
+    """Ask for an access key (`shalt keys create`): of every call and every page of the console."""
     access_file: Path | None = None
     """File of the access keys; `access.json` in `data_dir` unless it is given."""
     allowed_origins: Words = ()
@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     """Connections of clients that each worker holds; further ones are refused with 503."""
     open_calls_max: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     """Calls in flight in each worker; further ones are refused with 503, and recorded so."""
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the calls that is recorded, whole sessions or traces; the others are counted."""
     body_bytes_max: Bytes = ByteSize(64 * MIB)
     """Bytes kept of one body; of a longer one the length and hash are kept too."""
     spool_bytes_max: Bytes = ByteSize(8 * GIB)

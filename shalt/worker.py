@@ -116,6 +116,7 @@ def build_recording(settings: settings_module.Settings) -> Recording:
         limits=limits,
         sync=settings.spool_sync,
         body_bytes_max=settings.body_bytes_max,
+        sample_ratio=settings.sample_ratio,
         redactor=Redactor(places.read_fingerprint_key()),
         metrics=CallMetrics(CollectorRegistry()),
         clock=SystemClock(),

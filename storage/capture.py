@@ -63,6 +63,13 @@ class DropReason(StrEnum):
     POISON = "poison"  # the recorder could not digest it; the bytes lie in the poison directory
 
 
+class LeftOut(StrEnum):
+    """Why an accepted call was not to be recorded. Counted in the ledger, one counter each."""
+
+    SAMPLED_OUT = "sampled_out"  # `sample_ratio` of the calls are kept, and it is not one of them
+    OPTED_OUT = "opted_out"  # it said so itself: x-shalt-record: none
+
+
 class Dialect(StrEnum):
     """The family of wire formats an upstream speaks."""
 

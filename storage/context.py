@@ -8,7 +8,7 @@
                                                            x-litellm-tags
     x-shalt-record: metadata    Helicone-Omit-Request,     x-litellm-enable-message-
                                 Helicone-Omit-Response     redaction
-    x-shalt-record: none                                                                  op-log-request
+    x-shalt-record: none                                                    op-log-request: false
 
 so that an application which spoke to one of those needs another base URL and nothing else. Our own
 word wins over theirs. `x-litellm-spend-logs-metadata` and `op-tags` are JSON objects;

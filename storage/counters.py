@@ -11,12 +11,12 @@ import struct
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from storage.capture import DropReason
+from storage.capture import DropReason, LeftOut
 from storage.mapped import MappedFile
 
 FILE_NAME: Final = "counters"
 _VERSION = 1
-_COUNTER_NAMES = ("accepted", "spooled", "sampled_out", "opted_out", *DropReason)
+_COUNTER_NAMES = ("accepted", "spooled", *LeftOut, *DropReason)
 _FILE_BYTES = 16 + 8 * len(_COUNTER_NAMES)
 _HEADER = b"SHALTCNT" + struct.pack("<II", _VERSION, len(_COUNTER_NAMES))
 # A reading that was overtaken by a call is taken again, so often at most: a reading takes a few
@@ -41,7 +41,7 @@ class Counters:
             self.move_to(directory)
 
     def add(self, name: str, count: int = 1) -> None:
-        """Add to a counter: accepted, spooled, sampled_out, opted_out or a DropReason."""
+        """Add to a counter: accepted, spooled, a LeftOut or a DropReason."""
         self._values[self._index[name]] += count
 
     def move_to(self, directory: Path) -> None:

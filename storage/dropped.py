@@ -9,16 +9,16 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, func, select
 
-from storage.capture import DropReason
 from storage.database import insert_new
 from storage.reservation import IN_MAX
+from storage.roster import NoRowReason
 from storage.schema import call, dropped_call
 
 DROPPED_MAX: Final = 1_000_000  # some 100 MB with their index
 
 
 def note_dropped(
-    connection: Connection, dropped: Mapping[str, DropReason], *, dropped_max: int = DROPPED_MAX
+    connection: Connection, dropped: Mapping[str, NoRowReason], *, dropped_max: int = DROPPED_MAX
 ) -> None:
     """Remember why these calls have no row; those that have one are left out.
 

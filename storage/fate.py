@@ -15,13 +15,15 @@ import msgspec
 from sqlalchemy import Connection, func, select
 
 from storage import erasure as erasures
-from storage.capture import DropReason
+from storage.capture import DropReason, LeftOut
+from storage.roster import NoRowReason
 from storage.schema import call, dropped_call, erased_call, erasure
 
 PREFIX_CHARACTERS_MIN: Final = 8
 FOUND_MAX: Final = 5  # ids named when a beginning is that of several
 _ID = re.compile(r"[0-9a-f]{8,32}")
 _ID_CHARACTERS: Final = 32
+_LEFT_OUT: Final = frozenset(map(str, LeftOut))
 _RETENTIONS_READ: Final = 1_000
 
 
@@ -32,6 +34,7 @@ class State(StrEnum):
     BACKLOG = "backlog"  # in the spool, not in the store yet
     IN_FLIGHT = "in_flight"  # not ended yet
     DROPPED = "dropped"  # accepted, and there is no record of it
+    LEFT_OUT = "left_out"  # accepted, and not to be recorded
     ERASED = "erased"  # on request
     DELETED = "deleted"  # by retention, if it was ever here
     UNKNOWN = "unknown"
@@ -44,7 +47,7 @@ class Fate(msgspec.Struct, frozen=True):
     state: State
     explanation: str
     project: str = ""  # of a stored call
-    reason: DropReason | None = None  # of a dropped one
+    reason: NoRowReason | None = None  # of one without a row
 
 
 class CallIdError(Exception):
@@ -54,7 +57,7 @@ class CallIdError(Exception):
 class StoreFates(msgspec.Struct, frozen=True):
     """What the store knows of ids that begin alike.
 
-    `named_count` is how many dropped calls it knows by id; calls that began before
+    `named_count` is how many calls without a row it knows by id; calls that began before
     `kept_since_us` have been deleted by retention.
     """
 
@@ -104,7 +107,7 @@ def fates_in_store(connection: Connection, prefix: str) -> StoreFates:
         dropped_call.c.call_id >= prefix, dropped_call.c.call_id < end
     )
     fates = {
-        call_id: dropped_fate(call_id, DropReason(reason))
+        call_id: rowless_fate(call_id, reason_of(reason))
         for call_id, reason in connection.execute(dropped.limit(FOUND_MAX + 1))
     }
     for call_id, erasure_id in connection.execute(erased.limit(FOUND_MAX + 1)):
@@ -123,15 +126,23 @@ def fates_in_store(connection: Connection, prefix: str) -> StoreFates:
     return StoreFates(list(fates.values()), named, _kept_since(connection))
 
 
-def dropped_fate(call_id: str, reason: DropReason) -> Fate:
+def reason_of(text: str) -> NoRowReason:
+    """Read the reason as the store has it."""
+    return LeftOut(text) if text in _LEFT_OUT else DropReason(text)
+
+
+def rowless_fate(call_id: str, reason: NoRowReason) -> Fate:
     """Say that a call has no record, and why."""
-    because = {
+    because: dict[NoRowReason, str] = {
         DropReason.SPOOL_FULL: "the spool had reached spool_bytes_max",
         DropReason.SPOOL_ERROR: "the disk did not take it",
         DropReason.WORKER_DIED: "its worker was killed before it was on the disk",
         DropReason.POISON: "it could not be understood or stored",
-    }[reason]
-    return Fate(call_id, State.DROPPED, f"not recorded: {because}", reason=reason)
+        LeftOut.SAMPLED_OUT: "sample_ratio of the calls are kept, and it was not one of them",
+        LeftOut.OPTED_OUT: "it asked not to be (x-shalt-record: none)",
+    }
+    state = State.LEFT_OUT if isinstance(reason, LeftOut) else State.DROPPED
+    return Fate(call_id, state, f"not recorded: {because[reason]}", reason=reason)
 
 
 def _kept_since(connection: Connection) -> int:

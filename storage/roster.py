@@ -1,14 +1,16 @@
-"""The ids of a writer's open calls and of those it dropped, in a file that survives it.
+"""The ids of a writer's open calls and of those it left out, in a file that survives it.
 
 The ledger counts calls that have no row; this says which they were, so that `shalt why` can answer
-for them. The file `calls` stands beside the writer's counters, mapped into its memory:
+for them: those that were dropped, and those that were not to be recorded. The file `calls` stands
+beside the writer's counters, mapped into its memory:
 
     magic    8 bytes   SHALTIDS
     version  u32       1
     places   u32       PLACES, of each of the two tables; integers are little-endian
     dropped  u64       how many calls were dropped so far
     open     PLACES x 16 bytes   the id of an accepted call that is not on the disk yet, or zeros
-    drops    PLACES x 17 bytes   a ring: number of the reason in DropReason, then the id
+    drops    PLACES x 17 bytes   a ring: number of the reason, in DropReason and on in LeftOut,
+                                 then the id
 
 A call's place is freed when the write that holds its end has returned: what stands there when the
 writer is dead was not recorded whole. Limits: PLACES open calls and the last PLACES drops; those
@@ -19,11 +21,14 @@ import struct
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from storage.capture import DropReason
+from storage.capture import DropReason, LeftOut
 from storage.mapped import MappedFile
 
 FILE_NAME: Final = "calls"
 PLACES: Final = 4096
+
+NoRowReason = DropReason | LeftOut
+
 _HEADER = b"SHALTIDS" + struct.pack("<II", 1, PLACES)
 _COUNT = struct.Struct("<Q")
 _ID_BYTES = 16
@@ -32,7 +37,7 @@ _OPEN_AT = len(_HEADER) + _COUNT.size
 _DROPS_AT = _OPEN_AT + PLACES * _ID_BYTES
 _FILE_BYTES = _DROPS_AT + PLACES * _DROP_BYTES
 _FREE = bytes(_ID_BYTES)
-_REASONS = tuple(DropReason)
+_REASONS: tuple[NoRowReason, ...] = (*DropReason, *LeftOut)
 
 
 class Roster:
@@ -58,7 +63,7 @@ class Roster:
             self._mapped.view[place : place + _ID_BYTES] = _FREE
             self._free.append(place)
 
-    def drop(self, call_id: str, reason: DropReason) -> None:
+    def drop(self, call_id: str, reason: NoRowReason) -> None:
         """Note a call that is not recorded, and why."""
         view = self._mapped.view
         place = _DROPS_AT + self._dropped_count % PLACES * _DROP_BYTES
@@ -78,10 +83,10 @@ class Roster:
 
 
 class CallIds(NamedTuple):
-    """A reading of a roster: open calls, and dropped ones with their reasons."""
+    """A reading of a roster: open calls, and those without a row with their reasons."""
 
     open: set[str]
-    dropped: dict[str, DropReason]
+    dropped: dict[str, NoRowReason]
 
 
 def read_roster(directory: Path) -> CallIds:

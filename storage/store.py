@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, select, update
 
 from storage import bodies, database, erasure, label_store, reservation, search
 from storage.bodies import BodyWriter
-from storage.capture import Clock, DropReason, new_id
+from storage.capture import Clock, new_id
 from storage.counters import Tally
 from storage.database import StoreError, insert_missing, insert_rows
 from storage.departures import settle_departures
@@ -28,6 +28,8 @@ from storage.links import Links
 from storage.partitions import Partitions
 from storage.reader import StoreReader
 from storage.reservation import IN_MAX, TEST_RATIO, VAL_RATIO, Policy
+from storage.retakes import NO_RETAKE, Retakes, is_named
+from storage.roster import NoRowReason
 from storage.rows import (
     Checkpoint,
     DatasetItem,
@@ -70,6 +72,7 @@ class TraceStore(StoreReader):
         super().__init__(database.open_engine(url))
         self._partitions = Partitions(self._engine)
         self._bodies = BodyWriter()
+        self._retakes = Retakes()
         self._clock = clock
         self._ratios = (test_ratio, val_ratio)
         self._searchable = searchable
@@ -120,7 +123,8 @@ class TraceStore(StoreReader):
             with database.reading(self._engine) as connection:
                 self._bodies.load(connection)
         # Compressing takes longer than all else: do it before taking the write lock.
-        encoded = self._bodies.encode([calls[id] for id in sorted(calls)])
+        in_order = [calls[id] for id in sorted(calls)]
+        encoded = self._bodies.encode(in_order)
         words = {id: entry_of(each.span) for id, each in calls.items() if self._searchable}
         try:
             self._partitions.prepare(calls, self._clock.wall_ns())
@@ -144,6 +148,7 @@ class TraceStore(StoreReader):
                     _update_writer(connection, checkpoint.writer, {}, took_back)
         except StoreError:
             self._bodies.failed()
+            self._retakes.forget()
             self._partitions.forget()  # it may be for want of one
             raise
         self._bodies.committed()
@@ -217,7 +222,7 @@ class TraceStore(StoreReader):
                     connection, spool_checkpoint, [_fresh_writer(Checkpoint(writer, 0, 0)) | values]
                 )
 
-    def note_dropped(self, dropped: Mapping[str, DropReason]) -> None:
+    def note_dropped(self, dropped: Mapping[str, NoRowReason]) -> None:
         """Remember of calls that were accepted and have no row why that is. May be repeated."""
         if dropped:
             with database.writing(self._engine) as connection:
@@ -240,7 +245,7 @@ class TraceStore(StoreReader):
         for project in sorted({recorded.span.project for recorded in unknown}):
             of_project = [recorded for recorded in unknown if recorded.span.project == project]
             placed |= self._place(connection, project, of_project)
-        rows = [call_values(each, placed[each.span.id]) for each in unknown]
+        rows = [call_values(each, self._marked(each, placed[each.span.id])) for each in unknown]
         inserted = {row["id"] for row in insert_missing(connection, call, rows)}
         new = [each for each in unknown if each.span.id in inserted]
         insert_rows(connection, feature, [feature_values(each) for each in new])
@@ -258,6 +263,12 @@ class TraceStore(StoreReader):
         links.settle(sides, policy, now_us)
         links.move()
         return {recorded.span.id: links.placed(recorded.span.id) for recorded in new}
+
+    def _marked(self, recorded: Recorded, placed: Placed) -> Placed:
+        """Say which calls of its group, as far as remembered, a call repeats or edits."""
+        named = is_named(placed.group_source)
+        retake = self._retakes.add(recorded, placed.group_id, named=named)
+        return placed if retake == NO_RETAKE else placed._replace(**retake._asdict())
 
     def _advance(
         self,

@@ -19,10 +19,10 @@ from storage.fate import (
     Fate,
     State,
     StoreFates,
-    dropped_fate,
     fates_in_store,
     only_one,
     parse_call_id,
+    rowless_fate,
     time_of_id,
 )
 from storage.ledger import read_ledger
@@ -67,7 +67,9 @@ def explain(given: str, *, store: StoreReader, spool: Path, poison: Path) -> Fat
         return fates[call_id]
     if failure is not None:
         raise failure
-    return _unknown(prefix, known, sum(read_ledger(spool, store).dropped.values()))
+    ledger = read_ledger(spool, store)
+    rowless = sum(ledger.dropped.values()) + ledger.sampled_out + ledger.opted_out
+    return _unknown(prefix, known, rowless)
 
 
 def whole_id(given: str, store: StoreReader) -> str:
@@ -87,7 +89,7 @@ def _ask(store: StoreReader, prefix: str) -> StoreFates:
         return fates_in_store(connection, prefix)
 
 
-def _unknown(prefix: str, known: StoreFates, dropped_count: int) -> Fate:
+def _unknown(prefix: str, known: StoreFates, rowless_count: int) -> Fate:
     """Say what can be said of an id that nobody knows."""
     started = time_of_id(prefix)
     kept_since = datetime.fromtimestamp(known.kept_since_us / 1e6, UTC)
@@ -99,8 +101,8 @@ def _unknown(prefix: str, known: StoreFates, dropped_count: int) -> Fate:
             f"calls from before {kept_since:%Y-%m-%d} have been deleted",
         )
     told = "no call of this id was accepted here"
-    if (unnamed := dropped_count - known.named_count) > 0:
-        told += f", or it is one of {unnamed:,} calls that were dropped and whose ids are not known"
+    if (unnamed := rowless_count - known.named_count) > 0:
+        told += f", or it is one of {unnamed:,} calls without a record whose ids are not known"
     return Fate(prefix, State.UNKNOWN, told)
 
 
@@ -130,10 +132,10 @@ def _of_writer(directory: Path, prefix: str, checkpoint: Checkpoint | None) -> I
     roster = read_roster(directory)
     for call_id in roster.open:
         if call_id.startswith(prefix):
-            yield _open(call_id) if alive else dropped_fate(call_id, DropReason.WORKER_DIED)
+            yield _open(call_id) if alive else rowless_fate(call_id, DropReason.WORKER_DIED)
     for call_id, reason in roster.dropped.items():
         if call_id.startswith(prefix):
-            yield dropped_fate(call_id, reason)
+            yield rowless_fate(call_id, reason)
     if checkpoint is not None:
         for call_id in json.loads(checkpoint.opened):
             if call_id.startswith(prefix):

@@ -104,6 +104,7 @@ def running_relay(
     header_bytes_max: int = 64 * 1024,
     client_connections_max: int = 1000,
     access: Access | None = None,
+    sample_ratio: float = 1.0,
 ) -> Iterator[RunningRelay]:
     """Serve a relay over the upstreams, the first of them the default one."""
     console = upstream_at(1, "console", host=None, base_path=b"")
@@ -120,6 +121,7 @@ def running_relay(
             limits=limits or SpoolLimits(),
             sync=sync,
             body_bytes_max=body_bytes_max,
+            sample_ratio=sample_ratio,
             redactor=Redactor(b"key"),
             metrics=CallMetrics(CollectorRegistry()),
             clock=SystemClock(),

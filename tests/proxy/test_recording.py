@@ -33,6 +33,7 @@ def recording_in(spool: Path) -> Recording:
         spool,
         limits=SpoolLimits(),
         sync="always",
+        sample_ratio=1.0,
         body_bytes_max=100,
         redactor=Redactor(b"key"),
         metrics=CallMetrics(CollectorRegistry()),

@@ -1,10 +1,12 @@
 """Tests of storage.tracing: an answer for every id, wherever its call is."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import msgspec
 import pytest
 
 from storage import database, erasure
-from storage.capture import DropReason, SystemClock
+from storage.capture import DropReason, LeftOut, SystemClock
 from storage.database import StoreUnavailable
 from storage.erasure import Kind, Selection
 from storage.fate import CallIdError, Fate, State
@@ -118,6 +120,22 @@ def test_a_dropped_call_says_why_while_its_worker_lives_and_after(place: Place) 
     assert place.ask(id_of(2)).reason is DropReason.SPOOL_ERROR
 
 
+@pytest.mark.parametrize("reason", LeftOut)
+def test_a_call_that_was_not_to_be_recorded_says_so_while_its_worker_lives_and_after(
+    place: Place, reason: LeftOut
+) -> None:
+    with closing(place.writer()) as writer:
+        writer.counters.add("accepted")
+        writer.counters.add(reason)
+        writer.roster.drop(id_of(1), reason)
+        alive = place.ask(id_of(1))
+    place.store.note_dropped({id_of(1): reason})
+    shutil.rmtree(place.folder / writer.id)  # as the recorder does when it has settled it
+    after = place.ask(id_of(1))
+    assert alive == after
+    assert (alive.state, alive.reason) == (State.LEFT_OUT, reason)
+
+
 def test_a_poisoned_call_says_what_was_wrong_with_it(place: Place) -> None:
     poison = PoisonDirectory(place.folder / "poison")
     poison.put(undigested(capture_of(1), ValueError("too strange")), "f" * 32, SystemClock())
@@ -158,7 +176,7 @@ def test_an_unknown_id_may_be_a_drop_whose_id_is_not_known(place: Place) -> None
     writer.counters.add(DropReason.SPOOL_ERROR, 3)
     fate = place.ask(id_of(1))
     assert fate.state is State.UNKNOWN
-    assert "one of 3 calls that were dropped" in fate.explanation
+    assert "one of 3 calls without a record" in fate.explanation
     writer.close()
 
 
