@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import closing
+from typing import TypeVar
 
 import msgspec
 
@@ -9,19 +10,31 @@ from shalt.recording import open_store
 from shalt.settings import Settings
 from shalt.terminal import counting_bar, one_line, print_json, print_line
 from storage import rederive as storage_rederive
+from storage.marking import Marked, mark_again
 from storage.rederive import Report
 from storage.store import TraceStore
 
+Done = TypeVar("Done", Report, Marked)
+
 
 def rederive(settings: Settings, *, where: str | None, dry_run: bool, as_json: bool) -> None:
-    """Understand again what an older version understood, and say which columns have changed."""
+    """Understand again what an older version understood, and say which columns have changed.
+
+    Then mark all calls again that repeat or edit others (storage.marking).
+    """
+    project = settings.project
     report = _run(
         settings,
         lambda store, progress: storage_rederive.rederive(
-            store, settings.project, where, dry_run=dry_run, progress=progress
+            store, project, where, dry_run=dry_run, progress=progress
         ),
     )
-    _print(report, dry_run=dry_run, as_json=as_json)
+    marked = _run(
+        settings,
+        lambda store, progress: mark_again(store, project, dry_run=dry_run, progress=progress),
+        unit="groups",
+    )
+    _print(report, marked, dry_run=dry_run, as_json=as_json)
 
 
 def reprice(settings: Settings, *, where: str | None, dry_run: bool, as_json: bool) -> None:
@@ -32,28 +45,37 @@ def reprice(settings: Settings, *, where: str | None, dry_run: bool, as_json: bo
             store, settings.project, where, dry_run=dry_run, progress=progress
         ),
     )
-    _print(report, dry_run=dry_run, as_json=as_json)
+    _print(report, None, dry_run=dry_run, as_json=as_json)
 
 
 def _run(
-    settings: Settings, work: Callable[[TraceStore, Callable[[int, int], None]], Report]
-) -> Report:
+    settings: Settings,
+    work: Callable[[TraceStore, Callable[[int, int], None]], Done],
+    *,
+    unit: str = "calls",
+) -> Done:
     """Do it with a progress bar where somebody looks on."""
-    bar = counting_bar("calls")
+    bar = counting_bar(unit)
     with closing(open_store(settings)) as store, bar:
         store.check()
         task = bar.add_task("", total=None)
         return work(store, lambda done, total: bar.update(task, completed=done, total=total))
 
 
-def _print(report: Report, *, dry_run: bool, as_json: bool) -> None:
+def _print(report: Report, marked: Marked | None, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
-        print_json({"dry_run": dry_run, **msgspec.to_builtins(report)})
+        marks = {} if marked is None else {"marks": msgspec.to_builtins(marked)}
+        print_json({"dry_run": dry_run, **msgspec.to_builtins(report), **marks})
         return
     verb = "would change" if dry_run else "changed"
     print_line(f"{report.calls:,} calls read, {report.changed:,} {verb}", style="bold")
     if report.without_body:
         print_line(f"{report.without_body:,} have no bytes any more and stay as they are")
+    if marked is not None:
+        print_line(
+            f"{marked.groups:,} groups compared, {marked.changed:,} calls {verb} that repeat or "
+            "edit another"
+        )
     columns = sorted(report.columns.items(), key=lambda each: (-each[1].calls, each[0]))
     for name, change in columns:
         print_line(f"  {name:<24}{change.calls:>9,} calls")

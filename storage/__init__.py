@@ -34,7 +34,6 @@ In reading order; a module imports only those above it:
     derive          Capture to Span; pure and total
     grouping        Span to group: explicit session, else the masked root of the conversation
     digests         messages as digests, tolerant of what clients change
-    retakes         calls that ask for an answer again: regenerated, or the message edited
     features        what is measured of a span for drift; versioned
     prices          what a call cost, by the table of genai-prices
     schema          the SQL tables, and nothing else
@@ -46,6 +45,7 @@ In reading order; a module imports only those above it:
     partitions      a partition of PostgreSQL for each week of call ids
     reservation     group to side; the policy and its ledger
     rows            what goes into the store and comes out, and how it becomes rows
+    retakes         calls that ask for an answer again: regenerated, or the message edited
     packing         capture to bytes and back: the codecs; what recurs is cut out
     dictionary      what bodies have in common, for zstd to know beforehand
     bodies          bodies in the database: encoded against others, read, let go of
@@ -82,6 +82,7 @@ In reading order; a module imports only those above it:
     targeted        targeted test sets: chosen once, kept as they were chosen
     ratios          groups taken from train by larger ratios, or to top up a small test side
     rederive        understand and price stored calls again
+    marking         mark calls again that repeat or edit others, over whole groups
     sizes           how large the store is, and what of it: tables, indexes, partitions
     soundness       whether the store is whole, and every body can be read
     backup          a copy of the store in one file, and back

@@ -76,6 +76,10 @@ def digest_answered(
 
 def _shared(messages: tuple[Message, ...], like: Digested) -> list[TurnDigest]:
     """Return the turns that both requests begin with."""
+    whole = len(like.messages)
+    if like.turns and messages[:whole] == like.messages:
+        if _turn_end(messages, like.turns[-1].last) == whole:
+            return list(like.turns)  # one comparison for what most calls do
     turns: list[TurnDigest] = []
     start = 0
     for turn in like.turns:
