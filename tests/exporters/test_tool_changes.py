@@ -1,5 +1,8 @@
 """Definitions of a tool compared: which changes break calls that were recorded."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import jsonschema_rs
 import msgspec
 import pytest
@@ -145,3 +148,69 @@ def test_what_a_compatible_schema_accepted_is_accepted_still(then: Json, now: Js
         jsonschema_rs.validator_for(schema_of(one), offline=True) for one in (before, after)
     )
     assert all(new.is_valid({"v": value}) for value in VALUES if old.is_valid({"v": value}))
+
+
+DATA = Path(__file__).parents[3] / "shared" / "data" / "datasets" / "bfcl_v4.jsonl"
+Object = dict[str, Json]
+
+
+def without_texts(schema: Object) -> Object:
+    """Take the descriptions out of the parameters at the top."""
+    found = msgspec.json.decode(msgspec.json.encode(schema), type=dict)
+    for parameter in found.get("properties", {}).values():
+        parameter.pop("description", None)
+    return {**found, "description": "changed"}
+
+
+def with_one_more(schema: Object) -> Object:
+    return {**schema, "properties": {**properties(schema), "page_": {"type": "integer"}}}
+
+
+def asking_for_one_more(schema: Object) -> Object:
+    required = schema.get("required")
+    names = required if isinstance(required, list) else []
+    return {**with_one_more(schema), "required": [*names, "page_"]}
+
+
+def with_one_renamed(schema: Object) -> Object:
+    first, *others = properties(schema).items()
+    return {**schema, "properties": {f"{first[0]}_": first[1], **dict(others)}}
+
+
+def with_one_of_another_type(schema: Object) -> Object:
+    first, *others = properties(schema).items()
+    return {**schema, "properties": {first[0]: {"type": "null"}, **dict(others)}}
+
+
+def asking_for_nothing(schema: Object) -> Object:
+    return {**schema, "required": []}
+
+
+def properties(schema: Object) -> Object:
+    value = schema.get("properties")
+    return value if isinstance(value, dict) else {}
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the recorded data sets are not beside the checkout")
+@pytest.mark.parametrize(
+    ("variant", "changes"),
+    [
+        (without_texts, {Change.DESCRIPTION}),
+        (with_one_more, {Change.COMPATIBLE}),
+        (asking_for_nothing, {Change.COMPATIBLE, Change.IDENTICAL, Change.DESCRIPTION}),
+        (asking_for_one_more, {Change.BREAKING}),
+        (with_one_renamed, {Change.BREAKING}),
+        (with_one_of_another_type, {Change.BREAKING}),
+    ],
+)
+def test_variants_of_recorded_tools_are_told_apart(
+    variant: Callable[[Object], Object], changes: set[Change]
+) -> None:
+    seen = 0
+    for line in DATA.read_bytes().splitlines():
+        for offered in msgspec.json.decode(line).get("tools") or []:
+            parameters = offered["function"]["parameters"]
+            if properties(parameters):
+                seen += 1
+                assert change_of(tool(parameters), tool(variant(parameters))) in changes, parameters
+    assert seen > 1_000
