@@ -8,7 +8,7 @@ A window is written as one of
     where:SQL        calls the filter matches
 
 Of these, the calls that count are conversations with a complete answer: errors have counters of
-their own, and a failed call has no answer to measure. Of each group one call counts, the one whose
+their own, a failed call has no answer to measure, and made-up calls (`synthetic`) are no traffic. Of each group one call counts, the one whose
 id hashes lowest: turns of one conversation resemble each other, and counting them as independent
 raised a false alarm in 34 to 100 % of comparisons of unchanged traffic (docs/drift.md).
 
@@ -34,6 +34,7 @@ from storage.features import Features
 from storage.rows import CallRow
 from storage.store import TraceStore
 from storage.trace import Span
+from storage.withheld import SYNTHETIC
 
 MANIFEST_FILE = "manifest.json"
 REFERENCE_FILE = "reference.jsonl"
@@ -216,8 +217,12 @@ def measured(row: CallRow, features: Features) -> Measured:
 
 
 def counts_for_drift(row: CallRow | Span) -> bool:
-    """Say whether a call is a conversation with a whole answer, which is what windows hold."""
-    return row.outcome is Outcome.COMPLETE and row.endpoint in CONVERSATIONS
+    """Say whether a call is a conversation with a whole answer, which is what windows hold.
+
+    One that nobody made (`synthetic`) is no traffic.
+    """
+    is_whole = row.outcome is Outcome.COMPLETE and row.endpoint in CONVERSATIONS
+    return is_whole and row.source != SYNTHETIC
 
 
 def _load_matching(store: TraceStore, project: str, label: str, where: str | None) -> Window:

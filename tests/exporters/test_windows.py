@@ -141,6 +141,14 @@ def test_errors_and_other_endpoints_do_not_count(store: TraceStore, clock: Clock
     assert len(load(store, "where:1 = 1", clock).rows) == 1
 
 
+def test_calls_that_nobody_made_do_not_count(store: TraceStore, clock: Clock) -> None:
+    record(store, conversation(1, "made", 1) + conversation(2, "lived", 1))
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE call SET source = 'synthetic' WHERE id = '{1:032x}'")
+    window = load_window(store, "default", parse_window("where:side <> ''", clock))
+    assert [row.call_id for row in window.rows] == [f"{2:032x}"]
+
+
 def test_a_bad_filter_is_the_filters_own_error(store: TraceStore, clock: Clock) -> None:
     with pytest.raises(FilterError):
         load(store, "where:no_such_column = 1", clock)
