@@ -141,9 +141,13 @@ def chat_refusal(
             return Reason.TOOL_NAME
         if rules.checks_schemas and not is_schema(tool.parameters):
             return Reason.TOOL_SCHEMA
+    before = None
     for message in messages:
         if reason := _message_refusal(message, rules):
             return reason
+        if message.role == "tool" and not _takes_result(before):
+            return Reason.TOOL_RESULTS
+        before = message
     return refusal_of_images(messages, image_mode(rules, shape), rules.image_kinds)
 
 
@@ -205,6 +209,11 @@ def _is_schema(encoded: bytes) -> bool:
     return jsonschema_rs.meta.is_valid(
         {**schema, "$schema": "http://json-schema.org/draft-07/schema#"}
     )
+
+
+def _takes_result(before: Message | None) -> bool:
+    """Say whether a tool's result may follow: everybody refuses it, or templates drop it."""
+    return before is not None and (before.role == "tool" or bool(before.tool_calls))
 
 
 def _message_refusal(message: Message, rules: ChatRules) -> Reason | None:

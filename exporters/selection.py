@@ -72,7 +72,7 @@ class Reason(StrEnum):
     ROLE = "role"  # a message of a role the dialects here do not have
     TOOL_NAME = "tool_name"  # not 1 to 64 of a-z, A-Z, 0-9, underscore, dash
     TOOL_SCHEMA = "tool_schema"  # parameters that are no JSON schema
-    TOOL_RESULTS = "tool_results"  # not one result for each tool call
+    TOOL_RESULTS = "tool_results"  # a result without its tool call; Mistral: not one for each
     TOOLS = "tools"  # a tool call, where rows are text
     ARGUMENTS = "arguments"  # no JSON object, or one that an object cannot hold unchanged
     CONTENT_WITH_CALLS = "content_with_calls"  # a text and tool calls in one message

@@ -144,6 +144,7 @@ def test_tools_of_anthropic_become_functions() -> None:
             chat(1, [said("tool", [{"type": "image_url", "image_url": {"url": PIXEL}}])], ANSWER),
             Reason.IMAGE_PLACE,
         ),
+        (chat(1, [USER, said("tool", "1", tool_call_id="c1")], ANSWER), Reason.TOOL_RESULTS),
         (chat(1, [said("user", [{"type": "hologram"}])], ANSWER), Reason.CONTENT_KIND),
         (chat(1, [USER], ANSWER, tools=[{"type": "web_search"}]), Reason.TOOL_KIND),
         (chat(1, [USER], ANSWER, functions=[{"name": "old"}]), Reason.TOOL_KIND),

@@ -45,7 +45,7 @@ def test_ids_have_nine_characters_and_the_rest_is_openais() -> None:
         ((USER, ANSWER, ANSWER), None),
         ((USER, calling(CALL)), None),
         ((USER, ANSWER, SYSTEM, USER, ANSWER), Reason.TURN_ORDER),
-        ((USER, RESULT, ANSWER), Reason.TURN_ORDER),
+        ((USER, RESULT, ANSWER), Reason.TOOL_RESULTS),
         ((USER, calling(CALL), ANSWER), Reason.TOOL_RESULTS),
         ((USER, calling(CALL), RESULT, RESULT, ANSWER), Reason.TOOL_RESULTS),
         ((USER, calling(CALL, content="Let me see.")), Reason.CONTENT_WITH_CALLS),
