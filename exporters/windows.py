@@ -8,9 +8,10 @@ A window is written as one of
     where:SQL        calls the filter matches
 
 Of these, the calls that count are conversations with a complete answer: errors have counters of
-their own, a failed call has no answer to measure, and made-up calls (`synthetic`) are no traffic. Of each group one call counts, the one whose
-id hashes lowest: turns of one conversation resemble each other, and counting them as independent
-raised a false alarm in 34 to 100 % of comparisons of unchanged traffic (docs/drift.md).
+their own, a failed call has no answer to measure, and made-up calls (`synthetic`) are no traffic.
+Of each group one call counts, the one whose id hashes lowest: turns of one conversation resemble
+each other, and counting them as independent raised a false alarm in 34 to 100 % of comparisons of
+unchanged traffic (docs/drift.md).
 
 Limits: a window keeps `WINDOW_GROUPS_MAX` groups, those whose ids hash lowest, so memory is
 bounded (about 1.5 KB a group) and the same calls give the same sample in any order. Reading a
