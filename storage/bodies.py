@@ -24,7 +24,7 @@ import zstandard
 from sqlalchemy import Connection, delete, exists, func, select, update
 
 from storage.capture import Capture
-from storage.database import insert_new, insert_rows
+from storage.database import among, insert_new, insert_rows
 from storage.dictionary import Dictionary, Sampler, dictionary_of, train
 from storage.packing import (
     CHAIN_MAX,
@@ -55,8 +55,9 @@ CHAINS_BYTES_MAX: Final = 64 * 2**20
 _ENTRY_BYTES: Final = 700
 BASE_BYTES_MAX: Final = 2 * 2**20  # a longer body is no base: it would push out all others
 CACHE_BYTES_MAX: Final = 32 * 2**20
-# A body that shrinks to less than this share against its base needs no second try without one.
-GOOD_RATIO: Final = 0.125
+# A body that shrinks to less than this share against its base needs no second try without one: of
+# 4,400 realistic ones between an eighth and this, five came out smaller without.
+GOOD_RATIO: Final = 0.3
 _LOCK: Final = 0x7368616C74  # "shalt": any number that nobody else in the database takes
 PART_LEVEL: Final = 1  # base64 shrinks to three quarters at any level
 
@@ -116,7 +117,7 @@ class BodyWriter:
         self._take_trained()
         encoded = {}
         for recorded in calls:
-            packed, parts = pack(recorded.capture)
+            packed, parts = pack(recorded.capture, recorded.encoded)
             key = (recorded.span.project, recorded.group.id)
             encoded[recorded.span.id] = self._encode(recorded.span.id, key, packed, parts)
             self._sampler.add(*key, recorded.span.user_id, packed)
@@ -195,7 +196,8 @@ class BodyWriter:
         """Encode without a base what has lost it. Primary key."""
         here = {each.call_id for each in encoded}
         needed = sorted({each.base_id for each in encoded if each.base_id} - here)
-        there = here.union(*(_existing(connection, ids) for ids in _slices(needed)))
+        stored = select(body.c.call_id).where(among(connection, body.c.call_id, needed))
+        there = here.union(connection.scalars(stored)) if needed else here
         for each in encoded:
             if each.base_id and each.base_id not in there:
                 each.base_id, each.codec = "", CODEC_PACKED
@@ -378,10 +380,6 @@ def _existing_parts(connection: Connection, digests: Iterable[bytes]) -> set[byt
         query = select(part.c.hash).where(part.c.hash.in_(names))
         found.update(map(bytes.fromhex, connection.scalars(query)))
     return found
-
-
-def _existing(connection: Connection, ids: Sequence[str]) -> Iterable[str]:
-    return connection.scalars(select(body.c.call_id).where(body.c.call_id.in_(ids)))
 
 
 def _slices(values: Sequence[str]) -> Iterator[Sequence[str]]:

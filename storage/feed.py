@@ -12,6 +12,7 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -64,12 +65,23 @@ class Undigested(NamedTuple):
         return any(kind in SAID_KINDS for kind, _ in self.frames)
 
 
-class Batch(NamedTuple):
-    """What became whole: calls to store, some that cannot be understood, what was said of calls."""
+@dataclass
+class Batch:
+    """What became whole: calls to store, some that cannot be understood, what was said of calls.
 
-    captures: list[Capture]
-    undigested: list[Undigested]
-    said: list[Said]
+    `encoded` has for each capture its MessagePack as the spool has it, empty for one that was put
+    together of several frames.
+    """
+
+    captures: list[Capture] = field(default_factory=list)
+    undigested: list[Undigested] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)
+    encoded: list[bytes] = field(default_factory=list)
+
+    def add(self, capture: Capture, encoded: bytes = b"") -> None:
+        """Add a call that is whole."""
+        self.captures.append(capture)
+        self.encoded.append(encoded)
 
 
 class Feed:
@@ -94,7 +106,7 @@ class Feed:
 
     def read(self) -> Batch:
         """Read on; return the calls that are whole now."""
-        batch = Batch([], [], [])
+        batch = Batch()
         byte_count = frame_count = 0
         for frame in self.reader.frames():
             frame_count += 1
@@ -105,7 +117,7 @@ class Feed:
 
     def take_interrupted(self) -> Batch:
         """Return a batch of the calls that will never end, as far as they came; empty after all."""
-        batch = Batch([], [], [])
+        batch = Batch()
         byte_count = 0
         while self._opened and byte_count < BATCH_BYTES_MAX:
             call_id, places = self._opened.popitem()
@@ -146,7 +158,7 @@ class Feed:
         call_id = call_id_of(frame.encoded) if payload is None else payload.id
         if frame.kind == FrameKind.CALL or frame.kind in SAID_KINDS:
             if isinstance(payload, Capture):
-                batch.captures.append(payload)
+                batch.add(payload, frame.encoded)
             elif isinstance(payload, Said):
                 batch.said.append(payload)
             else:
@@ -170,7 +182,7 @@ class Feed:
             frames.append(end)
         capture = assemble(frames)
         if capture is not None:
-            batch.captures.append(capture)
+            batch.add(capture)
         else:
             batch.undigested.append(_undigested(call_id, frames))
 
@@ -252,12 +264,6 @@ def _body(data: bytes, described: Body | None) -> Body:
 def _undigested(call_id: str, frames: Sequence[Frame]) -> Undigested:
     return Undigested(
         call_id,
-        [
-            (
-                frame.kind,
-                frame.encoded if frame.payload is None else msgspec.msgpack.encode(frame.payload),
-            )
-            for frame in frames
-        ],
+        [(frame.kind, frame.encoded) for frame in frames],
         "its frames cannot be understood by this version of shalt",
     )

@@ -43,6 +43,10 @@ _PROBE_BYTES: Final = 64
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-"
 _RUN: Final = re.compile(rb"[A-Za-z0-9+/=_-]+")
 
+# MessagePack: an array of three, and one of none. A Packed without cuts is a capture between them.
+_THREE: Final = b"\x93"
+_NONE: Final = b"\x90"
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_capture = msgspec.msgpack.Decoder(Capture).decode
 
@@ -66,11 +70,16 @@ _decode_packed = msgspec.msgpack.Decoder(Packed).decode
 Parts = Mapping[bytes, bytes]  # SHA-256 -> bytes
 
 
-def pack(capture: Capture) -> tuple[bytes, dict[bytes, bytes]]:
-    """Write a capture as MessagePack of Packed; return that and what was taken out of it."""
+def pack(capture: Capture, encoded: bytes = b"") -> tuple[bytes, dict[bytes, bytes]]:
+    """Write a capture as MessagePack of Packed; return that and what was taken out of it.
+
+    `encoded` is the capture as MessagePack, where it is at hand: most have nothing taken out.
+    """
     parts: dict[bytes, bytes] = {}
     request, request_cuts = _cut(capture.request_body, parts)
     response, response_cuts = _cut(capture.response_body, parts)
+    if encoded and not parts:
+        return b"".join((_THREE, encoded, _NONE, _NONE)), parts
     if parts:
         capture = msgspec.structs.replace(capture, request_body=request, response_body=response)
     return _encode(Packed(capture, request_cuts, response_cuts)), parts

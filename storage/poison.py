@@ -87,9 +87,7 @@ class PoisonDirectory:
         for raw in raw_frames_of(self.directory / f"{name}.poison"):
             payload = decode(raw.kind, raw.encoded)
             place = Position(0, raw.at)
-            frames.append(
-                Frame(place, place, raw.kind, payload, raw.encoded if payload is None else b"")
-            )
+            frames.append(Frame(place, place, raw.kind, payload, raw.encoded))
         return assemble(frames)
 
     def read_said(self, name: str) -> Said | None:

@@ -176,7 +176,7 @@ class Recorder:
         while True:
             batch = feed.take_interrupted()
             self._store_batch(feed, batch, stopping)  # an empty one, too: the writer is known then
-            if batch == Batch([], [], []):
+            if batch == Batch():
                 break
             interrupted += len(batch.captures)
         known = self._patiently(self._store.writers, stopping)[feed.name]
@@ -202,9 +202,9 @@ class Recorder:
         started = time.perf_counter()
         batch: list[Recorded] = []
         refused = found.undigested
-        for capture in found.captures:
+        for capture, encoded in zip(found.captures, found.encoded, strict=True):
             try:
-                batch.append(self._digest(capture))
+                batch.append(self._digest(capture, encoded))
             except Exception as error:
                 log.exception("call could not be understood id=%s", capture.id)
                 refused.append(undigested(capture, error))
@@ -258,9 +258,10 @@ class Recorder:
         if erased:
             blank_calls(feed.directory, erased, Position(checkpoint.segment, checkpoint.offset))
 
-    def _digest(self, capture: Capture) -> Recorded:
+    def _digest(self, capture: Capture, encoded: bytes = b"") -> Recorded:
         span = derive(capture)
-        return Recorded(capture, span, group_of(span, capture, self._group_by), features_of(span))
+        group = group_of(span, capture, self._group_by)
+        return Recorded(capture, span, group, features_of(span), encoded)
 
     def _put_aside(
         self, refused: Iterable[Undigested], feed: Feed, stopping: Callable[[], bool]

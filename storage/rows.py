@@ -33,12 +33,16 @@ Values = dict[str, ColumnValue]
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """A call ready to be stored: the record, what was understood, its group, its measures."""
+    """A call ready to be stored: the record, what was understood, its group, its measures.
+
+    `encoded` is the MessagePack of the capture where it is at hand, to be kept as it is.
+    """
 
     capture: Capture
     span: Span
     group: Group
     features: Features
+    encoded: bytes = b""
 
 
 class Checkpoint(msgspec.Struct, frozen=True):

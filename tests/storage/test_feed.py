@@ -140,6 +140,19 @@ def test_what_ended_calls_left_in_a_held_file_goes_with_the_next_segment(tmp_pat
     writer.close()
 
 
+def test_a_call_of_one_frame_comes_with_its_bytes_and_one_of_several_without(
+    tmp_path: Path,
+) -> None:
+    writer = writer_in(tmp_path)
+    begin(writer, 1)
+    call(writer, 2)
+    end(writer, 1, 0)
+    batch = Feed(writer.directory, None).read()
+    assert [capture.id for capture in batch.captures] == [id_of(2), id_of(1)]
+    assert batch.encoded == [msgspec.msgpack.encode(batch.captures[0]), b""]
+    writer.close()
+
+
 def test_a_batch_ends_with_the_call_that_makes_it_large(tmp_path: Path) -> None:
     writer = writer_in(tmp_path)
     for number in (1, 2, 3):
@@ -160,7 +173,7 @@ def test_interrupted_calls_come_in_batches_too(tmp_path: Path) -> None:
         part(writer, number, 5, b"x" * BATCH_BYTES_MAX)
     writer.close()
     feed = Feed(writer.directory, None)
-    while feed.read() != Batch([], [], []) or feed.moved:
+    while feed.read() != Batch() or feed.moved:
         feed.committed(feed.checkpoint())
     batches = [feed.take_interrupted() for _ in range(4)]
     assert [len(batch.captures) for batch in batches] == [1, 1, 1, 0]

@@ -3,6 +3,7 @@
 import base64
 import random
 
+import msgspec
 import pytest
 
 from storage.capture import Body, Capture
@@ -31,6 +32,12 @@ def with_bodies(request: bytes, response: bytes = b"{}") -> Capture:
         **{name: getattr(capture, name) for name in capture.__struct_fields__}
         | {"response_body": response_body}
     )
+
+
+@pytest.mark.parametrize("request_body", [b"{}", b'{"url": "' + image(40_000) + b'"}'])
+def test_a_capture_is_packed_the_same_when_its_bytes_are_at_hand(request_body: bytes) -> None:
+    capture = with_bodies(request_body)
+    assert pack(capture, msgspec.msgpack.encode(capture)) == pack(capture)
 
 
 def test_a_capture_without_images_is_packed_whole() -> None:
