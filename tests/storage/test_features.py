@@ -112,6 +112,11 @@ def test_years_are_whole_numbers_of_two_centuries(text: str, years: list[int]) -
     assert json.loads(features_of_prompt(text).prompt_years) == years
 
 
+@given(st.text(max_size=200) | st.text("a1 \t\n\x0b\x1c\x1f\x00.", max_size=200))
+def test_words_are_what_white_space_of_any_kind_separates(text: str) -> None:
+    assert features_of_prompt(text).prompt_words == len(text.split())
+
+
 def test_a_long_text_is_read_at_its_head_and_its_tail_only() -> None:
     middle = " 1999" * 10_000
     text = "2023 " + "x" * HEAD_CHARS + middle + "y" * TAIL_CHARS + " 2024"
