@@ -27,7 +27,9 @@ from exporters.tool_changes import Change, change_of, worst
 from exporters.tool_files import validator_of
 from storage.trace import Message, Side, Tool, ToolCall, Understood
 
-TOOLSETS_HELD_MAX = 1_024  # toolsets that were compared, and need not be again
+# Toolsets that were compared need not be again: 256 of the longest that are kept are 16 MB.
+TOOLSETS_HELD_MAX = 256
+TOOLSET_HELD_BYTES_MAX = 64 * 1024
 FUNCTIONS = frozenset({"function", "function_call"})  # kinds of tools that can be compared
 
 
@@ -51,7 +53,7 @@ class ToolPolicy:
         self._mode = mode
         self._current = {tool.name: tool for tool in current}
         self._validators: dict[str, jsonschema_rs.Validator] = {}
-        self._changes = lru_cache(TOOLSETS_HELD_MAX)(self._change_of_encoded)
+        self._known_change = lru_cache(TOOLSETS_HELD_MAX)(self._change_of)
 
     def reason(self, understood: Understood, side: Side) -> Reason | None:
         """Say why a call is no row because of its tools; never on the test side."""
@@ -82,9 +84,11 @@ class ToolPolicy:
     def change(self, tools: tuple[Tool, ...]) -> Change:
         """Say how offered tools differ from the current ones, by the worst of them."""
         functions = [tool for tool in tools if tool.kind in FUNCTIONS]
-        return self._changes(_encode([(t.name, t.description, t.parameters) for t in functions]))
+        encoded = _encode([(tool.name, tool.description, tool.parameters) for tool in functions])
+        known = len(encoded) <= TOOLSET_HELD_BYTES_MAX
+        return self._known_change(encoded) if known else self._change_of(encoded)
 
-    def _change_of_encoded(self, encoded: bytes) -> Change:
+    def _change_of(self, encoded: bytes) -> Change:
         tools = (Tool(*fields) for fields in msgspec.json.decode(encoded))
         return worst([change_of(tool, self._current.get(tool.name)) for tool in tools])
 
