@@ -37,9 +37,9 @@ from sqlalchemy import (
     update,
 )
 
-from storage.database import insert_new
+from storage.database import among, insert_new
 from storage.filters import compile_filter
-from storage.reservation import IN_MAX, find_policy
+from storage.reservation import find_policy
 from storage.rows import Recorded, storable
 from storage.schema import call, dataset_item, erased_call, erasure, tag
 from storage.trace import Span
@@ -171,11 +171,8 @@ def refuse(connection: Connection, batch: Sequence[Recorded]) -> Refusal:
         return Refusal(frozenset(), frozenset())
     _wait_for_others(connection, asking=False)
     ids = [recorded.span.id for recorded in batch]
-    again: set[str] = set()
-    for start in range(0, len(ids), IN_MAX):
-        query = select(erased_call.c.call_id)
-        query = query.where(erased_call.c.call_id.in_(ids[start : start + IN_MAX]))
-        again.update(connection.scalars(query))
+    among_these = among(connection, erased_call.c.call_id, ids)
+    again = set(connection.scalars(select(erased_call.c.call_id).where(among_these)))
     fresh: dict[str, str] = {}
     oldest_us = min(recorded.span.started_at_ns for recorded in batch) // 1000
     for wanted in since(connection, oldest_us):

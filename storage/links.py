@@ -25,6 +25,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select, update
 
 from storage.capture import Endpoint
+from storage.database import among
 from storage.postgres import lock
 from storage.reservation import IN_MAX, Cause, Policy
 from storage.rows import Placed, Recorded, Values, storable
@@ -188,8 +189,7 @@ class Links:
         )
         return [
             self._known.setdefault(row.id, row)
-            for part in _parts(answers)
-            for row in self._read(*condition, call.c.linked_to.in_(part))
+            for row in self._read(*condition, self._among(call.c.linked_to, answers))
         ]
 
     def _earliest(self, answers: Iterable[str]) -> dict[str, Link]:
@@ -198,19 +198,16 @@ class Links:
         Index (project, provider_id); the primary key.
         """
         wanted = set(answers)
-        ids: list[str] = []
-        for part in _parts(sorted(wanted)):
-            rows = self._connection.execute(
+        stored: list[Link] = []
+        if wanted:
+            answered = self._among(call.c.provider_id, sorted(wanted))
+            ids = self._connection.scalars(
                 select(func.min(call.c.id))
-                .where(call.c.project == self._project, call.c.provider_id.in_(part))
+                .where(call.c.project == self._project, answered)
                 .group_by(call.c.provider_id)
             )
-            ids += rows.scalars()
-        stored = [
-            self._known.setdefault(row.id, row)
-            for part in _parts(ids)
-            for row in self._read(call.c.id.in_(part))
-        ]
+            found = self._read(self._among(call.c.id, ids.all()))
+            stored = [self._known.setdefault(row.id, row) for row in found]
         earliest: dict[str, Link] = {}
         for link in (*self._new.values(), *stored):
             if link.provider_id in wanted:
@@ -218,6 +215,9 @@ class Links:
                 if link.id < best.id:
                     earliest[link.provider_id] = link
         return earliest
+
+    def _among(self, column: ColumnElement[str], values: Sequence[str]) -> ColumnElement[bool]:
+        return among(self._connection, column, values)
 
     def _read(self, *conditions: ColumnElement[bool]) -> Iterator[Link]:
         columns = call.c

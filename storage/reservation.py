@@ -24,7 +24,7 @@ from enum import StrEnum
 import msgspec
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from storage.database import insert_missing, insert_new
+from storage.database import among, insert_missing, insert_new
 from storage.schema import reservation, reservation_change, split_policy
 from storage.trace import Side
 
@@ -214,16 +214,12 @@ _BELOW_ONE = 1 - 2**-53  # the greatest float below 1
 
 def _reserved(connection: Connection, project: str, group_ids: Sequence[str]) -> dict[str, Side]:
     columns = reservation.c
-    sides: dict[str, Side] = {}
-    for start in range(0, len(group_ids), IN_MAX):
-        rows = connection.execute(
-            select(columns.group_id, side_now()).where(
-                columns.project == project,
-                columns.group_id.in_(group_ids[start : start + IN_MAX]),
-            )
+    rows = connection.execute(
+        select(columns.group_id, side_now()).where(
+            columns.project == project, among(connection, columns.group_id, group_ids)
         )
-        sides |= {group_id: Side(side) for group_id, side in rows}
-    return sides
+    )
+    return {group_id: Side(side) for group_id, side in rows}
 
 
 def _add_policy(connection: Connection, project: str, policy: Policy, now_us: int) -> None:

@@ -27,7 +27,7 @@ from storage.labels import Said
 from storage.links import Links
 from storage.partitions import Partitions
 from storage.reader import StoreReader
-from storage.reservation import IN_MAX, TEST_RATIO, VAL_RATIO, Policy
+from storage.reservation import TEST_RATIO, VAL_RATIO, Policy
 from storage.retakes import NO_RETAKE, Retakes, is_named
 from storage.roster import NoRowReason
 from storage.rows import (
@@ -231,10 +231,8 @@ class TraceStore(StoreReader):
     def _unknown(self, connection: Connection, calls: dict[str, Recorded]) -> list[Recorded]:
         """Leave out what is stored already. Primary key."""
         ids = sorted(calls)
-        stored: set[str] = set()
-        for start in range(0, len(ids), IN_MAX):
-            part = ids[start : start + IN_MAX]
-            stored.update(connection.scalars(select(call.c.id).where(call.c.id.in_(part))))
+        among_these = database.among(connection, call.c.id, ids)
+        stored = set(connection.scalars(select(call.c.id).where(among_these)))
         return [calls[id] for id in ids if id not in stored]
 
     def _insert_calls(
