@@ -4,6 +4,7 @@ In reading order; a module imports only those above it:
 
     statistics  KS, chi-square, exact counts, intervals: pure functions with sources
     two_samples  how far two samples of grouped calls differ: lift, difference, AUC
+    representative  whether a test side is a fair draw: tests at group level
     windows     reference window and current window: one call of each group
     measures    which features drift looks at, and how a sentence speaks of them
     findings    one feature in two windows: does it differ, by how much, in which calls
@@ -47,12 +48,29 @@ In reading order; a module imports only those above it:
     guard       which rows for training give away rows that are held out
     duplicates  rows that are the same: how many, and which of them may stay
     request     what is asked of an export
+    parts       train, val, test and the sets kept apart, and where a call goes
     manifest    the file that proves a dataset
+    tally       what became of the calls, counted part by part
     reference   the sample of an export that drift is measured against
-    segment     one range of groups to scratch files: calls, examples, rows
+    scratch     the files that a segment writes
+    group_rows  the calls of one group to rows, in every part that it is in
+    segment     one range of groups to scratch files
     pool        segments by several processes that see one state of the store
+    estimate    how large a dataset will be, and whether the disk can hold it
     planning    what is decided before the first row is written
     merging     the scratch files of all segments to the files of a dataset
-    dataset     one export run: plan, segments, merge, publish; atomic
+    holding_out  which rows do not leave after all: contaminated, or equal to others
+    subsets     nested subsets of train, for a learning curve
+    describing  what a run made, in the words of its manifest
+    card        the dataset card: what a manifest says, for a person
+    dataset     one export run: plan, segments, guard, merge, publish; atomic
+    checks      what a verifier says of each thing it looked at
+    row_reading  a row back to messages, whatever its format
+    tokens      how many tokens a text is
+    group_facts  what a verifier knows of each group, from its rows
+    verifying_files  the files of an export against its manifest
+    verifying_ids   where rows are from: groups, calls, sides, the draw
+    verifying_rows  the rows of an export, read once
+    verify      check an export with nothing but its directory
     otlp        stored calls as OpenTelemetry spans
 """

@@ -1,57 +1,54 @@
-"""One export run: plan, segments, merge, record, publish. All of it, or nothing.
+"""One export run: plan, segments, guard, merge, record, publish. All of it, or nothing.
 
-    plan      from columns alone: what the segments have in common (exporters.planning)
+    plan      from columns, and a few bodies: what all rows have in common (exporters.planning);
+              how large it will be, and whether the disk can hold it (exporters.estimate)
     segments  ranges of groups, each a function of one state of the store, run here or by a pool
               of processes (exporters.segment, exporters.pool)
-    merge     what they made, put together in the order of the ranges (exporters.merging)
+    guard     which rows may not leave after all (exporters.holding_out)
+    merge     what the segments made, put together in the order of the ranges (exporters.merging),
+              and nested subsets of it (exporters.subsets)
 
-`export` writes `train.jsonl`, `val.jsonl`, `test.jsonl` and what proves them (exporters.manifest)
-beside the target. Only when all is synced to disk, no group is in two files, and the store has
-written down what is about to leave, does the directory get its name, in one rename
-(exporters.staging). The store is told first, for of the two ways to be wrong one is harmless: a
-group believed to have left that has not.
+`export` writes the files of rows and what proves them (exporters.manifest) beside the target. Only
+when all is synced to disk, no group is trained on and held out, and the store has written down what
+is about to leave, does the directory get its name, in one rename (exporters.staging). The store is
+told first, for of the two ways to be wrong one is harmless: a group believed to have left that has
+not.
 
 The same store gives byte-identical files, by whatever number of processes. Memory: see
-exporters.segment for each process; here a sample of 20,000 measured calls, and 100 bytes for
-each group of val and test.
+exporters.segment for each process; here a sample of 20,000 measured calls, 100 bytes for each group
+that is held out, and what the guard keeps (exporters.guard).
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
-from exporters.formats import LeftOut
-from exporters.manifest import (
-    IDS_FILE,
-    MANIFEST_VERSION,
-    SIDE_FILES,
-    FileEntry,
-    Manifest,
-    ReferenceEntry,
-    SideEntry,
-    manifest_json,
-)
+from exporters.card import CARD_FILE, card
+from exporters.describing import describe, with_file
+from exporters.estimate import Estimate, check_room, estimate
+from exporters.guard import GuardError
+from exporters.holding_out import Verdict, judge
+from exporters.manifest import IDS_FILE, FileEntry, Manifest, file_of, manifest_json
 from exporters.merging import entry_of, merge, read_ids
+from exporters.parts import TRAINED, side_of_part
 from exporters.planning import Plan, make_plan
 from exporters.pool import Pool, default_processes, open_pool
 from exporters.reference import Sample, Sampler
 from exporters.request import ExportRequest, check_request
-from exporters.segment import SEGMENT_CALLS, Segment, Tally, write_segment
-from exporters.selection import Reason
+from exporters.segment import SEGMENT_CALLS, Segment, write_segment
 from exporters.staging import Lines, staging
-from exporters.windows import MANIFEST_FILE, REFERENCE_FILE, iso_time
+from exporters.subsets import write_subsets
+from exporters.tally import Tally
+from exporters.windows import MANIFEST_FILE, REFERENCE_FILE
 from storage import shared_state
-from storage.features import FEATURE_VERSION
 from storage.reader import StoreReader
 from storage.rows import DatasetItem
 from storage.store import TraceStore
-from storage.trace import DERIVE_VERSION, Side
+from storage.trace import Side
 
-TEST_GROUPS_MIN = 200  # below, a test set tells two models apart only if they are far apart
 # Fewer calls than this are read sooner than another process has started.
 POOL_CALLS_MIN = 2 * SEGMENT_CALLS
 _SCRATCH = "scratch"
@@ -62,14 +59,11 @@ class Stage(StrEnum):
 
     PLAN = "planning"
     READ = "reading calls"
+    GUARD = "comparing"
     WRITE = "writing files"
 
 
 Progress = Callable[[Stage, int, int], None]  # done, in all
-
-
-class GuardError(Exception):
-    """A group would have left on two sides. Nothing was published."""
 
 
 def export(
@@ -79,12 +73,14 @@ def export(
     *,
     processes: int | None = None,
     progress: Progress = lambda stage, done, total: None,
+    expect: Callable[[Estimate], None] = lambda expected: None,
 ) -> Manifest:
     """Write a dataset of a project into `directory`, which must not exist or be empty.
 
     `processes`: how many read at the same time; None for as many as there are cores, where there
-    are calls enough. Raises ExportError, StagingError, GuardError, FilterError for a bad filter,
-    StoreError, and OSError where the disk refuses. Scans the project's calls with their bodies.
+    are calls enough. `expect` is told what it will take before it begins. Raises ExportError,
+    BiasError, StagingError, GuardError, FilterError for a bad filter, StoreError, and OSError where
+    the disk refuses. Scans the project's calls with their bodies.
     """
     check_request(request)
     with staging(directory) as partial:
@@ -93,12 +89,16 @@ def export(
         scratch.mkdir()
         with _open_state(store, request, processes) as (reader, pool):
             plan = make_plan(reader, request)
+            expected = estimate(reader, plan.rows, plan.ranges, plan.size, scratch)
+            expect(expected)
+            check_room(expected)
             progress(Stage.PLAN, 1, 1)
             segments, sample = _write_segments(reader, pool, plan, scratch, progress)
-        files = _merge(partial, scratch, segments, sample, progress)
-        scratch.rmdir()
-        check_disjoint(partial / IDS_FILE)
-        manifest = _manifest(request, plan, segments, sample, files)
+        progress(Stage.GUARD, 0, 1)
+        verdict = judge(scratch, segments, request, plan.rows.row_files, plan.rows.suffix)
+        progress(Stage.GUARD, 1, 1)
+        manifest = _write_files(partial, scratch, plan, segments, verdict, sample, progress)
+        check_disjoint(partial / IDS_FILE, plan.rows.suffix)
         with Lines(partial / MANIFEST_FILE) as file:
             file.write(manifest_json(manifest))
         items = _items(partial / IDS_FILE)
@@ -106,24 +106,25 @@ def export(
     return manifest
 
 
-def check_disjoint(ids_path: Path) -> None:
-    """Raise GuardError if a group has rows in two files, by what was written and not by why.
+def check_disjoint(ids_path: Path, suffix: str = "jsonl") -> None:
+    """Raise GuardError if a group is trained on and held out, or in train and val.
 
-    Reads the file twice; holds the groups of val and test.
+    By what was written, and not by why. Reads the file twice; holds the groups that are not in
+    train.
     """
-    held_out: dict[str, str] = {}
-    train = SIDE_FILES[Side.TRAIN]
+    apart: dict[str, str] = {}
+    train, val = (file_of(side, suffix) for side in TRAINED)
     for is_train in (False, True):
         for line in read_ids(ids_path):
             if (line.file == train) is is_train:
-                other = held_out.get(line.group, line.file)
-                if other != line.file:
+                other = apart.get(line.group, line.file)
+                if other != line.file and {other, line.file} & {train, val}:
                     raise GuardError(
                         f"group {line.group} is in {other} and in {line.file} (call {line.call}): "
                         "the store has it on two sides. Nothing was published"
                     )
                 if not is_train:
-                    held_out[line.group] = line.file
+                    apart[line.group] = line.file
 
 
 @contextmanager
@@ -131,8 +132,8 @@ def _open_state(
     store: TraceStore, request: ExportRequest, processes: int | None
 ) -> Iterator[tuple[StoreReader, Pool | None]]:
     """Look at one state of the store, here and in as many processes as the calls are worth."""
-    calls = store.count(request.project)
     if processes is None:
+        calls = store.count(request.project)
         processes = default_processes() if calls >= POOL_CALLS_MIN else 1
     if processes == 1:
         with store.snapshot() as reader:
@@ -152,34 +153,38 @@ def _write_segments(
     def advance(calls: int) -> None:
         nonlocal done
         done += calls
-        progress(Stage.READ, done, plan.calls)
+        progress(Stage.READ, done, plan.size.calls)
+
+    def rank_max() -> int | None:
+        return sampler.rank_max
 
     written: list[Segment] = []
     if pool is None:
         for number, among in enumerate(plan.ranges):
-            rank_max = sampler.rank_max
             segment = write_segment(
-                reader, plan.segment, number, among, scratch, rank_max=rank_max, advance=advance
+                reader, plan.rows, number, among, scratch, rank_max=rank_max(), advance=advance
             )
             sampler.add(segment.sample)
             written.append(msgspec.structs.replace(segment, sample=Sample()))
     else:
-        rank_max_of = lambda: sampler.rank_max  # noqa: E731  it changes with every segment
-        for segment in pool.segments(plan.segment, plan.ranges, scratch, rank_max_of):
+        for segment in pool.segments(plan.rows, plan.ranges, scratch, rank_max):
             sampler.add(segment.sample)
             written.append(msgspec.structs.replace(segment, sample=Sample()))
-            advance(segment.tally.calls.total())
+            advance(sum(segment.tally.calls[side] for side in Side))
     written.sort(key=lambda segment: segment.number)
     return written, sampler.sample()
 
 
-def _merge(
+def _write_files(
     partial: Path,
     scratch: Path,
+    plan: Plan,
     segments: Sequence[Segment],
+    verdict: Verdict,
     sample: Sample,
     progress: Progress,
-) -> Sequence[FileEntry]:
+) -> Manifest:
+    """Write everything but the manifest, and return that."""
     done = 0
 
     def advance(count: int) -> None:
@@ -187,78 +192,35 @@ def _merge(
         done += count
         progress(Stage.WRITE, done, len(segments))
 
-    files = merge(partial, scratch, segments, advance)
+    row_files = plan.rows.row_files
+    files = [
+        *merge(partial, scratch, segments, rows=row_files, dropped=verdict.dropped, advance=advance)
+    ]
+    scratch.rmdir()
     with Lines(partial / REFERENCE_FILE) as reference:
         for row in sample.rows:
             reference.write(msgspec.json.encode(row))
-    return [*files, entry_of(reference)]
-
-
-def _manifest(
-    request: ExportRequest,
-    plan: Plan,
-    segments: Sequence[Segment],
-    sample: Sample,
-    files: Sequence[FileEntry],
-) -> Manifest:
+    request, suffix = plan.rows.request, plan.rows.suffix
+    subsets, of_subsets = write_subsets(
+        partial, request.subsets, request.project, plan.policy, suffix
+    )
+    files += [entry_of(reference), *of_subsets]
     tally = Tally()
     for segment in segments:
         tally.add(segment.tally)
-    entries = {file.name: file for file in files}
-    reference = entries[REFERENCE_FILE]
-    started = [iso_time(time) for time in sample.started or ()] or ["", ""]
-    return Manifest(
-        version=MANIFEST_VERSION,
-        shalt_version=metadata.version("shalt"),
-        project=request.project,
-        format=request.format,
-        turns=request.turns,
-        where=request.where,
-        policy=plan.policy,
-        derive_version=DERIVE_VERSION,
-        feature_version=FEATURE_VERSION,
-        calls=tally.calls.total(),
-        sides={side: _side_entry(side, tally, entries) for side in Side},
-        files=tuple(files),
-        reference=ReferenceEntry(
-            name=REFERENCE_FILE,
-            sha256=reference.sha256,
-            calls=sample.call_count,
-            groups=reference.rows,
-            started_from=started[0],
-            started_to=started[1],
-        ),
-        warnings=tuple(_warnings(tally, entries)),
-    )
+    manifest = describe(plan, tally, verdict, sample, subsets, files)
+    return with_file(manifest, _write_text(partial / CARD_FILE, card(manifest)))
 
 
-def _side_entry(side: Side, tally: Tally, entries: dict[str, FileEntry]) -> SideEntry:
-    return SideEntry(
-        calls=tally.calls[side],
-        groups=tally.groups[side],
-        rows=entries[SIDE_FILES[side]].rows if side in SIDE_FILES else 0,
-        reasons={reason: n for reason in Reason if (n := tally.reasons[side, reason])},
-        left_out={what: n for what in LeftOut if (n := tally.left_out[side, what])},
-    )
-
-
-def _warnings(tally: Tally, entries: dict[str, FileEntry]) -> Iterator[str]:
-    for name in SIDE_FILES.values():
-        if entries[name].rows == 0:
-            yield f"{name} is empty: loaders refuse an empty file, so do not name it to them"
-    test_groups = tally.groups[Side.TEST]
-    if 0 < test_groups < TEST_GROUPS_MIN:
-        yield (
-            f"{SIDE_FILES[Side.TEST]} has {test_groups} groups, fewer than {TEST_GROUPS_MIN}: "
-            "only large differences between models will show"
-        )
-    if quarantined := tally.calls[Side.QUARANTINE]:
-        yield f"{quarantined} calls are in quarantine: their groups were found on two sides"
+def _write_text(path: Path, text: str) -> FileEntry:
+    with Lines(path) as file:
+        for line in text.splitlines():
+            file.write(line.encode("utf-8", "surrogatepass"))
+    return entry_of(file)
 
 
 def _items(ids_path: Path) -> Iterator[DatasetItem]:
     """List every call that leaves, those inside other calls' rows too, each of them once."""
-    sides = {name: side for side, name in SIDE_FILES.items()}
     group, seen = "", set[str]()
     for line in read_ids(ids_path):
         if line.group != group:
@@ -266,4 +228,5 @@ def _items(ids_path: Path) -> Iterator[DatasetItem]:
         for call_id in (line.call, *line.continued):
             if call_id not in seen:
                 seen.add(call_id)
-                yield DatasetItem(call_id, line.group, sides[line.file])
+                part = line.file.rpartition(".")[0]
+                yield DatasetItem(call_id, line.group, side_of_part(part))

@@ -1,9 +1,10 @@
-"""The file that proves a dataset: `manifest.json`, and the two lists that lie beside it.
+"""The file that proves a dataset: `manifest.json`, and the lists that lie beside it.
 
     manifest.json       what was asked for, what became of every call, SHA-256 of every file
-    ids.jsonl           a line for each row: file, row number from 0, call, group, and the calls
-                        whose turns the row holds besides (`continued`)
+    ids.jsonl           a line for each row: file, row number from 0, call, group, the calls whose
+                        turns the row holds besides (`continued`), and where the row is from
     needs_label.jsonl   a line for each call that is no row because of its answer alone
+    unfit.jsonl         a line for each call that the format cannot carry
     reference.jsonl     what drift is measured against (exporters.windows.Measured)
 
 Nothing of the run is in them (no time, no host, no path), so the same store gives the same bytes.
@@ -11,36 +12,70 @@ The salt and the ids allow anyone to work out every group's side again:
 u = SHA-256(salt NUL project NUL group), see storage.reservation.
 """
 
+from typing import Final
+
 import msgspec
 
-from exporters.formats import LeftOut
+from exporters.duplicates import Duplicates
+from exporters.parts import LEAVING
+from exporters.row_shape import LeftOut
 from exporters.selection import Reason, Turns
+from exporters.selection_report import SelectionReport
+from exporters.toolsets import ToolMode
+from exporters.versions import VersionsEntry
 from storage.reservation import Policy
 from storage.trace import Side
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
 IDS_FILE = "ids.jsonl"
 NEEDS_LABEL_FILE = "needs_label.jsonl"
-# The sides that leave, in the order in which they are written down.
-SIDE_FILES = {Side.TRAIN: "train.jsonl", Side.VAL: "val.jsonl", Side.TEST: "test.jsonl"}
+UNFIT_FILE = "unfit.jsonl"
+# The sides that leave, in the order in which they are written down, but for Parquet's suffix.
+SIDE_FILES: Final = {side: f"{side.value}.jsonl" for side in LEAVING}
 
 
 class IdLine(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A line of `ids.jsonl`."""
+    """A line of `ids.jsonl`.
+
+    `answer`, `label`: whose answer it is, and the label's id, where it is not the recorded one.
+    `pair`: why the answer is preferred to the other, where rows are pairs (exporters.pairs).
+    `regenerated_from`, `edited_from`: the call whose question was asked again, or rewritten.
+    `left_out`: what the row goes without. `synthetic`: nobody made this call.
+    `tools`: how its recorded tools differ from the current ones (exporters.tool_changes), where
+    those were given; `tools_kept`: why they were not upgraded.
+
+    For exporters.verify. `selected`: of a test row, whether train would have it, had its group been
+    drawn there: the filter matches it, and nothing withholds its group. `moved`: why its group is
+    not on the side of its `u`, in the ledger's word. `model`: that was asked for; `day`: the UTC
+    date of the call.
+    """
 
     file: str
     row: int
     call: str
     group: str
     continued: tuple[str, ...] = ()
+    answer: str = ""
+    label: str = ""
+    pair: str = ""
+    regenerated_from: str = ""
+    edited_from: str = ""
+    left_out: tuple[LeftOut, ...] = ()
+    synthetic: bool = False
+    tools: str = ""
+    tools_kept: str = ""
+    selected: bool = True
+    moved: str = ""
+    model: str = ""
+    day: str = ""
 
 
-class NeedsLabelLine(msgspec.Struct, frozen=True):
-    """A line of `needs_label.jsonl`."""
+class CallLine(msgspec.Struct, frozen=True):
+    """A line of `needs_label.jsonl` and of `unfit.jsonl`."""
 
     call: str
     group: str
-    side: Side
+    part: str
     reason: Reason
 
 
@@ -53,17 +88,33 @@ class FileEntry(msgspec.Struct, frozen=True):
     rows: int
 
 
-class SideEntry(msgspec.Struct, frozen=True):
-    """What became of the calls of one side: calls = rows + all of `reasons`.
+class PartEntry(msgspec.Struct, frozen=True):
+    """What became of the calls of a part: calls = rows + all of `reasons`.
 
-    `groups` have rows. `left_out`: in how many rows something of the call is missing.
+    `groups` had rows before any was dropped. `left_out`: in how many rows something of the call is
+    missing. `labels`: rows whose answer is a label, by its source. `synthetic`: rows of made-up
+    calls. `random`: drawn at random; a headline may come from no other part.
     """
 
     calls: int
     groups: int
     rows: int
+    random: bool
     reasons: dict[Reason, int]
     left_out: dict[LeftOut, int]
+    labels: dict[str, int]
+    synthetic: int
+
+
+class TargetedEntry(msgspec.Struct, frozen=True):
+    """A targeted test set, and the query that made it. `calls` were chosen then."""
+
+    name: str
+    where: str
+    note: str
+    created_at: str
+    calls: int
+    groups: int
 
 
 class ReferenceEntry(msgspec.Struct, frozen=True):
@@ -79,21 +130,57 @@ class ReferenceEntry(msgspec.Struct, frozen=True):
     started_to: str
 
 
+class SubsetEntry(msgspec.Struct, frozen=True):
+    """A file that holds the train groups with `u` up to `u_max`, `percent` of them, 0..100."""
+
+    name: str
+    percent: float
+    u_max: float
+    groups: int
+    rows: int
+
+
+class GuardEntry(msgspec.Struct, frozen=True):
+    """What the guard found: rows of `candidates` compared with rows of `held_out`.
+
+    `dropped`: rows that were like one held out, by file and kind, and did not leave.
+    """
+
+    candidates: dict[str, int]
+    held_out: dict[str, int]
+    dropped: dict[str, dict[str, int]]
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """`manifest.json`. `where` is the filter's text, null if there was none; it acts on train and
-    val, never on test."""
+    val alone. `overrides`: what was let pass that stops an export, with the reason given.
+    `current_tools_sha256`: of the text that was given, empty if none was."""
 
     version: int
     shalt_version: str
     project: str
     format: str
     turns: Turns
+    tools: ToolMode
+    current_tools_sha256: str
     where: str | None
+    labels: str
+    time_holdout: str
+    max_duplicates: int | None
     policy: Policy
     derive_version: int
     feature_version: int
     calls: int
-    sides: dict[Side, SideEntry]
+    sides: dict[Side, PartEntry]
+    sets: dict[str, PartEntry]
+    targeted: tuple[TargetedEntry, ...]
+    withheld_groups: dict[str, int]
+    selection: SelectionReport | None
+    overrides: dict[str, str]
+    guard: GuardEntry
+    versions: VersionsEntry
+    duplicates: dict[str, Duplicates]
+    subsets: tuple[SubsetEntry, ...]
     files: tuple[FileEntry, ...]
     reference: ReferenceEntry
     warnings: tuple[str, ...]
@@ -102,3 +189,8 @@ class Manifest(msgspec.Struct, frozen=True):
 def manifest_json(manifest: Manifest) -> bytes:
     """Write a manifest as it lies in the directory, but for the line end it ends in."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+
+
+def file_of(part: str, suffix: str) -> str:
+    """Name the file of a part (exporters.parts) whose rows have a suffix."""
+    return f"{part}.{suffix}"

@@ -20,8 +20,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+from exporters.group_rows import RowPlan
 from exporters.request import ExportError
-from exporters.segment import Segment, SegmentPlan, write_segment
+from exporters.segment import Segment, write_segment
 from storage import shared_state
 from storage.database import open_engine
 from storage.grouped import GroupRange
@@ -71,7 +72,7 @@ class Pool:
 
     def segments(
         self,
-        plan: SegmentPlan,
+        plan: RowPlan,
         ranges: Sequence[GroupRange],
         directory: Path,
         rank_max: RankMax,

@@ -115,22 +115,28 @@ def parse_window(text: str, clock: Clock) -> WindowSpec:
         now = datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC)
         span = timedelta(hours=int(duration[1]) * _HOURS[duration[2]])
         return Between(now - span, now)
-    first, dots, last = text.partition("..")
-    if dots and (first or last):
-        try:
-            bounds = Between(_time(first), _time(last))
-        except ValueError:
-            pass  # not times on both sides: a path such as ../export
-        else:
-            if bounds.start and bounds.end and bounds.start >= bounds.end:
-                raise WindowError(f"the window {text!r} ends before it begins")
-            return bounds
+    if (bounds := parse_range(text)) is not None:
+        return bounds
     if (Path(text) / MANIFEST_FILE).is_file():
         return Exported(Path(text))
     raise WindowError(
         f"{text!r} is not a window: give the directory of an export, a range of UTC times "
         "FROM..TO (2026-10-01..2026-11-01), a duration that ends now (36h, 7d, 2w), or where:SQL"
     )
+
+
+def parse_range(text: str) -> Between | None:
+    """Read FROM..TO; None where it is no such thing, WindowError where it ends before it begins."""
+    first, dots, last = text.partition("..")
+    if not dots or not (first or last):
+        return None
+    try:
+        bounds = Between(_time(first), _time(last))
+    except ValueError:
+        return None  # not times on both sides: a path such as ../export
+    if bounds.start and bounds.end and bounds.start >= bounds.end:
+        raise WindowError(f"the window {text!r} ends before it begins")
+    return bounds
 
 
 def load_window(store: TraceStore, project: str, spec: WindowSpec) -> Window:

@@ -28,7 +28,7 @@ In reading order; a module imports only those above it:
     labelling   commands: label, feedback
     querying    command: query
     state       command: status
-    exporting   commands: export
+    exporting   command: export
     verifying   command: verify
     splitting   commands: split, split top-up, testset
     drifting    command: drift
@@ -47,7 +47,8 @@ In reading order; a module imports only those above it:
     cli_running   what can be said: serve, demo, record, status, config
     cli_calls     what can be said: ls, show, why, tail, query
     cli_labels    what can be said: label, feedback
-    cli_datasets  what can be said: export, verify, drift
+    cli_exporting  what can be said: export
+    cli_datasets  what can be said: verify, drift
     cli_splitting  what can be said: split, split top-up, testset
     cli_transfers  what can be said: import, forward
     cli_deleting  what can be said: erase, retain

@@ -1,78 +1,32 @@
-"""Commands that make datasets and compare with them: export, drift."""
+"""Commands that look at datasets and compare with them: verify, drift."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shalt.arguments import Config, DataDir, Later, Project, Where, command
+from shalt.arguments import AsJson, Config, DataDir, Later, Project, command
 
 if TYPE_CHECKING:
-    from exporters import request, selection
-    from shalt import drifting, exporting, settings
+    from shalt import drifting, settings, verifying
 else:
-    request = Later("exporters.request")
-    selection = Later("exporters.selection")
     drifting = Later("shalt.drifting")
-    exporting = Later("shalt.exporting")
     settings = Later("shalt.settings")
+    verifying = Later("shalt.verifying")
 
 
-class Format(StrEnum):
-    """What a row of an export looks like."""
-
-    OPENAI = "openai"
-
-
-class Turns(StrEnum):
-    """Which calls of a conversation become rows."""
-
-    AUTO = "auto"
-    LEAF = "leaf"
-    LAST = "last"
-    CHAIN = "chain"
-
-
-@command(
-    "shalt export dataset",
-    "shalt export dataset --where \"request_model like 'gpt-4o%'\" --turns last",
-)
-def export(
+@command("shalt verify dataset", "shalt verify dataset --json")
+def verify(
     directory: Annotated[
-        Path,
-        typer.Argument(metavar="DIR", help="Directory to make; it must not exist, or be empty."),
+        Path, typer.Argument(metavar="DIR", help="Directory of an export; no store is needed.")
     ],
-    form: Annotated[
-        Format, typer.Option("--format", help="openai: chat fine-tuning JSONL.")
-    ] = Format.OPENAI,
-    where: Where = None,
-    turns: Annotated[
-        Turns,
-        typer.Option(
-            help="auto: a row for each conversation as far as it was linear; leaf: each branch's "
-            "longest call; last: every call, trained on its answer alone; chain: an agent's run, "
-            "with all answers as received."
-        ),
-    ] = Turns.AUTO,
-    processes: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, max=64, help="Processes that read; else one a core."),
-    ] = None,
-    config: Config = None,
-    data_dir: DataDir = None,
-    project: Project = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Write train, val and test files, and a manifest.
+    """Prove an export: hashes, sides, no group or near-copy on two of them, a fair draw.
 
-    No group is in two of the files, and nothing is written unless all of it is.
-    --where chooses for train and val. The test file always holds its whole side.
+    Exit code: 0 only if everything holds, 3 if anything failed.
     """
-    loaded = settings.load(config, data_dir=data_dir, project=project)
-    wanted = request.ExportRequest(
-        project=loaded.project, format=form.value, where=where, turns=selection.Turns(turns.value)
-    )
-    exporting.export(loaded, wanted, directory, processes=processes)
+    raise typer.Exit(verifying.verify(directory, as_json=as_json))
 
 
 @command(

@@ -1,22 +1,49 @@
 """The command that exports."""
 
+import shutil
+import sys
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 from rich.progress import TaskID
 
 from exporters import dataset
 from exporters.dataset import Stage
-from exporters.manifest import SIDE_FILES, Manifest
-from exporters.request import ExportRequest
+from exporters.estimate import Estimate
+from exporters.manifest import Manifest
+from exporters.request import ExportError, ExportRequest
+from exporters.selection_text import selection_text
 from shalt.recording import open_store
 from shalt.settings import Settings
 from shalt.terminal import print_line, stage_bar
+from storage.trace import Side
 
 
 class ExportNotWritten(Exception):
     """The disk refused an export; nothing was published."""
+
+
+def ask(project: str, *, current: Path | None, subsets: str, **said: object) -> ExportRequest:
+    """Make a request of what was said on the command line; None is what was not said.
+
+    Raise ExportError where a file cannot be read or a number is none.
+    """
+    asked = {name: value for name, value in said.items() if value is not None}
+    if subsets:
+        try:
+            asked["subsets"] = tuple(map(float, subsets.split(",")))
+        except ValueError:
+            raise ExportError(
+                f"{subsets!r} are no percents: write numbers with commas, such as 12.5,25,50,100"
+            ) from None
+    if current is not None:
+        try:
+            asked["current_tools"] = current.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ExportError(f"{current} cannot be read: {error}") from None
+    return msgspec.convert({"project": project, **asked}, ExportRequest)
 
 
 def export(
@@ -34,7 +61,14 @@ def export(
             bar.update(tasks[stage], completed=done, total=total)
 
         try:
-            manifest = dataset.export(store, request, directory, processes=processes, progress=show)
+            manifest = dataset.export(
+                store,
+                request,
+                directory,
+                processes=processes,
+                progress=show,
+                expect=_print_estimate,
+            )
         except OSError as error:
             raise ExportNotWritten(
                 f"cannot write {directory}: {error.strerror}; nothing was published"
@@ -42,13 +76,24 @@ def export(
     _print_manifest(manifest, directory)
 
 
+def _print_estimate(expected: Estimate) -> None:
+    print_line(
+        f"{expected.calls:,} calls: about {expected.rows:,} rows and "
+        f"{expected.bytes / 1e6:,.0f} MB; {expected.free_bytes / 1e9:,.0f} GB are free"
+    )
+
+
 def _print_manifest(manifest: Manifest, directory: Path) -> None:
     """Say what was written, and what became of every call that is no row."""
-    rows = sum(entry.rows for entry in manifest.sides.values())
+    parts = {side.value: entry for side, entry in manifest.sides.items()} | manifest.sets
+    rows = sum(entry.rows for entry in parts.values())
     print_line(f"{directory}: {rows:,} rows of {manifest.calls:,} calls", style="bold")
-    for side, name in SIDE_FILES.items():
-        entry = manifest.sides[side]
-        print_line(f"  {name:<20}{entry.rows:>8,} rows of {entry.groups:,} groups")
+    for part, entry in parts.items():
+        if part != Side.QUARANTINE:
+            print_line(f"  {part:<20}{entry.rows:>8,} rows of {entry.groups:,} groups")
+    for subset in manifest.subsets:
+        name = f"{subset.percent:g} % of train"
+        print_line(f"  {name:<20}{subset.rows:>8,} rows of {subset.groups:,} groups")
     reasons: Counter[str] = Counter()
     for entry in manifest.sides.values():
         reasons.update({reason.value: count for reason, count in entry.reasons.items()})
@@ -56,5 +101,8 @@ def _print_manifest(manifest: Manifest, directory: Path) -> None:
         print_line("calls that are no row of their own")
     for reason, count in reasons.most_common():
         print_line(f"  {reason:<20}{count:>8,}")
+    if manifest.selection is not None:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100
+        print_line(selection_text(manifest.selection, width).rstrip())
     for warning in manifest.warnings:
         print_line(f"warning: {warning}", style="yellow")

@@ -4,8 +4,8 @@ A range holds whole groups, in the order of their ids; within a group calls come
 theirs. All ranges together hold every call of a project once. Where the cuts are depends on the
 calls alone, not on who reads them.
 
-Only what a dataset needs of a call is read. Memory: the ids of a range's first groups, a page of
-rows, and bodies of BODIES_BYTES_MAX (storage.reader). Not here: tags, measures, prices.
+Only what a dataset needs of a call is read. Memory: where the ranges begin, a page of rows, and
+bodies of BODIES_BYTES_MAX (storage.reader). Not here: tags, measures, prices.
 """
 
 from collections.abc import Generator, Sequence
@@ -18,9 +18,12 @@ from storage.bodies import BodyReader
 from storage.capture import Capture
 from storage.erasure import visible
 from storage.filters import compile_filter
+from storage.labels import Label, Score
 from storage.reader import BODIES_BYTES_MAX, PAGE_ROWS, StoreReader
-from storage.schema import call
+from storage.schema import call, label
 from storage.trace import Side
+
+GROUPS_AT_ONCE = 10_000
 
 _Page = Sequence[Row[*tuple[Any, ...]]]
 
@@ -35,7 +38,7 @@ class GroupRange(NamedTuple):
 class GroupedCall(NamedTuple):
     """What a dataset needs of a stored call. `matches`: the filter, if there is one.
 
-    `capture` is None where the body was deleted by its age.
+    `capture` is None where the body was deleted by its age. `labels` and `scores`: oldest first.
     """
 
     id: str
@@ -43,23 +46,31 @@ class GroupedCall(NamedTuple):
     side: Side
     source: str
     matches: bool
+    regenerated_from: str
+    edited_from: str
     capture: Capture | None
+    labels: tuple[Label, ...] = ()
+    scores: tuple[Score, ...] = ()
 
 
 class ProjectSize(NamedTuple):
     """`body_bytes`: requests and answers as they passed, before anything was compressed."""
 
     calls: int
+    groups: int
     body_bytes: int
 
 
 def size_of(reader: StoreReader, project: str) -> ProjectSize:
-    """Count the calls of a project, and the bytes of their bodies. Scans its calls."""
+    """Count the calls and groups of a project, and the bytes of its bodies. Scans its calls."""
     bodies = func.sum(call.c.request_bytes + call.c.response_bytes)
     with reader.reading() as connection:
         query = select(func.count(), func.coalesce(bodies, 0)).where(call.c.project == project)
-        calls, body_bytes = connection.execute(query.where(*visible(connection))).one()
-    return ProjectSize(calls, int(body_bytes))
+        seen = visible(connection)
+        calls, body_bytes = connection.execute(query.where(*seen)).one()
+        groups = select(call.c.group_id).where(call.c.project == project, *seen).distinct()
+        counted = select(func.count()).select_from(groups.subquery())
+        return ProjectSize(calls, connection.scalar(counted) or 0, int(body_bytes))
 
 
 def group_ranges(reader: StoreReader, project: str, calls: int) -> Sequence[GroupRange]:
@@ -81,12 +92,44 @@ def group_ranges(reader: StoreReader, project: str, calls: int) -> Sequence[Grou
     return [GroupRange(start, end) for start, end in zip(starts, [*starts[1:], None], strict=True)]
 
 
+def has_labels(reader: StoreReader) -> bool:
+    """Tell whether the store has any label, of whatever project."""
+    with reader.reading() as connection:
+        return connection.scalar(select(label.c.id).limit(1)) is not None
+
+
+def group_firsts(reader: StoreReader, project: str) -> Generator[tuple[str, str]]:
+    """Yield the id of each group, in order, and that of its first call.
+
+    Index (project, group_id), and a row for each call.
+    """
+    query = (
+        select(call.c.group_id, func.min(call.c.id).label("first_id"))
+        .where(call.c.project == project)
+        .group_by(call.c.group_id)
+        .order_by(call.c.group_id)
+    )
+    with reader.reading() as connection:
+        query = query.where(*visible(connection))
+        result = connection.execute(query, execution_options={"yield_per": GROUPS_AT_ONCE})
+        with closing(result):
+            for found in result:
+                yield found.group_id, found.first_id
+
+
 def read_groups(
-    reader: StoreReader, project: str, where: str | None, among: GroupRange
+    reader: StoreReader,
+    project: str,
+    where: str | None,
+    among: GroupRange,
+    *,
+    labels: bool = False,
+    scores: bool = False,
 ) -> Generator[GroupedCall]:
     """Read the calls of a range, group after group, by id within each; `where` leaves none out.
 
-    Index (project, group_id), and a sort within each group; bodies by their primary key.
+    Index (project, group_id), and a sort within each group; bodies by their primary key. `labels`
+    and `scores` are looked up where they are asked for, by their indexes.
     """
     # A number, for SQLite has no truth values; what a filter cannot tell, it does not match.
     matches = (
@@ -98,6 +141,8 @@ def read_groups(
         call.c.side,
         call.c.source,
         matches.label("matches"),
+        call.c.regenerated_from,
+        call.c.edited_from,
         (call.c.request_bytes + call.c.response_bytes).label("body_bytes"),
     ).where(call.c.project == project, call.c.group_id >= among.start)
     if among.end is not None:
@@ -108,10 +153,27 @@ def read_groups(
         result = connection.execute(query, execution_options={"yield_per": PAGE_ROWS})
         with closing(result):  # whoever reads them may have had enough
             for page in result.partitions():
-                yield from _with_captures(bodies, page)
+                ids = [found.id for found in page]
+                said = reader.labels(ids) if labels else {}
+                judged = reader.scores(ids) if scores else {}
+                for found, capture in _with_captures(bodies, page):
+                    yield GroupedCall(
+                        found.id,
+                        found.group_id,
+                        Side(found.side),
+                        found.source,
+                        bool(found.matches),
+                        found.regenerated_from,
+                        found.edited_from,
+                        capture,
+                        said.get(found.id, ()),
+                        judged.get(found.id, ()),
+                    )
 
 
-def _with_captures(bodies: BodyReader, page: _Page) -> Generator[GroupedCall]:
+def _with_captures(
+    bodies: BodyReader, page: _Page
+) -> Generator[tuple[Row[*tuple[Any, ...]], Capture | None]]:
     for part in _parts(page):
         captures = bodies.captures([found.id for found in part])
         following = next(captures, None)
@@ -119,14 +181,10 @@ def _with_captures(bodies: BodyReader, page: _Page) -> Generator[GroupedCall]:
             capture = None
             if following is not None and following[0] == found.id:
                 capture, following = following[1], next(captures, None)
-            side = Side(found.side)
-            matches = bool(found.matches)
-            yield GroupedCall(found.id, found.group_id, side, found.source, matches, capture)
+            yield found, capture
 
 
-def _parts(
-    page: _Page,
-) -> Generator[_Page]:
+def _parts(page: _Page) -> Generator[_Page]:
     """Divide a page so that the bodies of a part stay below BODIES_BYTES_MAX, uncompressed."""
     start = size = 0
     for index, found in enumerate(page):

@@ -185,15 +185,20 @@ def capture(
     )
 
 
+def opening(number: int) -> str:
+    """Write an opening that is like no other: the guard finds nothing in it."""
+    return " ".join(random.Random(number).choices(WORDS, k=12))
+
+
 def conversation(
-    first: int, opening: str, turns: int, *, session: str = "", system: str = "Be brief."
+    first: int, asked: str, turns: int, *, session: str = "", system: str = "Be brief."
 ) -> list[Capture]:
     """Capture every turn of a conversation: each call repeats the turns before it."""
     history = [said("system", system)]
     captures = []
     for turn in range(turns):
-        history.append(said("user", opening if turn == 0 else f"{opening}, question {turn}"))
-        answer = said("assistant", f"answer {turn} to {opening}")
+        history.append(said("user", asked if turn == 0 else f"{asked}, question {turn}"))
+        answer = said("assistant", f"answer {turn} to {asked}")
         captures.append(chat(first + turn, tuple(history), answer, session=session))
         history.append(answer)
     return captures

@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from exporters.dataset import GuardError, Stage, check_disjoint
+from exporters.dataset import Stage, check_disjoint
 from exporters.dataset import export as run
+from exporters.guard import GuardError
 from exporters.manifest import IDS_FILE, NEEDS_LABEL_FILE, SIDE_FILES, IdLine, Manifest
 from exporters.request import ExportError, ExportRequest
 from exporters.selection import Reason, Turns
@@ -30,7 +31,7 @@ from storage.filters import FilterError
 from storage.reservation import side_of, u_of
 from storage.store import TraceStore
 from storage.trace import Json, Side
-from tests.exporters.calls import chat, conversation, record, said
+from tests.exporters.calls import chat, conversation, opening, record, said
 from tests.exporters.conftest import make_store
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,7 @@ def fill(store: TraceStore, groups: int, turns: int = 3) -> None:
     calls = [
         capture
         for group in range(groups)
-        for capture in conversation(100 * group, f"question {group}", 1 + group % turns)
+        for capture in conversation(100 * group, opening(group), 1 + group % turns)
     ]
     record(store, calls)
 
@@ -54,8 +55,16 @@ def export(
     format: str = "openai",
     where: str | None = None,
     turns: Turns = Turns.LEAF,
+    drop_contaminated: bool = False,
 ) -> Manifest:
-    request = ExportRequest(project=project, format=format, where=where, turns=turns)
+    request = ExportRequest(
+        project=project,
+        format=format,
+        where=where,
+        turns=turns,
+        accept_bias="it is a test",
+        drop_contaminated=drop_contaminated,
+    )
     return run(store, request, directory)
 
 
@@ -144,7 +153,7 @@ def test_the_same_store_gives_the_same_bytes(store: TraceStore, tmp_path: Path) 
 
 
 def test_the_order_of_recording_does_not_show(tmp_path: Path) -> None:
-    calls = [c for group in range(60) for c in conversation(100 * group, f"q {group}", 3)]
+    calls = [c for group in range(60) for c in conversation(100 * group, opening(group), 3)]
     first, second = (make_store(f"sqlite:///{tmp_path / name}.sqlite") for name in ("one", "two"))
     record(first, calls)
     random.Random(1).shuffle(calls)
@@ -248,7 +257,7 @@ def test_an_unknown_format_and_an_empty_project_are_refused(
     store: TraceStore, tmp_path: Path
 ) -> None:
     with pytest.raises(ExportError, match="choose one of openai"):
-        export(store, "default", tmp_path / "out", format="parquet")
+        export(store, "default", tmp_path / "out", format="stone tablets")
     with pytest.raises(ExportError, match="no calls"):
         export(store, "nobody", tmp_path / "out")
 
@@ -332,14 +341,14 @@ def stores(draw: st.DrawFn) -> list[Capture]:
     """Draw conversations that overlap, branch, fail and share openings and sessions."""
     captures: list[Capture] = []
     for number in range(draw(st.integers(1, 12))):
-        opening = draw(st.sampled_from(["hi", "ho", "ha", f"q {number}"]))
+        asked = draw(st.sampled_from(["hi", "ho", "ha", f"q {number}"]))
         session = draw(st.sampled_from(["", "", "s 1", f"s {number}"]))
-        captures += conversation(1000 * number, opening, draw(st.integers(1, 4)), session=session)
+        captures += conversation(1000 * number, asked, draw(st.integers(1, 4)), session=session)
         if draw(st.booleans()):
             captures.append(
                 chat(
                     1000 * number + 500,
-                    [said("user", opening)],
+                    [said("user", asked)],
                     said("assistant", "cut"),
                     finish_reason=draw(st.sampled_from(["stop", "length", "content_filter"])),
                     session=session,
@@ -358,7 +367,9 @@ def test_no_group_is_ever_on_two_sides_and_no_call_is_lost(
         store = make_store(f"sqlite:///{directory}/s.sqlite")
         for start in range(0, len(captures), 5):
             record(store, captures[start : start + 5], start + 1)
-        manifest = export(store, "default", Path(directory) / "out", turns=turns)
+        manifest = export(
+            store, "default", Path(directory) / "out", turns=turns, drop_contaminated=True
+        )
         store.close()
         lines = ids(Path(directory) / "out")
     files: dict[str, set[str]] = {}

@@ -1,18 +1,21 @@
 """Scratch files are put together in the order of their segments, and rows are counted on."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from exporters.manifest import IDS_FILE, NEEDS_LABEL_FILE, SIDE_FILES, IdLine
-from exporters.merging import merge, read_ids
+from exporters.manifest import IDS_FILE, SIDE_FILES, FileEntry, IdLine
+from exporters.merging import Dropped, merge, read_ids
 from exporters.reference import Sample
-from exporters.segment import Segment, Tally, scratch_path
+from exporters.scratch import LISTS, scratch_path
+from exporters.segment import Segment
+from exporters.tally import Tally
 
 
 def segment(scratch: Path, number: int, texts: list[bytes]) -> Segment:
     """Write a segment with these rows of train, and none of anything else."""
-    names = (*SIDE_FILES.values(), NEEDS_LABEL_FILE)
+    names = (*SIDE_FILES.values(), *LISTS)
     for name in names:
         scratch_path(scratch, number, name).write_bytes(b"")
     scratch_path(scratch, number, "train.jsonl").write_bytes(b"".join(t + b"\n" for t in texts))
@@ -23,10 +26,23 @@ def segment(scratch: Path, number: int, texts: list[bytes]) -> Segment:
     return Segment(number, rows, Tally(), Sample())
 
 
+def merged(
+    directory: Path, segments: list[Segment], dropped: Dropped | None = None
+) -> Sequence[FileEntry]:
+    return merge(
+        directory,
+        directory / "scratch",
+        segments,
+        rows=list(SIDE_FILES.values()),
+        dropped=dropped or {},
+        advance=lambda count: None,
+    )
+
+
 def test_rows_come_in_the_order_of_the_segments(tmp_path: Path) -> None:
     (tmp_path / "scratch").mkdir()
     segments = [segment(tmp_path / "scratch", n, [b"%d" % n, b"%da" % n]) for n in range(3)]
-    files = merge(tmp_path, tmp_path / "scratch", segments, lambda count: None)
+    files = merged(tmp_path, segments)
     assert (tmp_path / "train.jsonl").read_bytes().split() == b"0 0a 1 1a 2 2a".split()
     found = [(line.row, line.call) for line in read_ids(tmp_path / IDS_FILE)]
     assert found == list(enumerate("0 0a 1 1a 2 2a".split()))
@@ -36,5 +52,17 @@ def test_rows_come_in_the_order_of_the_segments(tmp_path: Path) -> None:
 def test_nothing_is_left_of_the_scratch_files(tmp_path: Path) -> None:
     (tmp_path / "scratch").mkdir()
     segments = [segment(tmp_path / "scratch", 0, [b"0"])]
-    merge(tmp_path, tmp_path / "scratch", segments, lambda count: None)
+    merged(tmp_path, segments)
     assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_rows_that_are_dropped_are_in_no_file_and_the_others_are_counted_on(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "scratch").mkdir()
+    segments = [segment(tmp_path / "scratch", n, [b"%d" % n, b"%da" % n]) for n in range(3)]
+    files = merged(tmp_path, segments, {"train.jsonl": {1, 2}})
+    assert (tmp_path / "train.jsonl").read_bytes().split() == b"0 1a 2 2a".split()
+    found = [(line.row, line.call) for line in read_ids(tmp_path / IDS_FILE)]
+    assert found == list(enumerate("0 1a 2 2a".split()))
+    assert {file.name: file.rows for file in files}["train.jsonl"] == 4

@@ -12,7 +12,7 @@ from tests.exporters.calls import conversation, record
 def test_a_plan_counts_the_calls_and_cuts_them_into_ranges(store: TraceStore) -> None:
     record(store, conversation(0, "hi", 3))
     plan = make_plan(store, ExportRequest())
-    assert plan.calls == 3
+    assert plan.size.calls == 3
     assert len(plan.ranges) >= 1
     assert plan.policy == store.policy("default")
 

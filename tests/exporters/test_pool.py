@@ -12,7 +12,7 @@ from exporters.dataset import Stage, export
 from exporters.pool import ProcessDied
 from exporters.request import ExportRequest
 from storage.store import TraceStore
-from tests.exporters.calls import conversation, record
+from tests.exporters.calls import conversation, opening, record
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,9 @@ def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fill(store: TraceStore) -> None:
-    record(store, [call for g in range(60) for call in conversation(100 * g, f"q {g}", 1 + g % 3)])
+    record(
+        store, [call for g in range(60) for call in conversation(100 * g, opening(g), 1 + g % 3)]
+    )
 
 
 def contents(directory: Path) -> dict[str, bytes]:

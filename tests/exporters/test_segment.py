@@ -5,22 +5,23 @@ from pathlib import Path
 import msgspec
 
 from exporters.manifest import IDS_FILE, IdLine
+from exporters.planning import make_plan
 from exporters.request import ExportRequest
-from exporters.segment import Segment, SegmentPlan, Tally, scratch_path, write_segment
+from exporters.scratch import scratch_path
+from exporters.segment import Segment, write_segment
+from exporters.tally import Tally
 from storage.grouped import GroupRange, group_ranges
 from storage.store import TraceStore
-from tests.exporters.calls import conversation, record
-
-PLAN = SegmentPlan(ExportRequest())
+from tests.exporters.calls import conversation, opening, record
 
 
 def fill(store: TraceStore) -> None:
-    record(store, [call for g in range(40) for call in conversation(100 * g, f"q {g}", 2)])
+    record(store, [call for g in range(40) for call in conversation(100 * g, opening(g), 2)])
 
 
 def write(store: TraceStore, number: int, among: GroupRange, directory: Path) -> Segment:
     directory.mkdir(exist_ok=True)
-    return write_segment(store, PLAN, number, among, directory)
+    return write_segment(store, make_plan(store, ExportRequest()).rows, number, among, directory)
 
 
 def test_segments_add_up_to_what_one_would_have_made(store: TraceStore, tmp_path: Path) -> None:
@@ -52,7 +53,8 @@ def test_row_numbers_count_from_0_in_each_segment(store: TraceStore, tmp_path: P
 def test_the_calls_read_are_told_group_by_group(store: TraceStore, tmp_path: Path) -> None:
     fill(store)
     told: list[int] = []
-    write_segment(store, PLAN, 0, GroupRange("", None), tmp_path, advance=told.append)
+    plan = make_plan(store, ExportRequest()).rows
+    write_segment(store, plan, 0, GroupRange("", None), tmp_path, advance=told.append)
     assert told == [2] * 40
 
 

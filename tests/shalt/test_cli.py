@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from exporters import formats, selection
-from shalt import cli_datasets
 from shalt.places import Places
 from shalt.settings import Settings
 
@@ -115,10 +113,3 @@ def test_a_package_of_another_application_is_noticed(tmp_path: Path) -> None:
     run = shalt("--version", cwd=tmp_path)  # the working directory comes first
     assert run.returncode == 2
     assert "the package storage is taken from" in run.stderr
-
-
-def test_the_choices_are_those_of_the_exporters() -> None:
-    assert [turns.value for turns in cli_datasets.Turns] == [
-        turns.value for turns in selection.Turns
-    ]
-    assert {form.value for form in cli_datasets.Format} == set(formats.FORMATS)

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from shalt.cli import app
 
 
-@pytest.mark.parametrize("command", "export drift".split())
+@pytest.mark.parametrize("command", "verify drift".split())
 def test_the_help_of_a_command_ends_with_an_example(command: str) -> None:
     run = CliRunner().invoke(app, [command, "--help"])
     assert run.exit_code == 0

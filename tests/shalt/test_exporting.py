@@ -31,7 +31,7 @@ def test_export_writes_the_files_and_says_what_became_of_every_call(
     text = capsysbinary.readouterr().out.decode()
     rows = [len((directory / f"{s}.jsonl").read_text().splitlines()) for s in ("train", "val")]
     assert min(rows) > 0
-    assert f"train.jsonl         {rows[0]:>8,} rows of {rows[0]:,} groups" in text
+    assert f"  train               {rows[0]:>8,} rows of {rows[0]:,} groups" in text
     assert "token_limit" in text
     assert "warning: test.jsonl" in text
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from storage.grouped import GroupRange, group_ranges, read_groups, size_of
+from storage.grouped import GroupRange, group_firsts, group_ranges, read_groups, size_of
 from storage.reader import StoreReader
 from storage.store import TraceStore
 from tests.exporters.calls import conversation, record
@@ -60,9 +60,17 @@ def test_the_captures_are_those_that_were_stored(store: TraceStore) -> None:
     assert [call.capture for call in read_groups(store, "default", None, EVERYTHING)] == captures
 
 
+def test_the_first_call_of_each_group_is_named(store: TraceStore) -> None:
+    fill(store, 3, 2)
+    firsts = dict(group_firsts(store, "default"))
+    calls = list(read_groups(store, "default", None, EVERYTHING))
+    assert list(firsts) == sorted({call.group_id for call in calls})
+    assert set(firsts.values()) == {f"{100 * group:032x}" for group in range(3)}
+
+
 def test_the_size_of_a_project_counts_calls_and_bytes(store: TraceStore) -> None:
     captures = conversation(0, "hi", 3)
     record(store, captures)
     lengths = [each.request_body.length + each.response_body.length for each in captures]
-    assert size_of(store, "default") == (3, sum(lengths))
-    assert size_of(StoreReader(store.engine), "nobody") == (0, 0)
+    assert size_of(store, "default") == (3, 1, sum(lengths))
+    assert size_of(StoreReader(store.engine), "nobody") == (0, 0, 0)
