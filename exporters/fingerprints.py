@@ -5,6 +5,7 @@
     input       hash of the input, with system message and images, white space and case aside
     last        hash of what the user said last, where that is at least `WORDS_MIN` words
     words       how many words of the input belong to no template (exporters.templates)
+    numbers     of a short input, which numbers stand among them: 24 bits of a hash, 8 of a count
     word_sketch MinHash of every five words in a row, of an input of at least `WORDS_MIN` words
     char_sketch MinHash of every five characters, of one of fewer than `CHAR_WORDS_END` words
 
@@ -20,6 +21,7 @@ J = 0.8. A sketch of zeros is none.
 """
 
 import hashlib
+import re
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
@@ -55,14 +57,16 @@ FINGERPRINT = np.dtype(
         ("order", "<u8"),
         ("input", "<u8"),
         ("last", "<u8"),
-        ("words", "<u8"),
+        ("words", "<u4"),
+        ("numbers", "<u4"),
         ("word_sketch", "u1", SKETCH_SIZE),
         ("char_sketch", "u1", SKETCH_SIZE),
     ]
 )
 
 _NO_SKETCH = bytes(SKETCH_SIZE)
-_NUMBERS = struct.Struct("<5Q")
+_NUMBERS = struct.Struct("<4Q2I")
+_NUMBER = re.compile(r"\w*\d\w*")
 _SEED = 42
 _FIELD = "\x1f"
 _MESSAGE = "\x1e"
@@ -96,6 +100,7 @@ def fingerprint_of(
         _hash64(asked.system, asked.attached, without_space(text)),
         _hash64(asked.attached, without_space(last)) if last_count >= WORDS_MIN else 0,
         len(words.hashes),
+        _numbers_of(words) if len(words.hashes) < CHAR_WORDS_END else 0,
     )
     return numbers + _sketches(words, shingles, asked.attached, context)
 
@@ -115,6 +120,13 @@ def similarity(agreeing: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(0, (agreeing * 256 - 1) / 255)
 
 
+def other_numbers(some: NDArray[np.uint32], others: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Say where short inputs have as many numbers as others, and not the same ones."""
+    differ = some ^ others
+    same_count: NDArray[np.bool_] = differ & 0xFF == 0
+    return same_count & (differ != 0)
+
+
 def _whole(messages: Sequence[Message], tools: Sequence[Tool]) -> bytes:
     """Write a row without ids and names, which are new in every call."""
     said: list[str] = []
@@ -128,6 +140,14 @@ def _whole(messages: Sequence[Message], tools: Sequence[Tool]) -> bytes:
             said.append(message.content or "")
     data = _FIELD.join(said).encode("utf-8", "surrogatepass")
     return data + msgspec.json.encode(tools) if tools else data
+
+
+def _numbers_of(words: Words) -> int:
+    found = _NUMBER.findall(words.text)
+    if not found:
+        return 0
+    hashed = _hash64(" ".join(found).encode("utf-8", "surrogatepass"))
+    return hashed & 0xFFFFFF00 | min(len(found), 0xFF)
 
 
 def _sketches(words: Words, shingles: Hashes, attached: bytes, context: Sequence[bytes]) -> bytes:

@@ -5,7 +5,8 @@ A candidate (a row of train or val) is contaminated if, of a row held out (test,
     content         it has the input: the same text, system message and images
     last_turn       it has what the user said last, where that is 20 words or more
     near_duplicate  its input is nearly the same (exporters.near_duplicates): similarity 0.8 of
-                    the sets of five words in a row, of short inputs of five characters
+                    the sets of five words in a row, of short inputs of five characters, unless
+                    other numbers stand in the same places: order 17 is not order 18
 
 Inputs are compared without answers, and near-duplicates without what is template
 (exporters.inputs, exporters.templates). That no group is on two sides is checked apart, on what
@@ -28,7 +29,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.fingerprints import FINGERPRINT, WORDS_MIN, read_fingerprints
+from exporters.fingerprints import FINGERPRINT, WORDS_MIN, other_numbers, read_fingerprints
 from exporters.near_duplicates import SIMILARITY_MIN, SketchIndex
 
 HELD_OUT_AT_ONCE = 100_000
@@ -130,6 +131,7 @@ class _Block:
         self._inputs = _Numbers(rows["input"])
         self._lasts = _Numbers(rows["last"])
         self._short = rows["words"] < WORDS_MIN
+        self._numbers = rows["numbers"]
         self._by_word = SketchIndex(rows["word_sketch"])
         self._by_char = SketchIndex(rows["char_sketch"])
 
@@ -149,6 +151,8 @@ class _Block:
             near = pairs.similarity >= SIMILARITY_MIN
             if name == "char_sketch":
                 near &= (rows["words"][pairs.candidates] < WORDS_MIN) | self._short[pairs.held_out]
+                some, others = rows["numbers"][pairs.candidates], self._numbers[pairs.held_out]
+                near &= ~other_numbers(some, others)
             where = left[pairs.candidates[near]]
             self._write(best, where, _NEAR, pairs.similarity[near], pairs.held_out[near])
 

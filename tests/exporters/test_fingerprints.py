@@ -12,6 +12,7 @@ from exporters.fingerprints import (
     FINGERPRINT,
     WORDS_MIN,
     fingerprint,
+    other_numbers,
     read_fingerprints,
     similarity,
 )
@@ -123,6 +124,16 @@ def test_short_inputs_are_alike_only_under_one_system_message() -> None:
     )
     assert estimated(one, same, "char_sketch") == 1
     assert estimated(one, other, "char_sketch") < 0.1
+
+
+def test_other_numbers_are_as_many_and_not_the_same() -> None:
+    one, same, other, fewer = (
+        read(asking(text))["numbers"] for text in ("go to a17 now", "go to A17", "go to 18", "go")
+    )
+    assert not other_numbers(one, same)
+    assert other_numbers(one, other)
+    assert not other_numbers(one, fewer)
+    assert not other_numbers(fewer, fewer)
 
 
 def test_long_inputs_are_alike_under_any_system_message_but_not_with_other_images() -> None:

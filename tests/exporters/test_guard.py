@@ -77,6 +77,16 @@ def test_short_questions_are_compared_by_characters(tmp_path: Path, count: int) 
     assert found(tmp_path, [asking(text_of(count, seed=2))], [asking(text)]) == []
 
 
+def test_a_short_question_with_another_number_is_another_question(tmp_path: Path) -> None:
+    question = "please tell me where in the world my order 17 is now"
+    for asked, count in (
+        (question.replace("17", "18"), 0),
+        (question.replace("order", "orders"), 1),
+        (question.replace(" 17", ""), 1),
+    ):
+        assert len(found(tmp_path, [asking(asked)], [asking(question)])) == count
+
+
 def test_inputs_of_twenty_words_and_more_are_compared_by_words_alone(tmp_path: Path) -> None:
     text = text_of(24, seed=1)
     changed = text.replace(text.split()[12], "x")
