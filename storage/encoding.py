@@ -1,18 +1,19 @@
-"""Content-encodings undone, for reading only: gzip, deflate, zstd. What is stored stays as it was.
+"""Content-encodings undone, for reading only: gzip, deflate, zstd, brotli. What is stored stays.
 
 A body that is plain text although its header names an encoding is taken as it is: one that had a
-secret taken out is stored decoded. What a cut stream still gives is given. Brotli is not decoded:
-it would be a dependency for a few clients, and the bytes are kept.
+secret taken out is stored decoded. What a cut stream still gives is given.
 
 Limits: DECODED_BYTES_MAX of output, ENCODINGS_MAX encodings one over the other, MEMBERS_MAX
 gzip members or zstd frames in a row, a zstd window of WINDOW_BYTES_MAX (RFC 9659). Input is fed
-in slices so small that one of them cannot expand to more than some 50 MB.
+in slices so small that one of them cannot expand to more than some 50 MB; of brotli, which can
+expand without end, output is taken in pieces, and no more of them than the limit.
 """
 
 import zlib
 from collections.abc import Callable
 from typing import Protocol
 
+import brotli
 import zstandard
 
 from storage.capture import Headers
@@ -22,6 +23,7 @@ ENCODINGS_MAX = 3
 MEMBERS_MAX = 16
 WINDOW_BYTES_MAX = 8 << 20
 _SLICE_BYTES = 1 << 10
+_PIECE_BYTES = 1 << 20
 
 _PLAIN_BEGINNINGS = (b"{", b"[", b'"', b"data:", b"event:", b":", b"id:", b"retry:")
 
@@ -76,6 +78,29 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
+class _Brotli:
+    """Brotli's decompressor with the methods of the others."""
+
+    unused_data = b""  # bytes behind the end are an error to it
+
+    def __init__(self) -> None:
+        self._machine = brotli.Decompressor()
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._machine.is_finished())
+
+    def decompress(self, data: bytes) -> bytes:
+        pieces = [self._machine.process(data, output_buffer_limit=_PIECE_BYTES)]
+        length = len(pieces[0])
+        while length <= DECODED_BYTES_MAX and not (
+            self._machine.is_finished() or self._machine.can_accept_more_data()
+        ):
+            pieces.append(self._machine.process(b"", output_buffer_limit=_PIECE_BYTES))
+            length += len(pieces[-1])
+        return b"".join(pieces)
+
+
 def _decompressor(name: str, data: bytes) -> Callable[[], _Decompressor] | None:
     if name in ("gzip", "x-gzip"):
         return lambda: zlib.decompressobj(wbits=31)
@@ -86,7 +111,7 @@ def _decompressor(name: str, data: bytes) -> Callable[[], _Decompressor] | None:
     if name == "zstd":
         machine = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES_MAX)
         return machine.decompressobj
-    return None
+    return _Brotli if name == "br" else None
 
 
 def _decompress(make: Callable[[], _Decompressor], data: bytes) -> tuple[bytes, str]:
@@ -100,7 +125,7 @@ def _decompress(make: Callable[[], _Decompressor], data: bytes) -> tuple[bytes, 
                 return b"".join(pieces), "is cut off"
             try:
                 piece = machine.decompress(data[start : start + _SLICE_BYTES])
-            except (zlib.error, zstandard.ZstdError):
+            except (zlib.error, zstandard.ZstdError, brotli.error):
                 return b"".join(pieces), "is broken"
             start += _SLICE_BYTES
             pieces.append(piece)

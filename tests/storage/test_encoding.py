@@ -3,6 +3,7 @@
 import gzip
 import zlib
 
+import brotli
 import pytest
 import zstandard
 
@@ -39,6 +40,8 @@ def named(*encodings: bytes) -> Headers:
         (named(b"deflate"), RAW_DEFLATE),
         (named(b"zstd"), ZSTD),
         (named(b"zstd"), zstandard.compress(TEXT[:9]) + zstandard.compress(TEXT[9:])),
+        (named(b"br"), brotli.compress(TEXT)),
+        (named(b"br"), brotli.compress(TEXT, quality=0)),
         (named(b"deflate, gzip"), gzip.compress(zlib.compress(TEXT), mtime=0)),
         (named(b"deflate", b"gzip"), gzip.compress(zlib.compress(TEXT), mtime=0)),
     ],
@@ -59,7 +62,12 @@ def test_plain_text_that_is_called_encoded_is_taken_as_it_is(encoding: bytes) ->
 
 @pytest.mark.parametrize(
     ("encoding", "body"),
-    [(b"gzip", gzip.compress(TEXT, mtime=0)), (b"deflate", RAW_DEFLATE), (b"zstd", ZSTD)],
+    [
+        (b"gzip", gzip.compress(TEXT, mtime=0)),
+        (b"deflate", RAW_DEFLATE),
+        (b"zstd", ZSTD),
+        (b"br", brotli.compress(TEXT)),
+    ],
 )
 def test_every_cut_gives_the_beginning_and_says_it_is_cut_off(encoding: bytes, body: bytes) -> None:
     for cut in range(1, len(body)):
@@ -78,7 +86,7 @@ def test_a_broken_body_gives_what_came_before_the_break() -> None:
     assert trouble == "is broken (gzip)"
 
 
-@pytest.mark.parametrize("encoding", [b"br", b"compress", b"dcz"])
+@pytest.mark.parametrize("encoding", [b"dcb", b"compress", b"dcz"])
 def test_an_encoding_that_is_not_ours_is_said(encoding: bytes) -> None:
     name = encoding.decode()
     assert decode(named(encoding), b"\x8b\x03\x80") == (
@@ -88,8 +96,8 @@ def test_an_encoding_that_is_not_ours_is_said(encoding: bytes) -> None:
 
 
 def test_the_error_names_what_is_wrong_and_what_can_be_done() -> None:
-    with pytest.raises(UndecodableBodyError, match=r"not decoded here \(br\).*can still be read"):
-        decoded_body(named(b"br"), b"\x8b\x03\x80")
+    with pytest.raises(UndecodableBodyError, match=r"not decoded here \(dcb\).*can still be read"):
+        decoded_body(named(b"dcb"), b"\x8b\x03\x80")
 
 
 @pytest.mark.parametrize(
@@ -97,12 +105,20 @@ def test_the_error_names_what_is_wrong_and_what_can_be_done() -> None:
     [
         (b"gzip", gzip.compress(bytes(DECODED_BYTES_MAX + 1), mtime=0)),
         (b"zstd", zstandard.ZstdCompressor().compress(bytes(DECODED_BYTES_MAX + 1))),
+        (b"br", brotli.compress(bytes(DECODED_BYTES_MAX + 1), quality=1)),
     ],
+    ids=["gzip", "zstd", "br"],
 )
 def test_a_bomb_is_stopped_at_the_limit(encoding: bytes, bomb: bytes) -> None:
     decoded, trouble = decode(named(encoding), bomb)
     assert len(decoded) == DECODED_BYTES_MAX
     assert trouble.startswith(f"is longer than {DECODED_BYTES_MAX} bytes when decoded")
+
+
+def test_brotli_with_something_behind_its_end_is_broken_and_gives_what_came() -> None:
+    decoded, trouble = decode(named(b"br"), brotli.compress(TEXT) + b"more")
+    assert TEXT.startswith(decoded)
+    assert trouble == "is broken (br)"
 
 
 def test_a_body_just_within_the_limit_is_decoded() -> None:
