@@ -123,8 +123,8 @@ def similarity(agreeing: NDArray[np.float64]) -> NDArray[np.float64]:
 def other_numbers(some: NDArray[np.uint32], others: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """Say where short inputs have as many numbers as others, and not the same ones."""
     differ = some ^ others
-    same_count: NDArray[np.bool_] = differ & 0xFF == 0
-    return same_count & (differ != 0)
+    others_there: NDArray[np.bool_] = (differ != 0) & (differ & 0xFF == 0)
+    return others_there
 
 
 def _whole(messages: Sequence[Message], tools: Sequence[Tool]) -> bytes:
