@@ -13,7 +13,8 @@ compacted, edited, stripped of its reasoning or taken over by a sub-agent begins
 in which the turns from before are context; every recorded answer is trained, and in the context
 it was given in.
 
-Limits: of a group, 100 bytes a message and `CALLS_HELD_MAX` calls are held; others are read again.
+Limits: of a group, 100 bytes a message are held, and `CALLS_HELD_MAX` of the calls that nothing
+continues (`chain`: of all); others are read again.
 The only call of a group costs nothing here; others 2 µs for each message that is new in them.
 """
 
@@ -44,6 +45,7 @@ class Conversations:
         self._read_again = read_again
         self._calls: list[_Call] = []
         self._held: dict[str, Span] = {}
+        self._ends: dict[bytes, str] = {}  # of calls that nothing continues so far
         self._first: _Added | None = None  # not digested unless there is a second
         self._last: Digested | None = None
         self._last_seed: tuple[tuple[Tool, ...], str, bytes] = ((), "", b"")
@@ -66,12 +68,12 @@ class Conversations:
         if reason and self._turns is not Turns.LEAF:
             return  # what is not known to be an example is not trained, but in leaf rows
         added = _Added(span, reason is None, recorded, answer_source, label_id)
-        if self._calls:
-            self._calls.append(self._digested(added))
-        elif self._first is None:
+        if self._first is None:
             self._first = added
         else:
-            self._calls += [self._digested(self._first), self._digested(added)]
+            if not self._calls:
+                self._calls.append(self._digested(self._first))
+            self._calls.append(self._digested(added))
         if reason is None and len(self._held) < CALLS_HELD_MAX:
             self._held[span.id] = span
 
@@ -125,6 +127,9 @@ class Conversations:
                 self._last, added.recorded, seed=seed, reasoning=reasoning
             )
         turns = [turn for turn in self._last.turns if messages[turn.last].role == "assistant"]
+        if added.is_example:
+            self._let_go(turns)
+            self._ends.setdefault(end, span.id)
         return _Call(
             id=span.id,
             is_example=added.is_example,
@@ -134,6 +139,15 @@ class Conversations:
             source=added.source,
             label_id=added.label_id,
         )
+
+    def _let_go(self, turns: Sequence[TurnDigest]) -> None:
+        """Hold no longer the call that is gone on from: it will hardly be a row of its own."""
+        if self._turns in (Turns.LAST, Turns.CHAIN):
+            return
+        for turn in reversed(turns):
+            if turn.digest in self._ends:
+                self._held.pop(self._ends.pop(turn.digest), None)
+                return
 
     def _seed(self, span: Span) -> bytes:
         """Say what two calls must have in common before their messages are looked at."""

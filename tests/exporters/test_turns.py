@@ -32,6 +32,11 @@ def numbers(found: list[Example]) -> list[int]:
     return [int(example.call_id, 16) for example in found]
 
 
+def test_of_a_long_conversation_one_call_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns_module, "CALLS_HELD_MAX", 2)
+    assert numbers(examples(conversation(1, "hi", 20), Turns.AUTO)) == [20]
+
+
 def test_the_longest_call_of_a_conversation_is_its_row() -> None:
     (found,) = examples(conversation(1, "hi", 4))
     assert int(found.call_id, 16) == 4
