@@ -87,10 +87,14 @@ Regenerations = Annotated[
     bool, typer.Option("--regenerations", help="Pairs of answers that were asked for again, too.")
 ]
 ToolsOption = Annotated[
-    Tools, typer.Option(help="What becomes of rows whose tools are not those of --current.")
+    Tools,
+    typer.Option(
+        help="keep: as recorded; flag: and say how they differ from --current; upgrade: take "
+        "those where the recorded calls fit them; drop: leave out what breaks."
+    ),
 ]
 Current = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="The tools offered now, as JSON.")
+    Path | None, typer.Option(metavar="FILE", help="The tools offered now: JSON of any dialect.")
 ]
 TimeHoldout = Annotated[
     str, typer.Option(metavar="FROM..TO", help="Keep what began then for a test set of its own.")
@@ -118,6 +122,7 @@ Processes = Annotated[
     "shalt export dataset",
     "shalt export dataset --where \"request_model like 'gpt-4o%'\" --turns last",
     "shalt export dataset --format trl --subsets 12.5,25,50,100",
+    "shalt export dataset --tools upgrade --current tools.json",
 )
 def export(
     directory: Directory,

@@ -15,6 +15,7 @@ from exporters.estimate import Estimate
 from exporters.manifest import Manifest
 from exporters.request import ExportError, ExportRequest
 from exporters.selection_text import selection_text
+from exporters.tool_files import read_text
 from shalt.recording import open_store
 from shalt.settings import Settings
 from shalt.terminal import print_line, stage_bar
@@ -28,7 +29,7 @@ class ExportNotWritten(Exception):
 def ask(project: str, *, current: Path | None, subsets: str, **said: object) -> ExportRequest:
     """Make a request of what was said on the command line; None is what was not said.
 
-    Raise ExportError where a file cannot be read or a number is none.
+    Raise ExportError where a number is none, ToolsError where the file of tools is none.
     """
     asked = {name: value for name, value in said.items() if value is not None}
     if subsets:
@@ -39,10 +40,7 @@ def ask(project: str, *, current: Path | None, subsets: str, **said: object) -> 
                 f"{subsets!r} are no percents: write numbers with commas, such as 12.5,25,50,100"
             ) from None
     if current is not None:
-        try:
-            asked["current_tools"] = current.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ExportError(f"{current} cannot be read: {error}") from None
+        asked["current_tools"] = read_text(current)
     return msgspec.convert({"project": project, **asked}, ExportRequest)
 
 

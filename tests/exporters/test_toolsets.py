@@ -1,15 +1,22 @@
 """Recorded tools against the current ones: keep, flag, upgrade, drop."""
 
+import random
+from pathlib import Path
+
 import msgspec
 import pytest
 
+from exporters.dataset import export
+from exporters.manifest import IdLine
+from exporters.request import ExportError, ExportRequest, check_request
 from exporters.selection import NEEDS_LABEL, Example, Reason, Turns, reason_against
 from exporters.tool_changes import Change
 from exporters.toolsets import ToolMode, ToolPolicy
 from exporters.turns import Conversations
 from storage.derive import derive
+from storage.store import TraceStore
 from storage.trace import Json, Side, Span, Tool
-from tests.exporters.calls import chat, said
+from tests.exporters.calls import WORDS, chat, record, said
 
 
 def takes(required: list[Json], **properties: Json) -> dict[str, Json]:
@@ -119,3 +126,54 @@ def test_tools_that_the_upstream_runs_stay() -> None:
         example(msgspec.structs.replace(span, understood=understood))
     )
     assert found.tools == (search, CURRENT[0])
+
+
+def test_an_export_upgrades_what_fits_and_lists_the_rest(store: TraceStore, tmp_path: Path) -> None:
+    chance = random.Random(4)
+    calls = []
+    for number in range(240):
+        opening = [said("user", " ".join(chance.choices(WORDS, k=30)))]
+        name, tools = ("find", OLD[:1]) if number % 2 else ("gone", OLD)
+        calls.append(chat(number, opening, call(name, '{"query": "x"}'), tools=tools))
+    record(store, calls)
+    text = msgspec.json.encode(
+        [{"name": one.name, "parameters": one.parameters} for one in CURRENT]
+    ).decode()
+    wanted = ExportRequest(tools=ToolMode.UPGRADE, current_tools=text)
+    manifest = export(store, wanted, tmp_path / "out")
+    train, test = manifest.sides[Side.TRAIN], manifest.sides[Side.TEST]
+    assert train.reasons == {Reason.TOOL_GONE: train.calls - train.rows}
+    assert (test.rows, test.reasons) == (test.calls, {})
+    rows = [
+        msgspec.json.decode(line)["tools"]
+        for line in (tmp_path / "out" / "train.jsonl").read_bytes().splitlines()
+    ]
+    assert {row[0]["function"]["parameters"]["properties"]["limit"]["type"] for row in rows} == {
+        "integer"
+    }
+    lines = [
+        msgspec.json.decode(line, type=IdLine)
+        for line in (tmp_path / "out" / "ids.jsonl").read_bytes().splitlines()
+    ]
+    kept = {line.tools_kept for line in lines if line.file == "test.jsonl"}
+    assert kept == {"", "tool_gone"}
+    assert {line.tools for line in lines} == {"compatible", "breaking"}
+    waiting = (tmp_path / "out" / "needs_label.jsonl").read_bytes().splitlines()
+    assert len(waiting) == sum(
+        entry.reasons.get(Reason.TOOL_GONE, 0) for entry in manifest.sides.values()
+    )
+    assert manifest.versions.changes["compatible"]["train"] == train.rows
+    assert (manifest.tools, len(manifest.current_tools_sha256)) == (ToolMode.UPGRADE, 64)
+
+
+@pytest.mark.parametrize(
+    ("mode", "current", "message"),
+    [
+        (ToolMode.UPGRADE, "", "the current ones must be known"),
+        (ToolMode.KEEP, "[]", "choose flag, upgrade or drop"),
+        (ToolMode.FLAG, "[7]", "tool 1 is not an object"),
+    ],
+)
+def test_a_mode_and_its_tools_must_go_together(mode: ToolMode, current: str, message: str) -> None:
+    with pytest.raises(ExportError, match=message):
+        check_request(ExportRequest(tools=mode, current_tools=current))

@@ -31,7 +31,7 @@ def test_every_choice_is_one_that_there_is() -> None:
         (["--time-holdout", "last week"], "is no range of time"),
         (["--labels", "nobody"], "label policy"),
         (["--tools", "drop"], "the current ones must be known"),
-        (["--current", "absent.json"], "absent.json cannot be read"),
+        (["--current", "absent.json"], "absent.json: No such file"),
         (["--format", "trl", "--label-field", "kind"], "no label to take from a field"),
     ],
 )

@@ -8,6 +8,8 @@ import pytest
 
 from exporters.request import ExportRequest
 from exporters.staging import StagingError
+from exporters.tool_files import ToolsError
+from exporters.toolsets import ToolMode
 from shalt import exporting
 from shalt.recording import open_store
 from shalt.settings import Settings
@@ -41,3 +43,13 @@ def test_export_to_a_full_directory_is_refused(own_settings: Settings, tmp_path:
     (tmp_path / "full" / "file").touch()
     with pytest.raises(StagingError, match="full"):
         exporting.export(own_settings, ExportRequest(), tmp_path / "full")
+
+
+def test_the_current_tools_are_read_from_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "tools.json"
+    path.write_text('[{"name": "find"}]')
+    asked = exporting.ask("default", current=path, subsets="", tools="upgrade")
+    assert (asked.tools, asked.current_tools) == (ToolMode.UPGRADE, '[{"name": "find"}]')
+    path.write_text("[7]")
+    with pytest.raises(ToolsError, match=r"tools\.json: tool 1 is not an object"):
+        exporting.ask("default", current=path, subsets="", tools="upgrade")
