@@ -40,8 +40,9 @@ from storage.trace import Message
 
 DATASETS = Path(__file__).parents[2] / "shared" / "data" / "datasets"
 NAMES = (
-    "sgd clinc150 banking77 glaive_toolcall_en glaive_toolcall_zh gsm8k_models gpteacher "
-    "alpaca_demo_zh alpaca_demo_en bfcl_v4 taskmaster4 self_instruct dpo_en xquad arena_hard"
+    *("sgd", "clinc150", "banking77", "glaive_toolcall_en", "glaive_toolcall_zh", "gsm8k_models"),
+    *("gpteacher", "alpaca_demo_zh", "alpaca_demo_en", "bfcl_v4", "taskmaster4", "self_instruct"),
+    *("dpo_en", "xquad", "arena_hard"),
 )
 PLANTED = 20
 CLEAN = 10_000
@@ -180,7 +181,7 @@ def planted(chance: random.Random, scratch: Path, repeats: int = 10) -> bool:
         stopped = {match.row for match in matches}
         found["copies"] += sum(row in stopped for row in range(PLANTED))
         found["near copies"] += sum(row in stopped for row in range(PLANTED, 2 * PLANTED))
-    print(f"planted among {len(groups):,} rows of {len(NAMES.split())} sets, {repeats} times")
+    print(f"planted among {len(groups):,} rows of {len(NAMES)} sets, {repeats} times")
     for name in ("copies", "near copies"):
         print(f"  {name:<12}{found[name]:>5} of {PLANTED * repeats}")
     return verdict("all planted copies are stopped", found.total() == 2 * PLANTED * repeats)
@@ -212,11 +213,11 @@ def clean(scratch: Path) -> bool:
     return verdict("of clean rows none is stopped", not stopped)
 
 
-def read_groups() -> dict[str, Conversation]:
-    """Read one conversation of each group of the real data sets, different inputs only."""
+def read_groups(names: Sequence[str] = NAMES) -> dict[str, Conversation]:
+    """Read one conversation of each group of real data sets, different inputs only."""
     groups: dict[str, Conversation] = {}
     inputs = set[str]()
-    for name in NAMES.split():
+    for name in names:
         for line in (DATASETS / f"{name}.jsonl").read_text().splitlines():
             row = json.loads(line)
             messages = tuple(
