@@ -1,4 +1,4 @@
-"""The page where people read recorded calls: server-rendered, read-only, needing no script.
+"""The page where people read and judge recorded calls: server-rendered, needing no script.
 
 In reading order; a module imports only those above it:
 
@@ -9,6 +9,8 @@ In reading order; a module imports only those above it:
     facts       what else is known of a call, in words and units
     bars        counts by hour as the bars of a picture
     addresses   the URLs of the pages
+    history     what was said of a call, and what labels change
+    judging     the forms of a call's page, as something said
     listing     the list as a page
     reading     one call as a page
     bodies      recorded bodies as files to download

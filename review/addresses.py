@@ -60,6 +60,11 @@ class Selection(msgspec.Struct, frozen=True):
         }
 
 
+def said(call_id: str) -> str:
+    """Address what the forms of a call's page send to."""
+    return f"{CALLS}/{quote(call_id, safe='')}/said"
+
+
 def body(call_id: str, half: str, *, decoded: bool) -> str:
     """Address a recorded body, `request` or `response`, as a file."""
     return _address(f"{BODIES}/{quote(call_id, safe='')}/{half}", decoded="1" if decoded else "")

@@ -74,6 +74,11 @@ def visible(text: str) -> Markup:
     return Markup("").join(pieces)
 
 
+def is_seen(text: str) -> bool:
+    """Tell whether everything in a text would be seen in a field of a form."""
+    return _INVISIBLE.search(text) is None
+
+
 def plain(text: str) -> str:
     """Make the same visible where there can be no markup: in a title, an attribute."""
     return _INVISIBLE.sub(lambda found: ascii(found[0])[1:-1], text)

@@ -11,14 +11,17 @@ from review.addresses import Selection
 from review.conditions import equals, tag_name
 from review.dialogue import Dialogue, dialogue_of
 from review.facts import Fact
+from review.history import Entry, history
+from review.judging import Draft, draft_of
 from review.listing import Link, marks, newer_than, older_than
 from review.passages import Passage, Room
 from storage.capture import Body, Capture, Headers, Outcome
 from storage.derive import derive
 from storage.encoding import decode
+from storage.label_rows import read_labels, read_scores, read_verdicts
 from storage.reader import StoreReader
 from storage.rows import CallRow, StoredCall
-from storage.trace import Understood
+from storage.trace import Message, Understood
 
 TURNS_AROUND = 12
 HEADERS_MAX = 100
@@ -73,6 +76,10 @@ class Reading(msgspec.Struct, frozen=True):
     request_address: str  # of the recorded bodies
     response_address: str
     turns: tuple[Turn, ...]  # the oldest first; empty where the call is alone
+    history: tuple[Entry, ...]
+    draft: Draft | None  # the form of an answer; None where it is too long for one
+    said_address: str
+    token: str  # of the forms; empty where nothing can be said
     turns_of: str  # session or group
     turns_list: str
     turn_before: str
@@ -81,11 +88,22 @@ class Reading(msgspec.Struct, frozen=True):
     newer: str
 
 
-def reading(store: StoreReader, call: StoredCall, selection: Selection) -> Reading:
-    """Bring a call into the form of its page, within the list that it is read from."""
+def reading(
+    store: StoreReader,
+    call: StoredCall,
+    selection: Selection,
+    *,
+    token: str = "",
+    draft: Draft | None = None,
+) -> Reading:
+    """Bring a call into the form of its page, within the list that it is read from.
+
+    `token` is that of its forms, `draft` what was typed into the one of an answer before.
+    """
     row = call.row
     alone = Selection(row.project)
     understood = Understood() if call.capture is None else derive(call.capture).understood
+    answer = answer_of(understood)
     turns_of = "session" if row.session_id else "group"
     shared = equals(f"{turns_of}_id", row.session_id or row.group_id)
     turns = _turns(store, row, shared, selection)
@@ -115,6 +133,10 @@ def reading(store: StoreReader, call: StoredCall, selection: Selection) -> Readi
         halves=() if call.capture is None else _halves(call.capture),
         request_address=addresses.body(row.id, "request", decoded=False),
         response_address=addresses.body(row.id, "response", decoded=False),
+        history=_history(store, row.id, answer),
+        draft=draft or draft_of(answer),
+        said_address=addresses.said(row.id),
+        token=token,
         turns=turns if len(turns) > 1 else (),
         turns_of=turns_of,
         turns_list=alone.list(where=shared),
@@ -123,6 +145,19 @@ def reading(store: StoreReader, call: StoredCall, selection: Selection) -> Readi
         older=selection.neighbour(row.id, "older"),
         newer=selection.neighbour(row.id, "newer"),
     )  # fmt: skip
+
+
+def answer_of(understood: Understood) -> Message | None:
+    """Return the answer that can be corrected: the first, None where there is none."""
+    return understood.choices[0].message if understood.choices else None
+
+
+def _history(store: StoreReader, call_id: str, answer: Message | None) -> tuple[Entry, ...]:
+    with store.reading() as connection:
+        verdicts = read_verdicts(connection, call_id)
+        scores = read_scores(connection, [call_id]).get(call_id, ())
+        labels = read_labels(connection, [call_id]).get(call_id, ())
+    return history(answer, scores, labels, verdicts)
 
 
 def neighbour(store: StoreReader, call_id: str, selection: Selection, direction: str) -> str | None:

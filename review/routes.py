@@ -1,18 +1,22 @@
-"""The pages' addresses: GET and HEAD only, nothing here changes anything.
+"""The pages' addresses: GET and HEAD only, but for what the forms of a call's page send.
 
     /review                        the list: project, where, search, before or after an id
     /review/calls/{id}             one call
     /review/calls/{id}/older       redirects to the next older call of the list; newer likewise
+    /review/calls/{id}/said        POST: a thumb, a corrected answer, a verdict (review.judging)
     /review/static/{name}          style and script
     /api/calls/{id}/request        a recorded body as a file; response likewise; decoded=1
 
 What goes wrong with the store or an address is a page too, and says what to do; for a body, text.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import wraps
+from functools import partial, wraps
+from typing import Final
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -21,15 +25,23 @@ from review import addresses
 from review.addresses import Selection
 from review.assets import PAGE_HEADERS, Assets
 from review.bodies import download
+from review.judging import FORM_BYTES_MAX, FormError, Judging, read_form, said_by, typed
 from review.listing import listing
-from review.reading import neighbour, reading
+from review.reading import answer_of, neighbour, reading
 from storage.capture import Clock
 from storage.database import StoreUnavailable
+from storage.derive import derive
 from storage.filter_syntax import FilterError
+from storage.label_rows import known_said
+from storage.labels import LabelError, Said
 from storage.reader import StoreReader
 from storage.rows import StoredCall
 from storage.search import SearchNotBuilt
 from storage.search_words import SearchError
+from storage.trace import Understood
+
+STORED_SECONDS: Final = 2.0
+POLL_SECONDS: Final = 0.05
 
 _Endpoint = Callable[[Request], Response]
 
@@ -38,12 +50,18 @@ class _NotFound(Exception):
     """There is no such page; the message says what is missing."""
 
 
-def routes(store: StoreReader, project: str, clock: Clock) -> Sequence[Route]:
-    """Make the routes; `project` is shown where an address names none."""
-    pages = _Pages(store, project, clock)
+def routes(
+    store: StoreReader, project: str, clock: Clock, judging: Judging | None = None
+) -> Sequence[Route]:
+    """Make the routes; `project` is shown where an address names none.
+
+    Without `judging`, pages are for reading only.
+    """
+    pages = _Pages(store, project, clock, judging)
     call = addresses.CALLS + "/{call_id}"
     bodies = addresses.BODIES + "/{call_id}"
-    return [
+    forms = [Route(call + "/said", pages.say, methods=["POST"])] if judging else []
+    return forms + [
         Route(path, pages.guarded(endpoint), methods=["GET"])
         for path, endpoint in (
             (addresses.LIST, pages.list),
@@ -60,10 +78,13 @@ def routes(store: StoreReader, project: str, clock: Clock) -> Sequence[Route]:
 class _Pages:
     """One method for each address. They block, so Starlette runs them in threads."""
 
-    def __init__(self, store: StoreReader, project: str, clock: Clock) -> None:
+    def __init__(
+        self, store: StoreReader, project: str, clock: Clock, judging: Judging | None
+    ) -> None:
         self._store = store
         self._project = project
         self._clock = clock
+        self._judging = judging
         self._assets = Assets()
 
     def guarded(self, endpoint: _Endpoint) -> _Endpoint:
@@ -73,6 +94,8 @@ class _Pages:
         def answer(request: Request) -> Response:
             try:
                 return endpoint(request)
+            except FormError as error:
+                return self._trouble(request, 400, "This form cannot be taken", str(error))
             except _NotFound as error:
                 return self._trouble(request, 404, "Not found", str(error))
             except (FilterError, SearchError, SearchNotBuilt) as error:
@@ -100,7 +123,48 @@ class _Pages:
         """Show one call."""
         call = self._found(request)
         selection = Selection.of(request.query_params, call.row.project)
-        return self._assets.page("call.html", reading=reading(self._store, call, selection))
+        token = self._judging.token(call.row.id) if self._judging else ""
+        shown = reading(self._store, call, selection, token=token)
+        return self._assets.page("call.html", reading=shown)
+
+    async def say(self, request: Request) -> Response:
+        """Take what a form of a call's page says."""
+        if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            return self._trouble(request, 403, "Not from there", "A page elsewhere sent this.")
+        data = b""
+        async for piece in request.stream():
+            data += piece
+            if len(data) > FORM_BYTES_MAX:
+                return self._trouble(request, 413, "Too long", "This is too long for a form.")
+        return await run_in_threadpool(self.guarded(partial(self._say, data)), request)
+
+    def _say(self, data: bytes, request: Request) -> Response:
+        assert self._judging is not None
+        call = self._found(request)
+        selection = Selection.of(request.query_params, call.row.project)
+        understood = Understood() if call.capture is None else derive(call.capture).understood
+        answer = answer_of(understood)
+        labels = self._store.labels([call.row.id]).get(call.row.id, ())
+        form = read_form(data)
+        try:
+            said = said_by(self._judging, form, call.row, answer, labels)
+            self._judging.keep([said])
+        except LabelError as error:
+            draft = typed(form, answer, str(error))
+            token = self._judging.token(call.row.id)
+            shown = reading(self._store, call, selection, token=token, draft=draft)
+            return self._assets.page("call.html", 400, reading=shown)
+        self._wait_for(said)
+        return RedirectResponse(f"{selection.call(call.row.id)}#said", 303, PAGE_HEADERS)
+
+    def _wait_for(self, said: Said) -> None:
+        """Wait a moment until it is stored, so that the page shows it; it is kept in any case."""
+        until = time.monotonic() + STORED_SECONDS
+        while time.monotonic() < until:
+            with self._store.reading() as connection:
+                if known_said(connection, [said.id]):
+                    return
+            time.sleep(POLL_SECONDS)
 
     def older(self, request: Request) -> Response:
         """Lead on to the next older call."""

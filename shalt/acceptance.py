@@ -18,7 +18,7 @@ import msgspec
 from sqlalchemy import ColumnElement, select
 
 from shalt.corrections import read_answer
-from shalt.intake import Intake
+from shalt.intake import Intake, SpoolFull, SpoolRefused
 from shalt.places import Places
 from storage.capture import Clock, new_id
 from storage.database import StoreUnavailable
@@ -137,6 +137,13 @@ class Acceptance:
             elif isinstance(each, Label):
                 check_label(each)
         self._intake.keep(said)
+
+    def keep_or_refuse(self, said: Sequence[Said]) -> None:
+        """Keep what was said; raise StoreUnavailable where the spool does not take it."""
+        try:
+            self.keep(said)
+        except (SpoolFull, SpoolRefused) as error:
+            raise StoreUnavailable(str(error)) from error
 
     def score(
         self,

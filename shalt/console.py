@@ -1,12 +1,14 @@
 """The application for people, scripts and Prometheus, behind the workers.
 
 It listens on a Unix socket of the supervisor; workers pass on to it what is not a call, so a slow
-page never holds up the loop that carries calls: `/review`, `/metrics`, `/api`, `/feedback` and so on.
+page never holds up the loop that carries calls: `/review`, `/metrics`, `/api`, `/feedback`, `/otlp`
+and so on.
 
 Where no access keys are asked for, it answers only requests that name this machine as the host:
 a web page elsewhere cannot read it through the visitor's browser by pointing its own name here.
 """
 
+import hashlib
 import ipaddress
 import socket
 import sys
@@ -23,6 +25,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from review.judging import Judging
 from review.routes import routes
 from shalt import erasure_routes, feedback, otlp_routes
 from shalt.acceptance import Acceptance
@@ -135,7 +138,9 @@ def build(settings: Settings) -> FastAPI:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     _add_api(application, settings, store, places)
-    application.router.routes.extend(routes(store, settings.project, SystemClock()))
+    key = hashlib.sha256(b"review" + places.read_fingerprint_key()).digest()
+    judging = Judging(acceptance.keep_or_refuse, key, SystemClock())
+    application.router.routes.extend(routes(store, settings.project, SystemClock(), judging))
     application.router.routes.extend(otlp_routes.routes(settings, intake, SystemClock()))
     application.include_router(feedback.routes(store, acceptance, settings.project))
     application.include_router(erasure_routes.routes(store, settings.project, SystemClock()))

@@ -2,14 +2,17 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import uvicorn
 from starlette.applications import Starlette
 
+from review.judging import Judging
 from review.routes import routes
+from storage.capture import SystemClock
+from storage.labels import Said
 from storage.rows import Checkpoint
 from storage.store import TraceStore
 from tests.browser.chromium import Tab, find, running_browser
@@ -41,7 +44,13 @@ def site_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     plain = [chat(number, session="s", tags={"n": str(number)}) for number in range(1, 10)]
     store.insert([*plain, harm], Checkpoint("f" * 32, 1, 1))
-    application = Starlette(routes=list(routes(store, "default", Clock())))
+    counts = iter(range(2, 1_000))
+
+    def keep(said: Sequence[Said]) -> None:
+        store.insert([], Checkpoint("f" * 32, 1, next(counts)), said=said)
+
+    judging = Judging(keep, b"a key of the tests' own", SystemClock())
+    application = Starlette(routes=list(routes(store, "default", Clock(), judging)))
     server = uvicorn.Server(
         uvicorn.Config(application, ws="none", lifespan="off", log_level="warning")
     )

@@ -138,3 +138,19 @@ _CONTRAST = """(() => {
   }
   return [...weak];
 })()"""
+
+
+def test_an_answer_is_corrected_and_accepted_on_its_page(tab: Tab, site_url: str) -> None:
+    tab.open(f"{site_url}/review/calls/{id_of(3)}")
+    fill = "document.querySelector('textarea[name=text]').value += ' Or so.'"
+    press = "document.querySelector('form.answer button[value=answer]').click()"
+    tab.value("document.querySelector('details.correct').open = true")
+    tab.value(fill)
+    tab.loads(lambda: tab.value(press))
+    assert tab.value("document.querySelector('.history ins').textContent") == " Or so."
+    assert tab.value("location.hash") == "#said"
+    tab.loads(lambda: tab.value("document.querySelector('.history button[value=reject]').click()"))
+    assert tab.value("document.querySelector('.history .mark').textContent") == "rejected"
+    tab.loads(lambda: tab.value("document.querySelector('button[value=up]').click()"))
+    assert "thumbs = true" in tab.value("document.querySelector('.history').textContent")
+    assert [text for text in tab.complaints if "Security Policy" in text] == []
