@@ -109,8 +109,8 @@ class GroupWriter:
                         label_id=label.id,
                     )
         for part, conversations in group.parts.items():
-            self._write_rows(part, group, conversations.examples())
-            self._count_more(part, Reason.CONTINUED, conversations.continued_count)
+            lost = self._write_rows(part, group, conversations.examples())
+            self._count_more(part, Reason.CONTINUED, conversations.continued_count - lost)
         for part, pairs in group.pairs.items():
             self._write_rows(part, group, pairs.examples())
             self._count_more(part, Reason.CONTINUED, pairs.continued_count)
@@ -168,14 +168,19 @@ class GroupWriter:
                 regenerated_from=call.regenerated_from,
             )
 
-    def _write_rows(self, part: str, group: "_Group", examples: Iterable[Example]) -> None:
+    def _write_rows(self, part: str, group: "_Group", examples: Iterable[Example]) -> int:
+        """Write rows; return how many calls were in none but those that the format refused."""
         has_rows = False
+        held: set[str] = set()
+        refused: dict[str, Reason] = {}
         moved = self._moved(part, group.id)
         for recorded in examples:
             example = self._tools.apply(recorded)
             if reason := self._format.unfit_row(example, self._plan.shape):
                 self._count(part, example.call_id, group.id, reason, reason)
+                refused |= dict.fromkeys(example.continued, reason)
                 continue
+            held.update(example.continued)
             left_out = self._format.left_out(example, self._plan.shape)
             line = group.line(file_of(part, self._plan.suffix), example, moved)
             if left_out:
@@ -194,6 +199,10 @@ class GroupWriter:
             if line.answer:
                 self.tally.labels[part, line.answer] += 1
         self.tally.groups[part] += has_rows
+        lost = {call_id: reason for call_id, reason in refused.items() if call_id not in held}
+        for call_id, reason in lost.items():
+            self._count(part, call_id, group.id, reason, reason)
+        return len(lost)
 
     def _moved(self, part: str, group_id: str) -> str:
         """Say why a group is not on the side of its `u`, in the ledger's word; empty if it is."""
