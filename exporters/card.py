@@ -1,7 +1,8 @@
 """The dataset card, `README.md`: what a manifest says, for a person to read.
 
 What is in the dataset, how it was divided and how to check that, how fine a difference the test set
-shows, what was left out and why, what the filter did, how to load, train and verify. Written from
+shows, what was left out and why, what the filter did, whose answers and which versions of tools and
+instructions are in it, how to load, train and verify. Written from
 the manifest alone, so the same dataset has the same card. What a client sent (a filter's text, a
 model's name) is shown as code, so that nothing in it is taken for markup.
 """
@@ -14,11 +15,14 @@ from exporters.row_shape import LeftOut
 from exporters.selection import NEEDS_LABEL, Reason
 from exporters.selection_text import selection_text
 from exporters.statistics import detectable_difference
+from exporters.versions import TemplateVersion, ToolVersion
 from storage.trace import Side
 
 CARD_FILE: Final = "README.md"
 # Two models that disagree on this share of the rows: close relatives, and strangers.
 DISAGREEMENTS: Final = (0.2, 0.4)
+
+VERSIONS_SHOWN: Final = 10  # of each kind
 
 _IN_WORDS: Final[Mapping[Reason, str]] = {
     Reason.QUARANTINE: "their groups were found on two sides",
@@ -37,6 +41,10 @@ _IN_WORDS: Final[Mapping[Reason, str]] = {
     Reason.REFUSED: "refused, by a filter or the model",
     Reason.NO_ANSWER: "neither text nor a tool call",
     Reason.CONTINUED: "held by the row of a later call",
+    Reason.TOOL_GONE: "they call tools that are no more",
+    Reason.TOOL_ARGUMENTS: "their arguments do not fit the current tools",
+    Reason.TOOL_BREAKING: "their tools differ from the current ones in a way that breaks",
+    Reason.UNTRAINED_TURN: "the format cannot say that a turn is not to be trained",
     Reason.CONTAMINATED: "give away rows that are held out",
     Reason.DUPLICATE: "equal to rows that stayed",
     Reason.NO_PAIR: "no answer to prefer theirs to, or the other way round",
@@ -57,6 +65,7 @@ def card(manifest: Manifest) -> str:
         _left_out(manifest),
         _selection(manifest),
         _answers(manifest),
+        _versions(manifest),
         _use(manifest),
     )
     return "\n".join(line for section in sections for line in section) + "\n"
@@ -220,6 +229,38 @@ def _answers(manifest: Manifest) -> Iterator[str]:
         yield f"- {synthetic:,} of {train.rows:,} rows of train were made up, not recorded."
     if labels or synthetic:
         yield ""
+
+
+def _versions(manifest: Manifest) -> Iterator[str]:
+    """Show the most frequent versions of instructions and tools; the manifest has more of them."""
+    versions = manifest.versions
+    if not versions.templates and not versions.tools:
+        return
+    yield "## Versions of instructions and tools"
+    yield ""
+    yield "Numbers, dates and ids are masked. Times are those of the first and the last call."
+    yield ""
+    yield "| version | begins with, or name | rows | from | to |"
+    yield "| --- | --- | ---: | --- | --- |"
+    for template in versions.templates[:VERSIONS_SHOWN]:
+        yield _version(template.fingerprint, template.begins, template)
+    for tool in versions.tools[:VERSIONS_SHOWN]:
+        yield _version(tool.full, tool.name, tool)
+    yield ""
+    yield (
+        f"Of {versions.tool_names:,} names of tools {versions.names_with_several_shapes:,} have "
+        f"several schemas; {sum(versions.called_not_offered.values()):,} rows call a tool that was "
+        "not offered."
+    )
+    for change, rows in versions.changes.items():
+        yield f"Against the current tools, {sum(rows.values()):,} rows are {change}."
+    yield ""
+
+
+def _version(fingerprint: str, what: str, seen: TemplateVersion | ToolVersion) -> str:
+    rows = sum(seen.rows.values())
+    days = f"{seen.first_at[:10]} | {seen.last_at[:10]}"
+    return f"| `{fingerprint}` | {_code(what)} | {rows:,} | {days} |"
 
 
 def _use(manifest: Manifest) -> Iterator[str]:
