@@ -217,7 +217,6 @@ def _llamafactory(facts: TrainerFacts) -> bytes:
         "num_train_epochs: 3",
         f"learning_rate: {_rate(facts, dpo=False)}",
         "lr_scheduler_type: cosine",
-        "warmup_ratio: 0.03",
         "bf16: true",
         "save_strategy: epoch",
         "seed: 42",

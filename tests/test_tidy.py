@@ -119,7 +119,9 @@ def test_the_name_of_a_test_is_a_sentence(path: Path) -> None:
             assert len(words) >= 3, f"{function.name}: say what holds"
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize(
+    "lock", ["requirements.lock", "requirements-dev.lock", "requirements-trainers.lock"]
+)
 def test_a_lock_pins_and_hashes_and_names_no_index(lock: str) -> None:
     lines = (ROOT / lock).read_text().splitlines()
     for line in lines:
@@ -132,3 +134,11 @@ def test_both_locks_pin_the_same_releases() -> None:
         for lock in ("requirements.lock", "requirements-dev.lock")
     }
     assert pins["requirements.lock"] <= pins["requirements-dev.lock"]
+
+
+def test_the_lock_of_trainers_changes_no_release_of_the_other_locks() -> None:
+    names = [
+        set(re.findall(r"^(\S+)==", (ROOT / lock).read_text(), re.MULTILINE))
+        for lock in ("requirements-dev.lock", "requirements-trainers.lock")
+    ]
+    assert not names[0] & names[1]

@@ -117,7 +117,7 @@ def _has_answer(row: dict[str, Any]) -> bool:
 
 
 def _example(row: dict[str, Any]) -> Example | None:
-    messages, tools = row["messages"], row.get("tools")
+    messages, tools = row["messages"], row.get("tools") or []
     labels = row.get("labels") or {}
     if "ground_truth" in labels:
         tools = [_repaired(tool) for tool in tools]

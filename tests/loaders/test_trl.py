@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from exporters.formats import FORMATS
 from exporters.selection import Example, Reason
 from storage.trace import Message
 from tests.exporters.rows import SHARED, example
@@ -68,3 +69,29 @@ def test_templates_show_all_of_a_row(name: str, data: str, tokenizer: Any) -> No
         assert_shown(one, rendered, texts=name not in ("llama3_1", "gptoss"))
         shown += 1
     assert shown >= 20
+
+
+@pytest.mark.parametrize("name", ["qwen3", "gptoss"])
+def test_reasoning_is_shown_once(name: str, tokenizer: Any) -> None:
+    said = Message("assistant", "42", reasoning="six times seven")
+    row = json.loads(FORMATS["trl"].row(example(Message("user", "6 * 7?"), said)))
+    rendered = render(tokenizer, name, row["prompt"] + row["completion"], None)
+    assert rendered.count("six times seven") == 1
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("data", ["dpo_en", "dpo_zh"])
+def test_templates_show_both_answers_of_a_pair(name: str, data: str, tokenizer: Any) -> None:
+    path = SHARED / f"{data}.jsonl"
+    if not path.exists():
+        pytest.skip(f"the shared data sets are not beside the checkout: {path}")
+    for line in path.read_text().splitlines()[:50]:
+        pair = json.loads(line)
+        asked, labels = Message("user", pair["messages"][0]["content"]), pair["labels"]
+        chosen, rejected = (Message("assistant", labels[key]) for key in ("chosen", "rejected"))
+        row = json.loads(FORMATS["trl-dpo"].row(example(asked, chosen, rejected=rejected)))
+        assert data_utils.is_conversational(row)
+        for answer in (chosen, rejected):
+            key = "chosen" if answer is chosen else "rejected"
+            rendered = render(tokenizer, name, row["prompt"] + row[key], None)
+            assert_shown(example(asked, answer), rendered)
