@@ -1,0 +1,101 @@
+"""The files of an export against its manifest: all there, nothing besides, not a byte changed.
+
+Memory: one buffer. Reads each file once.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+from pyarrow import parquet
+
+from exporters.checks import Check, Problems
+from exporters.manifest import MANIFEST_VERSION, FileEntry, Manifest
+from exporters.parquet_files import read_lines
+from exporters.windows import MANIFEST_FILE
+
+BUFFER_BYTES = 1 << 20
+
+Advance = Callable[[int], None]  # bytes read since it was last told
+
+
+class NotAnExport(Exception):
+    """The directory holds no export that this version can read; the message says why."""
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Read the manifest of an export, of this version; raise NotAnExport."""
+    path = directory / MANIFEST_FILE
+    try:
+        data = path.read_bytes()
+        version = msgspec.json.decode(data, type=_Versioned).version
+    except OSError as error:
+        raise NotAnExport(
+            f"{path} cannot be read ({error.strerror}): name the directory of an export"
+        ) from error
+    except msgspec.MsgspecError as error:
+        raise NotAnExport(f"{path} is no manifest of an export: {error}") from error
+    if version != MANIFEST_VERSION:
+        raise NotAnExport(
+            f"{path} has version {version}, this shalt reads version {MANIFEST_VERSION}: verify "
+            "it with the version of shalt that wrote it"
+        )
+    try:
+        return msgspec.json.decode(data, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise NotAnExport(f"{path} was changed, or written by another version: {error}") from error
+
+
+def check_files(directory: Path, manifest: Manifest, advance: Advance = lambda done: None) -> Check:
+    """Compare every file's SHA-256, length and number of rows with what the manifest says."""
+    problems = Problems()
+    named = {entry.name for entry in manifest.files} | {MANIFEST_FILE}
+    there = {path.relative_to(directory).as_posix() for path in _files(directory)}
+    for name in sorted(there - named):
+        problems.add(f"{name} is not in the manifest: it was added, do not train on it")
+    for entry in manifest.files:
+        if entry.name not in there:
+            problems.add(f"{entry.name} is missing")
+        else:
+            for wrong in _compare(directory / entry.name, entry, advance):
+                problems.add(f"{entry.name} {wrong}: it was changed, fetch the export again")
+    total = sum(entry.bytes for entry in manifest.files)
+    says = f"{len(manifest.files)} files, {total:,} bytes, have the hashes of the manifest"
+    return problems.check("files", says)
+
+
+def read_rows(path: Path) -> Iterator[bytes]:
+    """Yield the rows of a file as lines of JSON, without their line ends."""
+    if path.suffix == ".parquet":
+        yield from read_lines(path)
+    else:
+        with path.open("rb", buffering=BUFFER_BYTES) as file:
+            for line in file:
+                yield line.removesuffix(b"\n")
+
+
+class _Versioned(msgspec.Struct, frozen=True):
+    version: int
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    return (path for path in directory.rglob("*") if not path.is_dir())
+
+
+def _compare(path: Path, entry: FileEntry, advance: Advance) -> Iterator[str]:
+    digest, length, lines = hashlib.sha256(), 0, 0
+    with path.open("rb") as file:
+        while data := file.read(BUFFER_BYTES):
+            digest.update(data)
+            length += len(data)
+            lines += data.count(b"\n")
+            advance(len(data))
+    if length != entry.bytes:
+        yield f"has {length:,} bytes, not {entry.bytes:,}"
+    elif digest.hexdigest() != entry.sha256:
+        yield "has another SHA-256"
+    elif path.suffix == ".jsonl" and lines != entry.rows:
+        yield f"has {lines:,} rows, not {entry.rows:,}"
+    elif path.suffix == ".parquet" and parquet.read_metadata(path).num_rows != entry.rows:
+        yield f"has not {entry.rows:,} rows"

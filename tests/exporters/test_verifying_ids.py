@@ -1,0 +1,114 @@
+"""Groups and calls that files share are found by their names; sides and the draw by the salt."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from exporters.checks import State
+from exporters.manifest import IdLine
+from exporters.request import ExportRequest
+from exporters.verifying_files import read_manifest
+from exporters.verifying_ids import Ids, has_ids, hash64, part_of
+from tests.exporters.conftest import make_store
+from tests.exporters.forged import copied, exported, forge, moved_to, rows_of
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("honest")
+    store = make_store(f"sqlite:///{directory / 'store.sqlite'}")
+    exported(store, directory / "export", 200, ExportRequest())
+    store.close()
+    return directory / "export"
+
+
+def changed(honest: Path, tmp_path: Path, change: Callable[[IdLine], IdLine]) -> Ids:
+    directory = copied(honest, tmp_path / "changed")
+    forge(directory, [(change(origin), row) for origin, row in rows_of(directory)])
+    return Ids(directory, read_manifest(directory))
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "listed"),
+    [
+        ("train.jsonl", "train", True),
+        ("test.parquet", "test", True),
+        ("targeted-refunds.jsonl", "targeted-refunds", True),
+        ("time_holdout.jsonl", "time_holdout", True),
+        ("train-12.5.jsonl", "train-12.5", False),
+        ("reference.jsonl", "reference", False),
+        ("README.md", "README.md", False),
+    ],
+)
+def test_a_files_name_says_what_it_is(name: str, part: str, listed: bool) -> None:
+    assert (part_of(name), has_ids(name)) == (part, listed)
+
+
+def test_an_honest_listing_passes_every_check(honest: Path) -> None:
+    ids = Ids(honest, read_manifest(honest))
+    checks = (ids.check_rows(), ids.check_sides(), ids.check_groups(), ids.check_calls())
+    assert all(check.state is State.OK for check in checks)
+    assert ids.check_draw("").state is State.OK
+    assert len(ids.drawn()) == 200
+
+
+def test_a_shared_group_is_named_with_its_files(honest: Path, tmp_path: Path) -> None:
+    held = next(o for o, _ in rows_of(honest) if o.file == "test.jsonl")
+
+    def share(origin: IdLine) -> IdLine:
+        is_first = (origin.file, origin.row) == ("train.jsonl", 0)
+        return msgspec.structs.replace(origin, group=held.group) if is_first else origin
+
+    (problem,) = changed(honest, tmp_path, share).check_groups().problems
+    assert f"group {held.group} is in" in problem
+    assert "train.jsonl" in problem
+    assert "test.jsonl" in problem
+
+
+def test_a_call_inside_another_row_is_shared_too(honest: Path, tmp_path: Path) -> None:
+    held = next(o for o, _ in rows_of(honest) if o.file == "test.jsonl")
+
+    def share(origin: IdLine) -> IdLine:
+        is_first = (origin.file, origin.row) == ("val.jsonl", 0)
+        return msgspec.structs.replace(origin, continued=(held.call,)) if is_first else origin
+
+    ids = changed(honest, tmp_path, share)
+    assert ids.check_groups().state is State.OK
+    (problem,) = ids.check_calls().problems
+    assert f"call {held.call} is in" in problem
+
+
+def test_what_is_held_out_may_share_groups(honest: Path, tmp_path: Path) -> None:
+    directory = copied(honest, tmp_path / "changed")
+    rows = rows_of(directory)
+    (directory / "targeted-a.jsonl").touch()
+    twice = [(moved_to(o, "targeted-a.jsonl"), row) for o, row in rows if o.file == "test.jsonl"]
+    path = directory / "ids.jsonl"
+    more = b"".join(
+        msgspec.json.encode(msgspec.structs.replace(origin, row=number)) + b"\n"
+        for number, (origin, _) in enumerate(twice)
+    )
+    path.write_bytes(path.read_bytes() + more)
+    ids = Ids(directory, read_manifest(directory))
+    assert ids.check_groups().state is State.OK
+
+
+def test_rows_that_train_would_not_have_are_not_of_the_draw(honest: Path, tmp_path: Path) -> None:
+    def unselected(origin: IdLine) -> IdLine:
+        return msgspec.structs.replace(origin, selected=origin.file != "test.jsonl")
+
+    ids = changed(honest, tmp_path, unselected)
+    assert len(ids.drawn()) < 200
+    assert ids.check_draw("").state is State.FAILED
+
+
+def test_a_disturbed_draw_is_not_tested(honest: Path) -> None:
+    check = Ids(honest, read_manifest(honest)).check_draw("rows were dropped")
+    assert (check.state, check.says) == (State.SKIPPED, "rows were dropped")
+
+
+def test_hashes_of_names_are_64_bits() -> None:
+    assert 0 <= hash64("a") < 2**64
+    assert hash64("\ud800") != hash64("a")

@@ -1,0 +1,46 @@
+"""`shalt verify` answers by its exit code, for people and for programs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from exporters.request import ExportRequest
+from shalt.verifying import EXIT_FAILED, EXIT_HOLDS, verify
+from tests.exporters.conftest import make_store
+from tests.exporters.forged import exported
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    store = make_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    exported(store, tmp_path / "export", 60, ExportRequest())
+    store.close()
+    return tmp_path / "export"
+
+
+def test_an_export_that_holds_is_said_to(export: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify(export, as_json=False) == EXIT_HOLDS
+    out = capsys.readouterr().out
+    assert "ok      groups    60 groups, none of them in two files" in out
+    assert "skipped fairness" in out
+    assert out.endswith("Everything holds.\n")
+
+
+def test_what_failed_is_said_with_what_to_do(
+    export: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (export / "val.jsonl").unlink()
+    assert verify(export, as_json=False) == EXIT_FAILED
+    out = capsys.readouterr().out
+    assert "FAILED  files     1 problem" in out
+    assert "val.jsonl is missing" in out
+    assert "It does not hold" in out
+
+
+def test_programs_get_one_object(export: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    verify(export, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["holds"] is True
+    assert {check["name"] for check in found["checks"]} >= {"files", "groups", "content", "draw"}
+    assert found["manifest_sha256"]
