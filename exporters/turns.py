@@ -11,7 +11,8 @@ calls must be of one run (the trace the application named, else the group). And 
 are trained whose own call is an example and had exactly this beginning. So a history that was
 compacted, edited, stripped of its reasoning or taken over by a sub-agent begins a row of its own,
 in which the turns from before are context; every recorded answer is trained, and in the context
-it was given in.
+it was given in. A fine-tuning line that was imported, or made up, is a conversation as a whole: all
+its answers are trained but those of weight 0.
 
 Limits: of a group, 100 bytes a message are held, and `CALLS_HELD_MAX` of the calls that nothing
 continues (`chain`: of all); others are read again.
@@ -29,8 +30,11 @@ import msgspec
 from exporters.selection import Example, Reason, Turns
 from storage.digests import DIGEST_BYTES, Digested, TurnDigest, digest_answered, digest_turns
 from storage.trace import Message, Span, Tool
+from storage.withheld import SYNTHETIC
 
 CALLS_HELD_MAX = 1_000  # calls of one group kept in memory, at about 10 KB each
+# A line of these is a whole conversation, all of whose answers are meant to be trained.
+FINE_TUNING_SOURCES = frozenset({"import:openai-chat", SYNTHETIC})
 
 
 class Conversations:
@@ -101,7 +105,7 @@ class Conversations:
             span = self._span(call.id)
             held = [one for turn in call.turns for one in continued.get(turn.digest, ())]
             messages = span.understood.messages
-            untrained = self._untrained(messages, call, trained, refused)
+            untrained = self._untrained(span, call.turns, trained, refused)
             if self._turns is Turns.CHAIN:
                 answers = {
                     turn.last: self._span(continued[turn.digest][-1])
@@ -163,19 +167,24 @@ class Conversations:
         return seed
 
     def _untrained(
-        self, messages: Sequence[Message], call: "_Call", trained: set[bytes], refused: set[bytes]
+        self, span: Span, turns: Sequence[TurnDigest], trained: set[bytes], refused: set[bytes]
     ) -> frozenset[int]:
-        if self._turns is Turns.LEAF:
-            return _indices(messages, [turn.last for turn in call.turns if turn.digest in refused])
+        """Say which messages of a request are context alone. `turns` are its assistant's."""
+        messages = span.understood.messages
         if self._turns is Turns.LAST:
             return _earlier_answers(messages)
-        known = _indices(messages, [turn.last for turn in call.turns if turn.digest in trained])
-        return _earlier_answers(messages) - known
+        if self._turns is Turns.LEAF:
+            left_out = [turn.last for turn in turns if turn.digest in refused]
+            return _indices(messages, left_out) | _of_no_weight(messages)
+        if span.source in FINE_TUNING_SOURCES:
+            return _of_no_weight(messages)
+        known = [turn.last for turn in turns if turn.digest in trained]
+        return _earlier_answers(messages) - _indices(messages, known)
 
     def _alone(self, added: "_Added") -> Example:
         """Make the row of a call that has no other beside it."""
+        untrained = self._untrained(added.span, (), set(), set())
         messages = added.span.understood.messages
-        untrained = frozenset() if self._turns is Turns.LEAF else _earlier_answers(messages)
         return _example(added.span, messages, untrained, (), added.source, added.label_id)
 
     def _span(self, call_id: str) -> Span:
@@ -235,6 +244,15 @@ def _seed_of(tools: Sequence[Tool], run: str) -> bytes:
 
 def _earlier_answers(messages: Sequence[Message]) -> frozenset[int]:
     return frozenset(i for i, message in enumerate(messages) if message.role == "assistant")
+
+
+def _of_no_weight(messages: Sequence[Message]) -> frozenset[int]:
+    """Find the answers that a fine-tuning line says are not to be trained."""
+    return frozenset(
+        i
+        for i, message in enumerate(messages)
+        if message.role == "assistant" and (message.extra or {}).get("weight") == 0
+    )
 
 
 def _indices(messages: Sequence[Message], lasts: Sequence[int]) -> frozenset[int]:

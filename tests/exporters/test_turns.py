@@ -125,6 +125,14 @@ def test_auto_trains_a_turn_only_where_its_own_call_had_the_same_beginning() -> 
     assert examples([chat(1, [*history, USER], ANSWER)], Turns.LEAF)[0].untrained == frozenset()
 
 
+@pytest.mark.parametrize("source", ["import:openai-chat", "synthetic"])
+def test_all_answers_of_a_fine_tuning_line_are_trained_but_those_of_no_weight(source: str) -> None:
+    history = [USER, said("assistant", "yes"), USER, said("assistant", "no", weight=0), USER]
+    line = msgspec.structs.replace(chat(1, history, ANSWER), source=source)
+    for turns in (Turns.AUTO, Turns.LEAF):
+        assert examples([line], turns)[0].untrained == {3}
+
+
 def test_auto_makes_one_row_of_a_linear_conversation() -> None:
     (found,) = examples(conversation(1, "hi", 4), Turns.AUTO)
     assert (int(found.call_id, 16), len(found.continued), found.untrained) == (4, 3, frozenset())
