@@ -144,6 +144,10 @@ def _belonging(row: CallRow) -> Iterator[Fact]:
         yield Fact("user", row.user_id, equals("user_id", row.user_id))
     yield Fact("group", row.group_id, equals("group_id", row.group_id), f"by {row.group_source}")
     yield Fact("side", row.side, equals("side", row.side))
+    if row.regenerated_from:
+        yield Fact("regenerated from", row.regenerated_from, equals("id", row.regenerated_from))
+    if row.edited_from:
+        yield Fact("edited from", row.edited_from, equals("id", row.edited_from))
     if row.trace_id != row.id:
         yield Fact("trace", row.trace_id, equals("trace_id", row.trace_id))
     yield Fact("project", row.project)

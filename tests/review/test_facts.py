@@ -24,6 +24,14 @@ def test_every_fact_of_a_call_finds_it_again(row: CallRow, site: Site) -> None:
             assert site.store.count("default", fact.condition) == 1, fact
 
 
+def test_a_call_that_was_asked_for_again_names_the_other(row: CallRow) -> None:
+    again = msgspec.structs.replace(row, regenerated_from="a" * 32, edited_from="b" * 32)
+    told = {fact.name: (fact.value, fact.condition) for fact in facts.facts(again)}
+    assert told["regenerated from"] == ("a" * 32, f"id = '{'a' * 32}'")
+    assert told["edited from"] == ("b" * 32, f"id = '{'b' * 32}'")
+    assert "edited from" not in {fact.name for fact in facts.facts(row)}
+
+
 def test_facts_say_what_was_asked_and_what_answered(row: CallRow) -> None:
     values = {fact.name: fact.value for fact in facts.facts(row)}
     assert values["model asked"] == "small-1"
