@@ -41,7 +41,9 @@ from exporters.slices import (
     Numbers,
     Slice,
     Values,
+    keyed,
     numbers_of,
+    ranged,
     slices_of_numbers,
     slices_of_values,
     values_of,
@@ -140,7 +142,7 @@ def selection_report(
     exporters.selection_sample says, and the bodies of LANGUAGE_CALLS_MAX calls.
     """
     sample = sample_selection(reader, project, where, progress)
-    return report_of(sample, where, _languages(reader, sample))
+    return report_of(sample, where, [*_scores(reader, sample), *_languages(reader, sample)])
 
 
 def report_of(
@@ -335,6 +337,19 @@ def _languages(reader: StoreReader, sample: SelectionSample) -> list[Values]:
             values[index] = (language_of(said[-1] if said else ""),)
             known[index] = True
     return [Values("language", "are in", values, known)] if known.any() else []
+
+
+def _scores(reader: StoreReader, sample: SelectionSample) -> Iterator[Values]:
+    """Make a feature of each score: what a filter is about is often only there."""
+    given = reader.scores([call.call_id for call in sample.calls])
+    newest: list[dict[str, str | float]] = [
+        {
+            score.name: str(score.value).lower() if isinstance(score.value, bool) else score.value
+            for score in given.get(call.call_id, ())  # oldest first
+        }
+        for call in sample.calls
+    ]
+    return keyed("score", ranged(newest))
 
 
 def _effect_of(estimate: Estimate) -> Effect:

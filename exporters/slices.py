@@ -163,6 +163,25 @@ def keyed(kind: str, mappings: Sequence[Mapping[str, str]]) -> Iterator[Values]:
             yield Values(f"{kind}:{key}", f"have {kind} {shown(key)}", values)
 
 
+def ranged(texts: Sequence[Mapping[str, str | float]]) -> list[dict[str, str]]:
+    """Write each key's values as texts; where they are numbers, and many, as ranges of them."""
+    written: list[dict[str, str]] = [{} for _ in texts]
+    for key in {key for mapping in texts for key in mapping}:
+        numbers = [value for each in texts if isinstance(value := each.get(key), int | float)]
+        many = len(set(numbers)) > RANGES_MAX
+        cuts = np.arange(1, RANGES_MAX) / RANGES_MAX
+        edges = (
+            np.unique(np.quantile(numbers, cuts, method="inverted_cdf")) if many else np.empty(0)
+        )
+        for place, mapping in enumerate(texts):
+            value = mapping.get(key, "")
+            if isinstance(value, int | float) and many:
+                written[place][key] = _range(float(value), edges)
+            elif key in mapping:
+                written[place][key] = value if isinstance(value, str) else f"{value:g}"
+    return written
+
+
 def slices_of_values(column: Values) -> Iterator[Slice]:
     """Yield a slice for each of the commonest values."""
     calls: dict[str, list[int]] = {}
@@ -192,3 +211,12 @@ def slices_of_numbers(column: Numbers) -> Iterator[Slice]:
         value = f"{low}" if low == high else f"{low}-{high}"
         spoken = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         yield Slice(column.name, value, f"calls with {spoken} {column.unit}", has, None)
+
+
+def _range(value: float, edges: FloatArray) -> str:
+    place = int(np.searchsorted(edges, value, side="right"))
+    if place == 0:
+        return f"below {edges[0]:g}"
+    if place == len(edges):
+        return f"{edges[-1]:g} or more"
+    return f"{edges[place - 1]:g} to below {edges[place]:g}"

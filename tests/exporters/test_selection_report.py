@@ -18,9 +18,11 @@ from exporters.selection_report import (
 from exporters.selection_sample import SelectionSample, sample_selection
 from exporters.slices import Values
 from storage.capture import Outcome
+from storage.rows import Checkpoint
 from storage.store import TraceStore
 from tests.exporters.calls import WORDS, chat, conversation, record, said
 from tests.exporters.conftest import make_store
+from tests.storage.saying import score
 
 EVERYTHING = "id <> ''"
 
@@ -157,3 +159,19 @@ def test_a_report_survives_json(store: TraceStore) -> None:
 def test_a_store_without_conversations_gives_no_verdict(store: TraceStore) -> None:
     report = selection_report(store, "default", EVERYTHING)
     assert (report.calls, report.undecided) == (0, "there are no conversations to choose from")
+
+
+def test_a_filter_by_a_score_is_biased(store: TraceStore) -> None:
+    chance = random.Random(3)
+    calls = [
+        chat(number, [said("user", " ".join(chance.choices(WORDS, k=9)))], said("assistant", "a"))
+        for number in range(1, 201)
+    ]
+    record(store, calls)
+    judged = [
+        score(1_000 + number, value=float(number % 4), call_id=f"{number:032x}")
+        for number in range(1, 201)
+    ]
+    store.insert([], Checkpoint("f" * 32, 0, 2), said=judged)
+    report = selection_report(store, "default", f"scores['{judged[0].name}'] >= 2")
+    assert any(f"have score {judged[0].name} 0" in sentence for sentence in report.biased)

@@ -11,6 +11,7 @@ from exporters.slices import (
     facts_of,
     keyed,
     numbers_of,
+    ranged,
     slices_of_numbers,
     slices_of_values,
     values_of,
@@ -81,3 +82,18 @@ def test_features_are_read_from_the_columns_of_calls(store: TraceStore) -> None:
     assert values["request_model"] == [("tiny-1",), ("other",)]
     assert values["finish_reason"] == [("stop",), ("failed",)]
     assert values["tag:task"] == [("count",), ("",)]
+
+
+def test_scores_of_many_values_are_cut_into_ranges() -> None:
+    grades: list[dict[str, str | float]] = [{"grade": number / 100} for number in range(100)]
+    written = [each["grade"] for each in ranged([*grades, {}])[:100]]
+    assert len(set(written)) == RANGES_MAX
+    assert (written[0], written[-1]) == ("below 0.12", "0.87 or more")
+
+
+def test_scores_of_few_values_stay_as_they_are() -> None:
+    assert ranged([{"stars": 5.0, "thumbs": "true"}, {"stars": 1.0}, {}]) == [
+        {"stars": "5", "thumbs": "true"},
+        {"stars": "1"},
+        {},
+    ]
