@@ -106,8 +106,9 @@ class _Passage:
     """One call on its way through."""
 
     __slots__ = (
-        "_chunked", "_client_left", "_connection", "_exchange", "_head", "_more_body", "_path",
-        "_receive", "_relay", "_response_begun", "_scope", "_send", "_upstream",
+        "_chunked", "_client_left", "_connection", "_exchange", "_head", "_is_console",
+        "_more_body", "_path", "_receive", "_relay", "_response_begun", "_scope", "_send",
+        "_upstream",
     )  # fmt: skip
 
     def __init__(
@@ -125,6 +126,7 @@ class _Passage:
         self._send = send
         self._path = route.path
         self._upstream = route.upstream
+        self._is_console = route.mode == "unrecorded"
         self._connection: Connection | None = None
         self._client_left = False
         self._response_begun = False
@@ -184,8 +186,9 @@ class _Passage:
     async def _pass(self, upstream: Upstream, headers: Headers) -> None:
         exchange = self._exchange
         scope = self._scope
+        request_id = exchange.id.encode() if self._is_console else b""
         self._head, self._chunked = request_head(
-            upstream, scope["method"], self._path, scope["query_string"], headers
+            upstream, scope["method"], self._path, scope["query_string"], headers, request_id
         )
         since_ns = exchange.wait_for_client()
         message = await self._receive()

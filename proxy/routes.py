@@ -28,6 +28,7 @@ _RESPONSE_HOP_HEADERS: Final = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 )
 _FRAMING_HEADERS: Final = frozenset((b"content-length", b"transfer-encoding", b"host"))
+REQUEST_ID_HEADER: Final = b"x-shalt-request"  # to the console alone
 _OUR_PREFIX: Final = b"x-shalt-"
 _CLIENT_KEY_HEADERS: Final = frozenset((b"authorization", b"x-api-key", b"api-key"))
 
@@ -88,12 +89,18 @@ class Routes:
 
 
 def request_head(
-    upstream: Upstream, method: str, path: bytes, query: bytes, headers: Headers
+    upstream: Upstream,
+    method: str,
+    path: bytes,
+    query: bytes,
+    headers: Headers,
+    request_id: bytes = b"",
 ) -> tuple[bytes, bool]:
     """Write the head of the request for the upstream; tell whether its body goes out chunked.
 
     Headers keep their order and repeats; hop-by-hop ones and ours are left out, `host` is the
-    upstream's and stands where the client's stood.
+    upstream's and stands where the client's stood. With a `request_id` it is told that, too: the
+    console must know a request that comes again because its connection was stale.
     """
     named = _named_by_connection(headers)
     lines = [method.encode("ascii"), b" ", path or b"/"]
@@ -122,6 +129,8 @@ def request_head(
         lines += (upstream.key_header[0], b": ", upstream.key_header[1], b"\r\n")
     if chunked:
         lines.append(b"transfer-encoding: chunked\r\n")
+    if request_id:
+        lines += (REQUEST_ID_HEADER, b": ", request_id, b"\r\n")
     lines.append(b"\r\n")
     return b"".join(lines), chunked
 

@@ -28,6 +28,7 @@ from storage.labels import (
     ScoreSource,
     Status,
     Verdict,
+    id_of_key,
 )
 from storage.rows import CallRow, storable
 from storage.trace import Message, ToolCall
@@ -105,8 +106,14 @@ def typed(form: Mapping[str, str], answer: Message | None, problem: str) -> Draf
     return Draft(text, calls, note, author, problem)
 
 
+def id_of_request(request_id: str, clock: Clock) -> str:
+    """Make the id of what a request says: the same where a worker sends the request again."""
+    return id_of_key("", request_id, "form") if request_id else new_id(clock)
+
+
 def said_by(
     judging: Judging,
+    said_id: str,
     form: Mapping[str, str],
     row: CallRow,
     answer: Message | None,
@@ -117,7 +124,7 @@ def said_by(
     if not hmac.compare_digest(form.get("token", "").encode(), judging.token(row.id).encode()):
         raise FormError("This form is not of this page, or the page is old. Load it and try again.")
     act = form.get("act", "")
-    said_id, now = new_id(judging.clock), _now(judging.clock)
+    now = _now(judging.clock)
     note, author = storable(form.get("note", "")), storable(form.get("author", "").strip())
     match act:
         case "up" | "down":

@@ -25,7 +25,15 @@ from review import addresses
 from review.addresses import Selection
 from review.assets import PAGE_HEADERS, Assets
 from review.bodies import download
-from review.judging import FORM_BYTES_MAX, FormError, Judging, read_form, said_by, typed
+from review.judging import (
+    FORM_BYTES_MAX,
+    FormError,
+    Judging,
+    id_of_request,
+    read_form,
+    said_by,
+    typed,
+)
 from review.listing import listing
 from review.reading import answer_of, neighbour, reading
 from storage.capture import Clock
@@ -147,7 +155,8 @@ class _Pages:
         labels = self._store.labels([call.row.id]).get(call.row.id, ())
         form = read_form(data)
         try:
-            said = said_by(self._judging, form, call.row, answer, labels)
+            said_id = id_of_request(request.headers.get("x-shalt-request", ""), self._judging.clock)
+            said = said_by(self._judging, said_id, form, call.row, answer, labels)
             self._judging.keep([said])
         except LabelError as error:
             draft = typed(form, answer, str(error))

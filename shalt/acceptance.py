@@ -108,8 +108,10 @@ class Acceptance:
         self._names: dict[str, set[str]] = {}
         self._lock = threading.Lock()
 
-    def take(self, feedback: Feedback, project: str) -> Kept:
+    def take(self, feedback: Feedback, project: str, request_id: str = "") -> Kept:
         """Keep feedback; `project` is that of calls that are not found by our id.
+
+        What comes again with the same `request_id` is kept once, as with the same idempotency key.
 
         Raise LabelError for what cannot be taken, CallIdError, CallNotKnown and CallErased for an
         id, SpoolFull and SpoolRefused where it cannot be kept now.
@@ -120,13 +122,14 @@ class Acceptance:
         about = self.find(feedback, project)
         said: list[Said] = []
         if has_score:
-            said.append(self._score(feedback, about, project))
+            score_id = self._id(feedback, project, "score", request_id)
+            said.append(self._score(feedback, about, score_id))
         if feedback.correction is not None:
-            said.append(self._correction(feedback, about, project))
+            label_id = self._id(feedback, project, "label", request_id)
+            said.append(self._correction(feedback, about, label_id))
         self.keep(said)
         ids = {type(each): each.id for each in said}
-        score_id, label_id = ids.get(Score, ""), ids.get(Label, "")
-        return Kept(score_id, label_id, about.call_id, not about.is_stored)
+        return Kept(ids.get(Score, ""), ids.get(Label, ""), about.call_id, not about.is_stored)
 
     def keep(self, said: Sequence[Said]) -> None:
         """Check and keep what was said. Raise LabelError, SpoolFull or SpoolRefused."""
@@ -240,7 +243,7 @@ class Acceptance:
                 return About(project, prefix, "", "", is_stored=False)
         raise CallNotKnown(f"call {fate.call_id}: {fate.explanation}")
 
-    def _score(self, feedback: Feedback, about: About, project: str) -> Score:
+    def _score(self, feedback: Feedback, about: About, score_id: str) -> Score:
         if feedback.value is None:
             raise LabelError("value: a boolean, a number or a text")
         return self.score(
@@ -249,25 +252,27 @@ class Acceptance:
             feedback.value,
             comment=feedback.comment,
             source=ScoreSource.FEEDBACK,
-            id=self._id_of_key(feedback, project, "score"),
+            id=score_id,
         )
 
-    def _correction(self, feedback: Feedback, about: About, project: str) -> Label:
+    def _correction(self, feedback: Feedback, about: About, label_id: str) -> Label:
         assert feedback.correction is not None
         return self.label(
             about,
             read_answer(feedback.correction),
             note=feedback.comment,
             source=LabelSource.FEEDBACK,
-            id=self._id_of_key(feedback, project, "label"),
+            id=label_id,
         )
 
-    def _id_of_key(self, feedback: Feedback, project: str, what: str) -> str:
+    def _id(self, feedback: Feedback, project: str, what: str, request_id: str) -> str:
         key = feedback.idempotency_key
         if len(key) > REFERENCE_CHARS_MAX:
             raise LabelError(f"idempotency_key: at most {REFERENCE_CHARS_MAX} characters")
+        if not key:
+            return id_of_key("", request_id, what) if request_id else ""
         # Not the project of the call: that is known only once it is stored.
-        return id_of_key(feedback.project or project, key, what) if key else ""
+        return id_of_key(feedback.project or project, key, what)
 
     def _is_stored(self, project: str, meant: ColumnElement[bool]) -> bool:
         """Tell whether a call is there. Index of the provider's id, or the session."""

@@ -47,9 +47,9 @@ def routes(store: StoreReader, acceptance: Acceptance, project: str) -> APIRoute
     router = APIRouter()
     slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
 
-    def take(data: bytes) -> Response:
+    def take(data: bytes, request_id: str) -> Response:
         try:
-            kept = acceptance.take(_read(data), project)
+            kept = acceptance.take(_read(data), project, request_id)
         except tuple(_STATUS_CODES) as error:
             return _refusal(_STATUS_CODES[type(error)], str(error))
         return _json(kept, 202 if kept.waiting else 200)
@@ -59,7 +59,8 @@ def routes(store: StoreReader, acceptance: Acceptance, project: str) -> APIRoute
         """Score a call, or correct its answer: by our id, the provider's, or its session."""
         data = await _read_body(asked)
         async with slots:
-            return await run_in_threadpool(take, data)
+            # A worker sends it again where its connection was stale: it is one request still.
+            return await run_in_threadpool(take, data, asked.headers.get("x-shalt-request", ""))
 
     @router.get("/api/calls/{call_id}/scores")
     def scores(call_id: str) -> Response:

@@ -58,6 +58,15 @@ def test_a_chunked_request_stays_chunked() -> None:
     assert head.count(b"transfer-encoding: chunked\r\n") == 1
 
 
+def test_the_console_is_told_which_request_it_is_and_by_us_alone() -> None:
+    headers = [(b"x-shalt-request", b"made up"), (b"accept", b"*/*")]
+    head, _ = request_head(upstream("console", b"", None), "POST", b"/", b"", headers, b"an id")
+    assert head.count(b"x-shalt-request") == 1
+    assert b"\r\nx-shalt-request: an id\r\n" in head
+    head, _ = request_head(upstream("openai"), "POST", b"/", b"", headers)
+    assert b"x-shalt" not in head
+
+
 def test_the_console_sees_the_clients_host() -> None:
     console = upstream("console", b"", None)
     head, _ = request_head(console, "GET", b"/", b"", [(b"host", b"localhost:8400")])

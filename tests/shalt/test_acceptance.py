@@ -125,6 +125,13 @@ def test_a_project_has_so_many_names_and_no_more(
     desk.acceptance.take(Feedback(session="tea", name="d", value=1, project="other"), "default")
 
 
+def test_a_request_that_comes_again_says_nothing_new(desk: Desk) -> None:
+    given = Feedback(session="tea", name="n", value=1, correction="Better.")
+    first, again, other = (desk.acceptance.take(given, "default", each) for each in "aab")
+    assert first == again
+    assert {first.score_id, first.label_id}.isdisjoint({other.score_id, other.label_id})
+
+
 def test_a_verdict_names_its_label_and_call(desk: Desk) -> None:
     made = desk.acceptance.verdict(label(2, 1), Status.REJECTED, note="no", author="ada")
     assert (made.label_id, made.call_id, made.status) == (label(2, 1).id, id_of(1), "rejected")
