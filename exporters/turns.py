@@ -15,8 +15,8 @@ it was given in. A fine-tuning line that was imported, or made up, is a conversa
 its answers are trained but those of weight 0.
 
 Limits: of a group, 100 bytes a message are held, and `CALLS_HELD_MAX` of the calls that nothing
-continues (`chain`: of all); others are read again.
-The only call of a group costs nothing here; others 2 µs for each message that is new in them.
+continues (`chain`: of all); others are read again. The only call of a group costs nothing here,
+others 2 µs for each message that is new in them.
 """
 
 from collections import Counter
@@ -116,8 +116,10 @@ class Conversations:
             yield _example(span, messages, untrained, tuple(held), call.source, call.label_id)
 
     def _digested(self, added: "_Added") -> "_Call":
-        """Digest a call as strictly as these turns are."""
+        """Digest a call as strictly as these turns are; not at all where each is a row."""
         span = added.span
+        if self._turns is Turns.LAST:
+            return _Call(span.id, True, b"", b"", (), added.source, added.label_id)
         messages, choices = span.understood.messages, span.understood.choices
         answer = choices[0].message if choices else Message("assistant")
         before, reasoning = self._last_seed[2], self._turns is Turns.AUTO
