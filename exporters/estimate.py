@@ -5,8 +5,8 @@ they take is scaled to all calls. Conversations in one row for all their turns, 
 reasons are so accounted for; a few very large groups are not. A dataset that will not fit beside
 what is on the disk is refused before anything is written.
 
-Limits: SAMPLES ranges, CALLS_EACH calls of each: some tenths of a second. Of fewer calls than all
-of these together nothing is sampled: their bodies are the bound.
+Limits: SAMPLES ranges, CALLS_EACH calls of each, or as many of fewer ranges: some tenths of a
+second. Of fewer calls than that nothing is sampled: their bodies are the bound.
 """
 
 import os
@@ -49,10 +49,11 @@ def estimate(
     free_bytes = _free_bytes(scratch)
     if size.calls <= SAMPLES * CALLS_EACH:
         return Estimate(size.calls, size.calls, size.body_bytes, free_bytes)
-    step = max(1, len(ranges) // SAMPLES)
+    sampled = ranges[:: max(1, len(ranges) // SAMPLES)][:SAMPLES]
+    calls_each = SAMPLES * CALLS_EACH // len(sampled)
     calls = rows = byte_count = 0
-    for number, among in enumerate(ranges[::step][:SAMPLES]):
-        segment = write_segment(reader, plan, number, among, scratch, calls_max=CALLS_EACH)
+    for number, among in enumerate(sampled):
+        segment = write_segment(reader, plan, number, among, scratch, calls_max=calls_each)
         calls += sum(segment.tally.calls[side] for side in segment.tally.calls if side in _SIDES)
         rows += segment.tally.rows.total()
         for path in scratch.iterdir():
