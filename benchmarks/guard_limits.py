@@ -246,8 +246,9 @@ def near_copy(
     """Change words until the similarity is about 0.9; None if one is too much."""
     whole = shingles_of(row)
     copy = list(row)
+    places = [n for n, message in enumerate(copy) if message.role in ("user", "tool")]
     for _ in range(100):
-        place = chance.choice([n for n, message in enumerate(copy) if message.role != "assistant"])
+        place = chance.choice(places)
         words = copy[place].text.split(" ")
         at = chance.randrange(len(words))
         words[at : at + chance.choice((0, 1))] = chance.choice(([], [chance.choice(vocabulary)]))
