@@ -4,7 +4,9 @@ In reading order; a module imports only those above it:
 
     rates      how many calls each access key has made in the last minute, over all workers
     access     who may call: keys, and no web page that spends a key shalt holds
-    redact     no secret in what is recorded
+    redact     no secret in headers and addresses that are recorded
+    secrets    what looks like a provider's key in a body
+    redact_bodies  no secret in bodies that are recorded
     metrics    calls and our own overhead for Prometheus
     errors     what we say when there is no answer to pass on
     context    what a request says to shalt in its headers; sampling

@@ -15,6 +15,7 @@ from typing import Final
 
 from proxy.context import RecordMode, is_sampled
 from proxy.recording import Recording
+from proxy.redact_bodies import BodyRedactor, Strainer
 from storage.capture import (
     Body,
     Capture,
@@ -93,16 +94,36 @@ class BodyCopy:
         self._truncated = self._truncated or len(kept) < len(data)
         return kept
 
-    def describe(self, kept: bytes) -> Body:
-        """Describe the body now that all has been taken, with the bytes its record shall hold."""
-        digest = self._hash.hexdigest() if self._truncated and self._hash else ""
-        return Body(kept, self.length, digest, self._truncated)
+    def describe(self, kept: bytes, strainer: Strainer | None = None) -> Body:
+        """Describe the body now that all has been taken, with the bytes its record shall hold.
 
-    def take_whole(self) -> Body:
-        """Take and describe in one: for a call of which nothing was taken before."""
+        `strainer`: what all that was taken went through.
+        """
+        truncated, redacted_to = self._truncated, None
+        if strainer is not None:
+            truncated = truncated or strainer.cut
+            redacted_to = strainer.kept if strainer.redacted or strainer.cut else None
+        changed = truncated or redacted_to is not None
+        digest = self._hash.hexdigest() if changed and self._hash else ""
+        return Body(kept, self.length, digest, truncated, redacted_to)
+
+    def take_whole(self, bodies: BodyRedactor | None, headers: Headers) -> Body:
+        """Take and describe in one: for a call of which nothing was taken before.
+
+        `bodies` takes secrets out, where that is wanted; `headers`: of the body's message.
+        """
         if self.length <= self._kept_bytes_left:  # nothing to cut, so nothing to hash
-            return Body(b"".join(self._chunks), self.length)
-        return self.describe(self.take())
+            data = b"".join(self._chunks)
+            clean = bodies.whole(data, headers) if bodies is not None and data else None
+            if clean is None:
+                return Body(data, self.length)
+            digest = hashlib.sha256(data).hexdigest()
+            return Body(clean, self.length, digest, False, len(clean))
+        strainer = None if bodies is None else Strainer(bodies, headers)
+        kept = self.take()
+        if strainer is not None:
+            kept = strainer.strain(kept, last=True)
+        return self.describe(kept, strainer)
 
 
 class Exchange:
@@ -116,9 +137,9 @@ class Exchange:
     __slots__ = (
         "_begun", "_first_byte_ns", "_forwarded_ns", "_headers", "_left_out", "_mode", "_recording",
         "_response_headers", "_response_started_ns", "_spool_at_ns", "_started_at_ns",
-        "_started_ns", "_task", "_waited_ns", "_watch", "abandoned", "deadline_ns", "dialect",
-        "ended", "id", "method", "project", "request", "response", "status_code", "target",
-        "upstream",
+        "_started_ns", "_strainers", "_task", "_waited_ns", "_watch", "abandoned", "deadline_ns",
+        "dialect", "ended", "id", "method", "project", "request", "response", "status_code",
+        "target", "upstream",
     )  # fmt: skip
 
     def __init__(
@@ -161,6 +182,7 @@ class Exchange:
         self._task = task
         self._watch: Callable[[], None] | None = watch
         self._begun = False
+        self._strainers: dict[bool, Strainer] = {}
         self._headers = headers
         self._response_headers: Headers = []
         self._started_at_ns = clock.wall_ns()
@@ -276,13 +298,14 @@ class Exchange:
 
     def _record(self, outcome: Outcome, error: str, ended_ns: int, overhead_ns: int) -> None:
         if self._begun:
-            self._spool_parts()
-            request = self.request.describe(b"")
-            response = self.response.describe(b"")
+            self._spool_parts(last=True)
+            request = self.request.describe(b"", self._strainers.get(False))
+            response = self.response.describe(b"", self._strainers.get(True))
             kind = FrameKind.END
         else:
-            request = self.request.take_whole()
-            response = self.response.take_whole()
+            bodies = self._recording.bodies
+            request = self.request.take_whole(bodies, self._headers)
+            response = self.response.take_whole(bodies, self._response_headers)
             kind = FrameKind.CALL
         capture = self._capture(request, response, outcome, error, ended_ns, overhead_ns)
         self._recording.append(kind, capture)
@@ -296,20 +319,35 @@ class Exchange:
             self._spool_parts()
         else:
             self._begun = True
-            request = Body(self.request.take(), self.request.length)
-            response = Body(self.response.take(), self.response.length)
+            request = Body(self._strain(False), self.request.length)
+            response = Body(self._strain(True), self.response.length)
             elapsed_ns = self._elapsed_ns()
             capture = self._capture(request, response, Outcome.INTERRUPTED, "", elapsed_ns, 0)
             self._recording.append(FrameKind.BEGIN, capture)
 
-    def _spool_parts(self) -> None:
+    def _spool_parts(self, *, last: bool = False) -> None:
         elapsed_ns = self._elapsed_ns()
         for of_response, copy in ((False, self.request), (True, self.response)):
-            if copy.held_bytes:
-                kept = copy.take()
+            if copy.held_bytes or last:
+                kept = self._strain(of_response, last=last)
                 if kept:
                     part = Part(self.id, elapsed_ns, of_response, kept)
                     self._recording.append(FrameKind.PART, part)
+
+    def _strain(self, of_response: bool, *, last: bool = False) -> bytes:
+        """Take what has come of a body, and return what of it may be kept."""
+        copy = self.response if of_response else self.request
+        data = copy.take() if copy.held_bytes else b""
+        bodies = self._recording.bodies
+        if bodies is None:
+            return data
+        strainer = self._strainers.get(of_response)
+        if strainer is None:
+            if not data:
+                return b""
+            headers = self._response_headers if of_response else self._headers
+            strainer = self._strainers[of_response] = Strainer(bodies, headers)
+        return strainer.strain(data, last=last)
 
     def _capture(
         self,
@@ -340,7 +378,7 @@ class Exchange:
             first_byte_ns=self._first_byte_ns,
             ended_ns=ended_ns,
             overhead_ns=overhead_ns,
-            redacted=False,
+            redacted=request.kept is not None or response.kept is not None,
         )
 
     def _redact(self, headers: Headers) -> Headers:

@@ -14,6 +14,7 @@ from typing import Final, Literal, Protocol
 
 from proxy.metrics import CallMetrics
 from proxy.redact import Redactor
+from proxy.redact_bodies import BodyRedactor
 from storage.capture import Clock, LeftOut
 from storage.spool import SYNC_SECONDS, FrameKind, Payload, SpoolLimits, SpoolWriter
 
@@ -46,11 +47,13 @@ class Recording:
         body_bytes_max: int,
         sample_ratio: float,
         redactor: Redactor,
+        redact_bodies: bool,
         metrics: CallMetrics,
         clock: Clock,
     ) -> None:
         self.clock = clock
         self.redactor = redactor
+        self.bodies = BodyRedactor(redactor) if redact_bodies else None
         self.metrics = metrics
         self.body_bytes_max = body_bytes_max
         self.sample_ratio = sample_ratio

@@ -2,7 +2,7 @@
 
 What was there stays recognisable without being readable: `redacted:` and eight hex characters of
 HMAC-SHA-256 under a key of this data directory, so that two calls made with one key can be told
-to be so. The wire is never touched. Bodies are kept as they are; redacting them is not done yet.
+to be so. The wire is never touched. Bodies are the business of proxy.redact_bodies.
 
 A header is a secret by its name, or when its value looks like a provider's key. A query parameter
 likewise. Both lists err on the side of hiding.
@@ -61,7 +61,7 @@ class Redactor:
             if secret is None:
                 secret = self._judge_name(name)
             if secret or looks_like_key(value):
-                value = self._replacement(value)
+                value = self.replacement(value)
             kept.append((name, value))
         return kept
 
@@ -69,7 +69,7 @@ class Redactor:
         """Return path and query with secret parameters and key-like pieces replaced."""
         path, mark, query = target.partition(b"?")
         if _SECRET_VALUE.search(path):
-            path = _SECRET_VALUE.sub(lambda found: self._replacement(found[0]), path)
+            path = _SECRET_VALUE.sub(lambda found: self.replacement(found[0]), path)
         if not query:
             return path + mark
         return path + b"?" + b"&".join(self._pair(pair) for pair in query.split(b"&"))
@@ -78,8 +78,8 @@ class Redactor:
         name, mark, value = pair.partition(b"=")
         plain = unquote_to_bytes(name).strip(b"[]")  # %6bey and key[] are key
         if value and (_SECRET_PARAMETER.match(plain) or _SECRET_VALUE.search(value)):
-            return name + mark + self._replacement(value)
-        return _SECRET_VALUE.sub(lambda found: self._replacement(found[0]), pair)
+            return name + mark + self.replacement(value)
+        return _SECRET_VALUE.sub(lambda found: self.replacement(found[0]), pair)
 
     def _judge_name(self, name: bytes) -> bool:
         if len(self._secret_names) >= _REMEMBERED_MAX:
@@ -87,7 +87,8 @@ class Redactor:
         self._secret_names[name] = secret = bool(_SECRET_NAME.match(name))
         return secret
 
-    def _replacement(self, value: bytes) -> bytes:
+    def replacement(self, value: bytes) -> bytes:
+        """Return what stands in place of a secret: the same for the same."""
         replacement = self._replacements.get(value)
         if replacement is None:
             if len(self._replacements) >= _REMEMBERED_MAX:

@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     """Connections of clients that each worker holds; further ones are refused with 503."""
     open_calls_max: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     """Calls in flight in each worker; further ones are refused with 503, and recorded so."""
+    redact_bodies: bool = True
+    """Keep what looks like an API key, or is called one, out of recorded bodies, too."""
     sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the calls that is recorded, whole sessions or traces; the others are counted."""
     body_bytes_max: Bytes = ByteSize(64 * MIB)

@@ -118,6 +118,7 @@ def build_recording(settings: settings_module.Settings) -> Recording:
         body_bytes_max=settings.body_bytes_max,
         sample_ratio=settings.sample_ratio,
         redactor=Redactor(places.read_fingerprint_key()),
+        redact_bodies=settings.redact_bodies,
         metrics=CallMetrics(CollectorRegistry()),
         clock=SystemClock(),
     )

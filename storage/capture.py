@@ -141,12 +141,14 @@ class Body(msgspec.Struct, frozen=True, array_like=True):
 
     `data` is what was kept, `length` what passed on the wire in bytes. `sha256` (hex) is of all
     that passed, and empty where `data` is exactly that. `truncated`: longer than was kept.
+    `kept`: bytes of `data`, where secrets were taken out of it; None where none were.
     """
 
     data: bytes = b""
     length: int = 0
     sha256: str = ""
     truncated: bool = False
+    kept: int | None = None
 
 
 class Capture(msgspec.Struct, frozen=True, array_like=True):

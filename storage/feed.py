@@ -257,8 +257,9 @@ def _body(data: bytes, described: Body | None) -> Body:
     if described is None:
         return Body(data, len(data))
     # Parts the disk had refused are missing here: the record says that it is not all.
-    truncated = described.truncated or len(data) != described.length
-    return Body(data, described.length, described.sha256, truncated)
+    kept = described.length if described.kept is None else described.kept
+    truncated = described.truncated or len(data) != kept
+    return Body(data, described.length, described.sha256, truncated, described.kept)
 
 
 def _undigested(call_id: str, frames: Sequence[Frame]) -> Undigested:

@@ -24,6 +24,7 @@ from proxy.upstream import Address, UpstreamPool
 from shalt.worker import server_config
 from storage.capture import Capture, Dialect, SystemClock
 from storage.counters import Tally, read_tally
+from storage.feed import assemble
 from storage.replay import Frame, SpoolReader
 from storage.segments import writers
 from storage.spool import FrameKind, SpoolLimits
@@ -80,10 +81,16 @@ class RunningRelay:
         return [FrameKind(frame.kind) for frame in self._read()]
 
     def _ended(self) -> list[Capture]:
+        """Put calls together as the recorder does: on a busy machine any call is a long one."""
+        frames: dict[str, list[Frame]] = {}
         ended = []
         for frame in self._read():
-            if isinstance(frame.payload, Capture) and frame.kind != FrameKind.BEGIN:
-                ended.append(frame.payload)
+            assert frame.payload is not None
+            frames.setdefault(frame.payload.id, []).append(frame)
+            if frame.kind in (FrameKind.CALL, FrameKind.END):
+                whole = assemble(frames[frame.payload.id])
+                assert whole is not None
+                ended.append(whole)
         return ended
 
     def _read(self) -> list[Frame]:
@@ -123,6 +130,7 @@ def running_relay(
             body_bytes_max=body_bytes_max,
             sample_ratio=sample_ratio,
             redactor=Redactor(b"key"),
+            redact_bodies=True,
             metrics=CallMetrics(CollectorRegistry()),
             clock=SystemClock(),
         )

@@ -8,6 +8,7 @@
 /old         HTTP/1.0, ended by closing          /empty     204     /unchanged  304
 /early       103, then 200                       /odd       status 777, repeated headers
 /zero        status 000                          /posing    headers that only shalt writes
+/late-echo   as /echo, 0.2 s later
 /gzip        content-encoding: gzip              /big       300 MiB
 /echo        the request's head and body         /upload    length and SHA-256 of the body
 /tired       closes a connection that it has answered on, 0.1 s after the next request
@@ -136,6 +137,10 @@ class _Connection:
 
     async def do_plain(self, head: bytes, body: bytes) -> None:
         self.send(b'{"object": "plain"}', headers=b"content-type: application/json\r\n")
+
+    async def do_late_echo(self, head: bytes, body: bytes) -> None:
+        await asyncio.sleep(0.2)
+        self.send(head + body)
 
     async def do_zero(self, head: bytes, body: bytes) -> None:
         self.send(b"nothing", b"000 Nothing")

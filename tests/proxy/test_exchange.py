@@ -14,7 +14,7 @@ def test_a_short_body_is_taken_whole_and_not_hashed() -> None:
     copy.add(b"one ")
     copy.add(b"two")
     assert copy.whole == b"one two"
-    assert copy.take_whole() == Body(b"one two", 7)
+    assert copy.take_whole(None, []) == Body(b"one two", 7)
 
 
 def test_what_was_taken_can_be_sent_again_until_it_is_let_go() -> None:

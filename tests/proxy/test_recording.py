@@ -34,6 +34,7 @@ def recording_in(spool: Path) -> Recording:
         limits=SpoolLimits(),
         sync="always",
         sample_ratio=1.0,
+        redact_bodies=True,
         body_bytes_max=100,
         redactor=Redactor(b"key"),
         metrics=CallMetrics(CollectorRegistry()),

@@ -1,0 +1,145 @@
+"""No secret in the bodies that are recorded: found and replaced before the spool. The wire passes.
+
+A body in which nothing is found is kept as it passed, byte for byte. One with a secret is kept with
+`redacted:` and a fingerprint in the secret's place; if it was encoded (gzip, br, …) it is kept
+decoded. The record says `redacted`, and has length and SHA-256 of what was on the wire.
+
+A call that lasts is spooled while it goes on, so its bodies are searched in pieces (`Strainer`):
+what may be the beginning of a secret waits for what follows. An encoded body waits for its end, up
+to ENCODED_BYTES_MAX; what comes beyond is not kept, for nobody could tell what is in it. A body
+whose encoding is not known here, or broken, is kept as it is.
+
+What it costs: 1.7 us a KB; 4 us more a KB of gzip; 1 us for each event of a stream.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from proxy import secrets
+from proxy.redact import Redactor
+from proxy.secrets import Found
+from storage.capture import Headers
+from storage.encoding import decode
+
+ENCODED_BYTES_MAX: Final = 8 * 2**20
+# Held back at most: a secret's length, with what events put around its pieces.
+HELD_BYTES_MAX: Final = 256 * 2**10
+
+
+class BodyRedactor:
+    """Replaces secrets in whole bodies."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+
+    def whole(self, data: bytes, headers: Headers) -> bytes | None:
+        """Return the body without its secrets; None where there are none, so it is kept as it is.
+
+        `headers` are those of the message that the body belongs to.
+        """
+        encoded, events = _kind_of(headers)
+        text = decode(headers, data)[0] if encoded else data
+        if not text:
+            return None
+        return self.replace(text, events)
+
+    def replace(self, text: bytes, events: bool) -> bytes | None:
+        """Return decoded text without its secrets, None where there are none."""
+        found = self.find(text, events)
+        return self.put(text, found) if found else None
+
+    def find(self, text: bytes, events: bool) -> list[tuple[Found, ...]]:
+        """Find the secrets of decoded text: of each its pieces, in order of their beginnings."""
+        found: list[tuple[Found, ...]] = [(each,) for each in secrets.find(text)]
+        if events:
+            found += secrets.across_events(text)
+        return found
+
+    def put(self, text: bytes, found: Iterable[tuple[Found, ...]]) -> bytes:
+        """Return text with something else in place of its secrets."""
+        pieces: list[bytes] = []
+        end = 0
+        for place in sorted(piece for each in found for piece in each):
+            if place.start < end:
+                continue  # inside one that was replaced
+            pieces.append(text[end : place.start])
+            if place.secret:
+                pieces.append(self._redactor.replacement(place.secret))
+            end = place.end
+        pieces.append(text[end:])
+        return b"".join(pieces)
+
+
+class Strainer:
+    """One body, searched piece by piece. `kept` counts the bytes handed out so far."""
+
+    __slots__ = ("_encoded", "_events", "_headers", "_held", "_redactor", "cut", "kept", "redacted")
+
+    def __init__(self, redactor: BodyRedactor, headers: Headers) -> None:
+        self.redacted = False
+        self.cut = False  # something was not kept because it could not be searched
+        self.kept = 0
+        self._redactor = redactor
+        self._headers = headers
+        self._encoded, self._events = _kind_of(headers)
+        self._held = b""
+
+    def strain(self, data: bytes, *, last: bool = False) -> bytes:
+        """Take in the next bytes of the body; return what of it is searched and can be kept."""
+        if self.cut:
+            return b""
+        self._held += data
+        if self._encoded:
+            return self._strain_encoded(last)
+        text, self._held = self._held, b""
+        found = self._redactor.find(text, self._events)
+        until = len(text) if last else self._until(text, found)
+        text, self._held = text[:until], text[until:]
+        found = [each for each in found if each[0].start < until]
+        if found:
+            self.redacted = True
+            text = self._redactor.put(text, found)
+        return self._keep(text)
+
+    def _strain_encoded(self, last: bool) -> bytes:
+        if len(self._held) > ENCODED_BYTES_MAX:
+            self.cut, self._held = True, b""
+            return b""
+        if not last:
+            return b""
+        data, self._held = self._held, b""
+        clean = self._redactor.whole(data, self._headers)
+        if clean is None:
+            return self._keep(data)
+        self.redacted = True
+        return self._keep(clean)
+
+    def _until(self, text: bytes, found: list[tuple[Found, ...]]) -> int:
+        """Say up to where nothing of an unfinished secret can stand, and no secret is cut.
+
+        A stream is cut between two lines, so that each of its events is seen whole.
+        """
+        until = secrets.could_begin(text)
+        if self._events:
+            until = secrets.line_of(text, min(until, secrets.could_begin_across(text)))
+        for each in sorted(found, reverse=True):
+            if each[0].begin < until < each[-1].end:
+                until = each[0].begin
+                if self._events:
+                    until = secrets.line_of(text, until)
+        return until if len(text) - until <= HELD_BYTES_MAX else len(text)
+
+    def _keep(self, data: bytes) -> bytes:
+        self.kept += len(data)
+        return data
+
+
+def _kind_of(headers: Headers) -> tuple[bool, bool]:
+    """Say of a message whether its body is encoded, and whether it is a stream of events."""
+    encoded = events = False
+    for name, value in headers:
+        if name == b"content-encoding":
+            encoded = value.strip().lower() not in (b"", b"identity")
+        elif name == b"content-type":
+            events = value.lstrip()[:17].lower() == b"text/event-stream"
+    return encoded, events
