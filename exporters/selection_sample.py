@@ -5,8 +5,8 @@ of them. The test side is not looked at, for it is exported whole.
 
 Limits: GROUPS_MAX groups are kept, those whose ids hash lowest, and of each CALLS_MAX calls, those
 whose ids hash lowest: 50,000 groups tell a share to within half a point, and the same calls give
-the same sample. Memory: 500 bytes for each of them. Reads a row of two tables for each call of the
-project, and for each that matches once more; no body.
+the same sample. Memory: 500 bytes for each of them. Reads a row for each call of the project and
+two for each of the sampled; no body.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ from exporters.statistics import CountArray
 from exporters.two_samples import BoolArray
 from exporters.windows import CONVERSATIONS
 from storage.capture import Outcome
+from storage.choosing import ChoosableCall, read_choice, read_measured
 from storage.reader import StoreReader
-from storage.rows import MeasuredCall
 from storage.trace import Side
 
 GROUPS_MAX = 50_000
@@ -34,7 +34,7 @@ CALLS_MAX = 4
 STEPS = ("calls", "conversations", "matching", "complete")
 
 Progress = Callable[[int], None]  # calls read so far
-_Marked = tuple[MeasuredCall, bool]  # a call, and whether the filter matches it
+_SIDES = (Side.TRAIN, Side.VAL)
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,14 @@ def sample_selection(
 ) -> SelectionSample:
     """Read what a filter selects; raise FilterError for one that is none.
 
-    `reader` should be a snapshot: the filter is asked in a scan of its own, beside the other.
+    `reader` should be a snapshot: the sample is read in a second look.
     """
     funnel = _Funnel(progress)
-    kept: dict[str, list[tuple[Facts, bool]]] = {}
+    kept: dict[str, list[ChoosableCall]] = {}
     worst: list[tuple[int, str]] = []  # a heap of (-rank, group id)
-    for group_id, calls in _groups(reader, project, where):
-        lowest = heapq.nsmallest(CALLS_MAX, funnel.passed(calls), key=_rank_of)
+    calls = read_choice(reader, project, where)
+    for group_id, group in groupby(calls, key=lambda call: call.group_id):
+        lowest = heapq.nsmallest(CALLS_MAX, funnel.passed(group), key=lambda call: _rank(call.id))
         entry = (-_rank(group_id), group_id)
         if not lowest or (len(worst) == GROUPS_MAX and entry < worst[0]):
             continue
@@ -78,13 +79,16 @@ def sample_selection(
             del kept[heapq.heapreplace(worst, entry)[1]]
         else:
             heapq.heappush(worst, entry)
-        kept[group_id] = [(facts_of(call), chosen) for call, chosen in lowest]
-    groups = [number for number, calls in enumerate(kept.values()) for _ in calls]
-    pairs = [pair for calls in kept.values() for pair in calls]
+        kept[group_id] = lowest
+    chosen = {call.id: call.matches for calls in kept.values() for call in calls}
+    sampled = [facts_of(call) for call in read_measured(reader, list(chosen))]
+    numbers = {call.id: number for number, calls in enumerate(kept.values()) for call in calls}
+    groups = np.array([numbers[call.call_id] for call in sampled], dtype=np.int64)
     return SelectionSample(
-        calls=tuple(facts for facts, _ in pairs),
-        groups=np.array(groups, dtype=np.int64),
-        chosen=np.array([chosen for _, chosen in pairs], dtype=np.bool_),
+        calls=tuple(sampled),
+        # A call that was never measured is not in the sample: groups are numbered again.
+        groups=np.unique(groups, return_inverse=True)[1].astype(np.int64),
+        chosen=np.array([chosen[call.call_id] for call in sampled], dtype=np.bool_),
         funnel=funnel.counts(),
     )
 
@@ -97,48 +101,23 @@ class _Funnel:
         self._calls: Counter[str] = Counter()
         self._groups: Counter[str] = Counter()
 
-    def passed(self, calls: Iterable[_Marked]) -> Iterator[_Marked]:
+    def passed(self, calls: Iterable[ChoosableCall]) -> Iterator[ChoosableCall]:
         """Count the calls of one group; yield those that are of the population."""
         before = self._calls.copy()
-        for call, chosen in calls:
+        for call in calls:
+            if call.side not in _SIDES:
+                continue
             self._calls["calls"] += 1
-            if call.row.endpoint in CONVERSATIONS:
+            if call.endpoint in CONVERSATIONS:
                 self._calls["conversations"] += 1
-                self._calls["matching"] += chosen
-                self._calls["complete"] += chosen and call.row.outcome is Outcome.COMPLETE
-                yield call, chosen
+                self._calls["matching"] += call.matches
+                self._calls["complete"] += call.matches and call.outcome is Outcome.COMPLETE
+                yield call
         self._groups.update(step for step in STEPS if self._calls[step] > before[step])
         self._progress(self._calls["calls"])
 
     def counts(self) -> dict[str, Counts]:
         return {step: Counts(self._calls[step], self._groups[step]) for step in STEPS}
-
-
-def _groups(
-    reader: StoreReader, project: str, where: str
-) -> Iterator[tuple[str, Iterator[_Marked]]]:
-    """Yield each group with its calls of train and val, and whether the filter matches them."""
-    matching = (
-        call.row.id for page in reader.features(project, where, by_group=True) for call in page
-    )
-    following = next(matching, None)
-
-    def marked(calls: Iterable[MeasuredCall]) -> Iterator[_Marked]:
-        nonlocal following
-        for call in calls:
-            matches = following == call.row.id
-            if matches:
-                following = next(matching, None)
-            if call.row.side in (Side.TRAIN, Side.VAL):
-                yield call, matches
-
-    every = (call for page in reader.features(project, by_group=True) for call in page)
-    for group_id, calls in groupby(every, key=lambda call: call.row.group_id):
-        yield group_id, marked(calls)
-
-
-def _rank_of(marked: _Marked) -> int:
-    return _rank(marked[0].row.id)
 
 
 def _rank(text: str) -> int:

@@ -74,6 +74,7 @@ In reading order; a module imports only those above it:
     group_counts    how many groups and calls each side has, which groups are largest
     reader          everything that only looks at the store: get, list, scan, features, counts
     placed          why a group is on its side, where its hash says another
+    choosing        what a filter chooses among all calls, and what was measured of some
     grouped         calls group by group, in ranges that several processes can read
     shared_state    one state of the store, seen by several processes
     known           which calls the store knows, by their ids alone
