@@ -6,7 +6,7 @@
               of processes (exporters.segment, exporters.pool)
     guard     which rows may not leave after all (exporters.holding_out)
     merge     what the segments made, put together in the order of the ranges (exporters.merging),
-              and nested subsets of it (exporters.subsets)
+              and nested subsets of it (exporters.subsets); configs of trainers beside them
 
 `export` writes the files of rows and what proves them (exporters.manifest) beside the target. Only
 when all is synced to disk, no group is trained on and held out, and the store has written down what
@@ -37,11 +37,12 @@ from exporters.parts import TRAINED, side_of_part
 from exporters.planning import Plan, make_plan
 from exporters.pool import Pool, default_processes, open_pool
 from exporters.reference import Sample, Sampler
-from exporters.request import ExportRequest, check_request
+from exporters.request import ExportRequest, check_request, shape_of
 from exporters.segment import SEGMENT_CALLS, Segment, write_segment
 from exporters.staging import Lines, staging
 from exporters.subsets import write_subsets
 from exporters.tally import Tally
+from exporters.trainers import TrainerFacts, card_header, trainer_files
 from exporters.windows import MANIFEST_FILE, REFERENCE_FILE
 from storage import shared_state
 from storage.reader import StoreReader
@@ -208,8 +209,26 @@ def _write_files(
     tally = Tally()
     for segment in segments:
         tally.add(segment.tally)
+    facts = _trainer_facts(plan, tally, files)
+    for name, config in trainer_files(facts).items():
+        files.append(_write_text(partial / name, config.decode()))
     manifest = describe(plan, tally, verdict, sample, subsets, files)
-    return with_file(manifest, _write_text(partial / CARD_FILE, card(manifest)))
+    text = card_header(facts) + card(manifest)
+    return with_file(manifest, _write_text(partial / CARD_FILE, text))
+
+
+def _trainer_facts(plan: Plan, tally: Tally, files: Sequence[FileEntry]) -> TrainerFacts:
+    request = plan.rows.request
+    rows = {file.name: file.rows for file in files}
+    train, val = (file_of(side, plan.rows.suffix) for side in TRAINED)
+    return TrainerFacts(
+        format=request.format,
+        train_file=train if rows[train] else "",
+        val_file=val if rows[val] else "",
+        longest_row_bytes=max(tally.longest[side] for side in TRAINED),
+        last_only=shape_of(request).last_only,
+        method=request.method,
+    )
 
 
 def _write_text(path: Path, text: str) -> FileEntry:

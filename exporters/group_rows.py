@@ -185,13 +185,15 @@ class GroupWriter:
             line = group.line(file_of(part, self._plan.suffix), example, moved)
             if left_out:
                 line = msgspec.structs.replace(line, left_out=tuple(sorted(left_out)))
+            row = self._format.row(example, self._plan.shape)
             self._files.add_row(
-                self._format.row(example, self._plan.shape),
+                row,
                 line,
                 fingerprint(example, self._plan.templates),
             )
             has_rows = True
             self.tally.rows[part] += 1
+            self.tally.longest[part] = max(self.tally.longest[part], len(row))
             self.tally.versions.count(recorded, part, example.tool_change)
             self.tally.synthetic[part] += line.synthetic
             for name in left_out:

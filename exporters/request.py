@@ -14,6 +14,7 @@ from exporters.labelling import DEFAULT_POLICY, LabelPolicy, LabelPolicyError
 from exporters.selection import Turns
 from exporters.tool_files import ToolsError, read_tools
 from exporters.toolsets import ToolMode, ToolPolicy
+from exporters.trainers import Method
 from exporters.windows import Between, WindowError, parse_range
 
 SUBSETS_MAX: Final = 16
@@ -32,7 +33,8 @@ class ExportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pass although it changes what the data is like. `subsets` are percents of the groups of train.
     `tools` is what becomes of recorded tools that are not the current ones, and `current_tools` the
     text of a file of those (exporters.tool_files).
-    `regenerations`: pairs are made of answers that somebody asked for again, too.
+    `regenerations`: pairs are made of answers that somebody asked for again, too. `method` is what
+    the trainers' configs say.
     """
 
     project: str = "default"
@@ -50,6 +52,7 @@ class ExportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drop_contaminated: bool = False
     regenerations: bool = False
     subsets: tuple[float, ...] = ()
+    method: Method = Method.LORA
 
 
 def check_request(request: ExportRequest) -> None:

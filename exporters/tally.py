@@ -20,7 +20,7 @@ class Tally(msgspec.Struct):
 
     `rows` were made, before any was dropped, of so many `groups`. `withheld`: groups of train and
     val, by cause. `left_out`: rows that go without something. `synthetic`: rows of made-up calls.
-    `labels`: rows whose answer is a label, by its source.
+    `labels`: rows whose answer is a label, by its source. `longest`: bytes of the longest row.
     """
 
     calls: Counter[str] = msgspec.field(default_factory=Counter)
@@ -31,15 +31,17 @@ class Tally(msgspec.Struct):
     left_out: Counter[tuple[str, LeftOut]] = msgspec.field(default_factory=Counter)
     synthetic: Counter[str] = msgspec.field(default_factory=Counter)
     labels: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    longest: Counter[str] = msgspec.field(default_factory=Counter)
     versions: Versions = msgspec.field(default_factory=Versions)
 
     def add(self, other: "Tally") -> None:
         """Add the counts of other calls."""
+        self.longest |= other.longest  # the larger of each
         for name in self.__struct_fields__:
             mine: Counter[object] | Versions = getattr(self, name)
             if isinstance(mine, Versions):
                 mine.add(other.versions)
-            else:
+            elif name != "longest":
                 mine.update(getattr(other, name))
 
 

@@ -41,8 +41,9 @@ class Method(StrEnum):
 class TrainerFacts:
     """What the configs depend on.
 
-    `val_file` is empty if it has no rows: loaders refuse an empty file. `last_only`: of every row
-    the last answer alone is trained. `longest_row_bytes`: of the rows of both files.
+    `train_file` and `val_file` are empty if they have no rows: loaders refuse an empty file.
+    `last_only`: of every row the last answer alone is trained. `longest_row_bytes`: of the rows of
+    both files.
     """
 
     format: str
@@ -61,7 +62,9 @@ class TrainerFacts:
 
 
 def trainer_files(facts: TrainerFacts) -> dict[str, bytes]:
-    """Write the configs of an export, by file name; none for formats of hosts."""
+    """Write the configs of an export, by file name; none for formats of hosts, or no rows."""
+    if not facts.train_file:
+        return {}
     if facts.format == "axolotl":
         return {"axolotl.yml": _axolotl(facts)}
     if facts.format == "sharegpt":

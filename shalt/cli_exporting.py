@@ -59,6 +59,15 @@ class Tools(StrEnum):
     DROP = "drop"
 
 
+class Method(StrEnum):
+    """How a model is fine-tuned."""
+
+    LORA = "lora"
+    QLORA = "qlora"
+    DORA = "dora"
+    FULL = "full"
+
+
 Directory = Annotated[
     Path, typer.Argument(metavar="DIR", help="Directory to make; it must not exist, or be empty.")
 ]
@@ -112,6 +121,9 @@ MaxDuplicates = Annotated[
 Subsets = Annotated[
     str, typer.Option(metavar="PERCENTS", help="Nested subsets of train: 12.5,25,50,100.")
 ]
+MethodOption = Annotated[
+    Method, typer.Option(help="What the configs beside axolotl, sharegpt and trl rows say.")
+]
 Processes = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, max=64, help="Processes that read; else one a core."),
@@ -140,6 +152,7 @@ def export(
     drop_contaminated: DropContaminated = False,
     max_duplicates: MaxDuplicates = None,
     subsets: Subsets = "",
+    method: MethodOption = Method.LORA,
     processes: Processes = None,
     config: Config = None,
     data_dir: DataDir = None,
@@ -167,5 +180,6 @@ def export(
         accept_bias=accept_bias,
         drop_contaminated=drop_contaminated,
         max_duplicates=max_duplicates,
+        method=method.value,
     )
     exporting.export(loaded, request, directory, processes=processes)

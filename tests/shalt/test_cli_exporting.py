@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from exporters import formats, images, selection, toolsets
+from exporters import formats, images, selection, toolsets, trainers
 from shalt import cli_exporting
 from shalt.cli import app
 from shalt.settings import Settings
@@ -19,9 +19,10 @@ def test_the_help_of_a_command_ends_with_an_example() -> None:
 
 def test_every_choice_is_one_that_there_is() -> None:
     assert [form.value for form in cli_exporting.Format] == list(formats.FORMATS)
-    assert list(cli_exporting.Turns) == list(selection.Turns)
-    assert list(cli_exporting.Images) == list(images.Images)
-    assert list(cli_exporting.Tools) == list(toolsets.ToolMode)
+    assert [one.value for one in cli_exporting.Turns] == [one.value for one in selection.Turns]
+    assert [one.value for one in cli_exporting.Images] == [one.value for one in images.Images]
+    assert [one.value for one in cli_exporting.Tools] == [one.value for one in toolsets.ToolMode]
+    assert [one.value for one in cli_exporting.Method] == [one.value for one in trainers.Method]
 
 
 @pytest.mark.parametrize(
