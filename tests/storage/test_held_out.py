@@ -38,8 +38,9 @@ from tests.storage.calls import START_NS, StillClock, at, new_store, recorded, u
 
 CLOCK = StillClock()
 SESSIONS = st.sampled_from([f"s{number}" for number in range(12)])
-RATIOS = st.sampled_from([0.0, 0.05, 0.1, 0.3, 0.45])
+RATIOS = st.sampled_from([0.0, 0.1, 0.25, 0.4, 0.6])
 MANY = 100_000
+MEMORY = Path("/dev/shm")  # for a thousand commits that nobody needs on a disk
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Held(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = Path(tempfile.mkdtemp())
+        self.directory = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
         shutil.copyfile(self.template, self.directory / "shalt.sqlite")
         self.store = TraceStore(url_of(self.directory), clock=CLOCK)
         self.number = 0
@@ -113,10 +114,13 @@ class Held(RuleBasedStateMachine):
     @rule(data=st.data())
     def store_what_was_continued(self, data: st.DataObject) -> None:
         parent, session = self.waiting.pop(data.draw(st.integers(0, len(self.waiting) - 1)))
+        self.store_call(parent, session)
+
+    def store_call(self, parent: int, session: str) -> None:
         call = recorded(parent, session_id=session, provider_id=f"r{parent}")
         self.store.insert([call], at(self.number, segment=2))
 
-    @rule(test=RATIOS, val=RATIOS)
+    @rule(test=RATIOS, val=st.sampled_from([0.0, 0.1, 0.3]))
     def change(self, test: float, val: float) -> None:
         change_ratios(self.store, "default", test, val, clock=CLOCK)
 
@@ -169,6 +173,21 @@ class Held(RuleBasedStateMachine):
                 items.append(DatasetItem(row.id, row.group_id, Apart.TIME_HOLDOUT))
         self.pending = items
 
+    @rule(sessions=st.sets(SESSIONS, max_size=3), holdout=st.booleans())
+    def export(self, sessions: set[str], holdout: bool) -> None:
+        """Read and publish at once, as most exports do."""
+        self.read_for_an_export(sessions, holdout)
+        self.publish()
+
+    @rule(session=SESSIONS, ratio=RATIOS)
+    def export_between_an_answer_and_what_it_continues(self, session: str, ratio: float) -> None:
+        """The worst moment to join two groups: when one of them has left."""
+        self.answer_late(session)
+        self.export(set(), holdout=False)
+        self.change(ratio, 0.05)
+        parent, session = self.waiting.pop()
+        self.store_call(parent, session)
+
     @precondition(lambda self: self.pending is not None)
     @rule()
     def publish(self) -> None:
@@ -216,7 +235,7 @@ def test_no_sequence_of_events_tests_with_what_was_trained_on(tmp_path: Path) ->
     run_state_machine_as_test(
         Held,
         settings=settings(
-            max_examples=50,
+            max_examples=25,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,
