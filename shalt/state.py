@@ -37,10 +37,7 @@ def status(settings: Settings, *, as_json: bool) -> None:
         if ledger.store_ready:
             oldest = round(oldest_seconds(places.spool, store.checkpoints()), 3)
             said_waiting = waiting_for_calls(store)
-            counts = store.sides(settings.project).items()
-            sides = {
-                side.value: {"groups": count.groups, "calls": count.calls} for side, count in counts
-            }
+            sides = _sides(store, settings.project)
     waiting, waiting_max = spool_bytes(places.spool), int(settings.spool_bytes_max)
     poison = PoisonDirectory(places.poison)
     poisoned, poison_bytes = len(poison.list()), poison.byte_count()
@@ -87,13 +84,23 @@ def status(settings: Settings, *, as_json: bool) -> None:
             f"poison    {poisoned:,} calls in {poison.directory}, {_megabytes(poison_bytes)}: "
             "`shalt record --retry-poison` after an upgrade"
         )
-    if said_waiting:
-        print_line(
-            f"feedback  {said_waiting:,} scores and labels wait for their calls, "
-            f"{WAITING_DAYS} days at most"
-        )
+    _print_waiting(said_waiting)
     for side, count in sides.items():
         print_line(f"{side:<10}{count['calls']:>9,} calls in {count['groups']:,} groups")
+
+
+def _sides(store: StoreReader, project: str) -> dict[str, Counts]:
+    return {
+        side.value: {"groups": count.groups, "calls": count.calls}
+        for side, count in store.sides(project).items()
+    }
+
+
+def _print_waiting(count: int) -> None:
+    if count:
+        print_line(
+            f"feedback  {count:,} scores and labels wait for their calls, {WAITING_DAYS} days at most"
+        )
 
 
 def _print_ledger(ledger: Ledger) -> None:

@@ -11,6 +11,7 @@ from shalt.places import DataDirError, Places
 from shalt.recording import open_store
 from shalt.settings import Settings
 from storage.backup import StoreInTheWay
+from storage.schema import SCHEMA_REVISION
 from tests.storage.calls import ask, at, id_of, recorded
 
 
@@ -33,9 +34,9 @@ def test_an_upgrade_says_from_where_to_where(
 ) -> None:
     settings = Settings(data_dir=tmp_path)
     commands.upgrade(settings)
-    assert "revision none → 0002" in printed(capsysbinary)
+    assert f"revision none → {SCHEMA_REVISION}" in printed(capsysbinary)
     commands.upgrade(settings)
-    assert "is at revision 0002 already" in printed(capsysbinary)
+    assert f"is at revision {SCHEMA_REVISION} already" in printed(capsysbinary)
 
 
 def test_a_sound_store_is_said_to_be_so(

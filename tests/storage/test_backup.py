@@ -10,20 +10,24 @@ import pytest
 from storage import backup as module
 from storage.backup import BackupError, StoreInTheWay, backup, restore
 from storage.database import StoreNotReady, StoreTooNew
+from storage.schema import SCHEMA_REVISION
 from storage.store import TraceStore
 from tests.postgres import Server
-from tests.storage.calls import StillClock, ask, at, new_store, recorded
+from tests.storage.calls import StillClock, ask, at, id_of, new_store, recorded
+from tests.storage.saying import label, score
 
 CALLS = [recorded(number, tags={"n": str(number)}) for number in range(50)]
 
 
 def test_a_restored_store_is_what_it_was_when_copied(store: TraceStore, tmp_path: Path) -> None:
-    store.insert(CALLS[:20], at(20))
+    store.insert(CALLS[:20], at(20), said=[score(60, 1), label(61, 1)])
     backup(store.engine, tmp_path / "copy")
-    store.insert(CALLS[20:], at(50))
+    store.insert(CALLS[20:], at(50), said=[score(62, 1, 0.0)])
     store.close()
-    assert restore(store.engine, tmp_path / "copy", force=True) == "0002"
+    assert restore(store.engine, tmp_path / "copy", force=True) == SCHEMA_REVISION
     assert [each.capture for each in store.scan("default")] == [each.capture for each in CALLS[:20]]
+    assert store.scores([id_of(1)]) == {id_of(1): (score(60, 1),)}
+    assert store.labels([id_of(1)]) == {id_of(1): (label(61, 1),)}
     assert store.insert(CALLS, at(50)) == 30
 
 
@@ -124,7 +128,9 @@ def test_a_copy_of_a_newer_shalt_is_refused(
 ) -> None:
     backup(store.engine, tmp_path / "copy")
     monkeypatch.setattr(module, "SCHEMA_REVISION", "0001")
-    with pytest.raises(StoreTooNew, match="revision 0002, this shalt knows up to 0001"):
+    with pytest.raises(
+        StoreTooNew, match=f"revision {SCHEMA_REVISION}, this shalt knows up to 0001"
+    ):
         restore(store.engine, tmp_path / "copy", force=True)
 
 
