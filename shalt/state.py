@@ -99,7 +99,8 @@ def _sides(store: StoreReader, project: str) -> dict[str, Counts]:
 def _print_waiting(count: int) -> None:
     if count:
         print_line(
-            f"feedback  {count:,} scores and labels wait for their calls, {WAITING_DAYS} days at most"
+            f"feedback  {count:,} scores and labels wait for their calls, "
+            f"{WAITING_DAYS} days at most"
         )
 
 
