@@ -11,8 +11,8 @@ tuned recipe: LoRA of rank 16 on all linear layers, or what `--method` says.
 `card_header` is for the README.md of an export, which makes a directory a data set that
 `datasets.load_dataset(directory)` reads, with splits train and validation. It names the type of
 each column: messages are JSON. Without it `datasets` takes a column's type from its first 10 MB and
-fails where the first tool call comes later, or (before 4.0) fills every object with the keys of
-all others, as null. `trl sft` loads the directory that way.
+fails where the first tool call comes later, or (3.6) fills every object with the keys of all
+others, as null. `trl sft` loads the directory that way.
 """
 
 import json
