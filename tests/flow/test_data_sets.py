@@ -78,7 +78,8 @@ def test_dialogues_are_never_divided_and_the_export_loads(tmp_path: Path) -> Non
         sent = drive(shalt, *DIALOGUES)
         assert shalt.status()["stored"] == sent
         check_sides(shalt)
-        exported = command(shalt, "export", str(tmp_path / "export"))
+        # Some of glaive's dialogues ask nearly the same, and chance may put them on two sides.
+        exported = command(shalt, "export", str(tmp_path / "export"), "--drop-contaminated")
         assert exported.returncode == 0, exported.stderr
     check_export(tmp_path / "export", tmp_path / "cache")
 
