@@ -1,16 +1,24 @@
 """Which label takes the place of an answer, and what becomes of its call."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from exporters.dataset import export
 from exporters.labelling import DEFAULT_POLICY, LabelPolicy, LabelPolicyError, choose, relabelled
-from exporters.selection import Reason, reason_against
+from exporters.request import ExportRequest
+from exporters.selection import Reason, Turns, reason_against
 from storage.capture import Outcome
+from storage.derive import derive
 from storage.labels import FIRST_STATUS, Label, LabelSource, Status
+from storage.rows import Recorded
 from storage.trace import Message, Side
-from tests.storage.calls import capture_of, id_of, span_of, understood_of
+from tests.review.calls import chat
+from tests.review.calls import id_of as recorded_id
+from tests.storage.calls import at, capture_of, id_of, new_store, span_of, understood_of
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
 
@@ -97,3 +105,47 @@ def test_a_failed_call_with_a_label_is_an_example() -> None:
     assert reason_against(better, Side.TRAIN, True) is None
     assert better.understood.choices[0].message == given.message
     assert better.understood.messages == span.understood.messages
+
+
+def test_a_corrected_turn_has_a_row_of_its_own_and_is_untrained_in_the_next(
+    tmp_path: Path,
+) -> None:
+    question = {"role": "user", "content": "Capital of France?"}
+    wrong = {"role": "assistant", "content": "Lyon."}
+    asked_on = [question, wrong, {"role": "user", "content": "And of Spain?"}]
+    madrid = {"role": "assistant", "content": "Madrid."}
+    calls = [chat(1, [question], wrong, session="s"), chat(2, asked_on, madrid, session="s")]
+    failed = chat(3, [{"role": "user", "content": "Broken?"}], None, session="s")
+    calls.append(with_outcome(failed, Outcome.UPSTREAM_ERROR))
+    store = new_store(f"sqlite:///{tmp_path / 'shalt.sqlite'}", test_ratio=0.0, val_ratio=0.0)
+    human = LabelSource.HUMAN
+    said = [
+        msgspec.structs.replace(label(7, human), call_id=recorded_id(1)),
+        msgspec.structs.replace(label(8, human), call_id=recorded_id(3)),
+    ]
+    store.insert(calls, at(1), said=said)
+    export(store, ExportRequest(turns=Turns.LEAF), tmp_path / "set", processes=1)
+    rows = [json.loads(line) for line in _lines(tmp_path, "train.jsonl")]
+    said_in = [
+        [(m["content"], m.get("weight")) for m in row["messages"] if m["role"] == "assistant"]
+        for row in rows
+    ]
+    assert said_in == [
+        [("Answer 7.", None)],
+        [("Lyon.", 0), ("Madrid.", None)],
+        [("Answer 8.", None)],
+    ]
+    ids = [json.loads(line) for line in _lines(tmp_path, "ids.jsonl")]
+    assert [line.get("answer") for line in ids] == ["human", None, "human"]
+    assert ids[0]["label"] == f"{7:032x}"
+    assert (tmp_path / "set" / "needs_label.jsonl").read_text() == ""
+    store.close()
+
+
+def with_outcome(call: Recorded, outcome: Outcome) -> Recorded:
+    capture = msgspec.structs.replace(call.capture, outcome=outcome)
+    return msgspec.structs.replace(call, capture=capture, span=derive(capture))
+
+
+def _lines(folder: Path, name: str) -> list[str]:
+    return (folder / "set" / name).read_text().splitlines()

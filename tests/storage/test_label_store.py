@@ -1,5 +1,6 @@
 """Scores and labels find their calls, whichever comes first, are kept once, and are forgotten."""
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
 
 import pytest
@@ -7,10 +8,11 @@ import pytest
 from storage import database
 from storage.deletion import delete_bodies, delete_calls
 from storage.label_rows import count_waiting
-from storage.label_store import expire
+from storage.label_store import expire, keep_apart
 from storage.labels import Said
 from storage.rows import Recorded
 from storage.store import TraceStore
+from tests.relaying import wait_until
 from tests.storage.calls import ask, at, id_of, recorded
 from tests.storage.saying import label, score, time_at, verdict
 
@@ -110,3 +112,18 @@ def test_a_body_takes_labels_and_comments_along_and_leaves_values(store: TraceSt
     (kept,) = store.scores([id_of(1)])[id_of(1)]
     assert (kept.value, kept.comment) == (0.5, "")
     assert list(store.labels([id_of(1), id_of(2)])) == [id_of(2)]
+
+
+def test_who_says_something_waits_for_the_batch_that_is_being_stored(store: TraceStore) -> None:
+    if store.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer at a time anyway")
+    waiters = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with ThreadPoolExecutor(1) as threads:
+        with database.writing(store.engine) as connection:
+            keep_apart(connection, adding=False)
+            put(store, recorded(1, provider_id="chatcmpl-1"))  # another batch need not wait
+            adding = threads.submit(put, store, score(2, provider_id="chatcmpl-3"))
+            wait_until(lambda: ask(store, waiters) == [(1,)])
+            assert not adding.done()
+        adding.result(10)
+    assert waiting(store) == 1
