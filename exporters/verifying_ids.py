@@ -114,6 +114,11 @@ class Ids:
             if listed != entries.get(name, 0):
                 self._misplaced.add(f"{name} has {entries.get(name, 0):,} rows, {listed:,} listed")
 
+    @property
+    def group_count(self) -> int:
+        """How many groups the files have; one in two of them counts twice."""
+        return sum(len(np.unique(_array(file.groups))) for file in self.files.values())
+
     def row_count(self, name: str) -> int:
         """Say how many rows of a file are listed."""
         return len(self.files[name].groups) if name in self.files else 0
@@ -137,8 +142,7 @@ class Ids:
         for first, second, shared in self._shared(lambda file: file.groups):
             for name in self._names(first, second, shared, of_groups=True):
                 problems.add(f"group {name} is in {first} and in {second}: train on neither")
-        count = sum(len(np.unique(_array(file.groups))) for file in self.files.values())
-        return problems.check("groups", f"{count:,} groups, none of them in two files")
+        return problems.check("groups", f"{self.group_count:,} groups, none of them in two files")
 
     def check_calls(self) -> Check:
         """Say whether calls are shared by files that must not share any."""

@@ -77,7 +77,7 @@ class RowPass:
 
     def _learn(self, names: Sequence[str]) -> Templates:
         """Learn which text many prompts share, as the export did, from the first row of groups."""
-        sample = TemplateSample(sum(len(set(file.groups)) for file in self._ids.files.values()))
+        sample = TemplateSample(self._ids.group_count)
         for name in names:
             group = ""
             for line, origin in self._rows(name):
