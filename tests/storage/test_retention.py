@@ -1,14 +1,18 @@
 """Deleting by age, on both databases."""
 
+from datetime import UTC, datetime
+
 import msgspec
 import pytest
 
 from storage.erasure import Kind
+from storage.labels import Said
 from storage.retention import BODIES_ID, CALLS_ID, CHUNK_CALLS, DAY_NS, Due, Policy, Retention
 from storage.rows import Recorded
 from storage.store import TraceStore
 from storage.store_errors import StoreUnavailable
 from tests.storage.calls import StillClock, ask, at, recorded
+from tests.storage.saying import label, score
 
 DAY_MS = DAY_NS // 1_000_000
 
@@ -113,3 +117,23 @@ def test_an_empty_week_of_postgres_goes(store: TraceStore) -> None:
         store.insert([call_of(1)], at(2))
     store.insert([call_of(1)], at(2))  # what comes late makes the week again
     assert [row.id for row in store.list("default", limit=9)] == [aged(30), aged(1)]
+
+
+def test_what_was_said_goes_with_its_call_or_after_a_week_without_one(store: TraceStore) -> None:
+    texts: list[Said] = [score(1, comment="rude", call_id=aged(0)), label(2, call_id=aged(0))]
+    kept = score(3, call_id=aged(20))
+    lost = score(4, session_id="nobody's", created_at=time_of(aged(13)))
+    young = score(5, None, 0.5, session_id="nobody's", created_at=time_of(aged(15)))
+    store.insert([call_of(0), call_of(20)], at(1), said=[*texts, kept, lost, young])
+    job = retention(store, Policy(bodies_days=5, calls_days=0), 21)
+    run(job)
+    assert job.expired_count == 1
+    assert ask(store, "SELECT comment FROM score ORDER BY id") == [("",)] * 3
+    assert ask(store, "SELECT count(*) FROM label") == [(0,)]
+    run(retention(store, Policy(bodies_days=0, calls_days=10), 21))
+    assert list(store.scores([aged(0), aged(20)])) == [aged(20)]
+    assert ask(store, "SELECT count(*) FROM score") == [(2,)]
+
+
+def time_of(call_id: str) -> datetime:
+    return datetime.fromtimestamp(int(call_id[:12], 16) / 1000, UTC)
