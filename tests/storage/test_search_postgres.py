@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from storage import database, search
+from storage import database, search, search_postgres
 from storage.store import TraceStore
 from tests.postgres import TEMPLATE, Server
 from tests.storage.calls import START_NS, ask, new_store
@@ -43,3 +43,14 @@ def test_after_scrubbing_the_files_of_a_week_are_others(postgres_store: TraceSto
     assert not {node for _, node in before} & {node for _, node in after}
     assert find(postgres_store, "word7") == []
     assert find(postgres_store, "word8") == [entries[8].id]
+
+
+def test_a_phrase_of_words_that_all_calls_have_is_found_in_old_ones(
+    postgres_store: TraceStore,
+) -> None:
+    texts = ["one two", "two three one"] * 3 + ["two one"] * search_postgres.LOOKED_AT_ONCE * 2
+    entries = [entry(START_NS + n * MS_NS, text) for n, text in enumerate(texts)]
+    make(postgres_store, *entries)
+    assert find(postgres_store, '"one two"') == [entries[n].id for n in (4, 2, 0)]
+    assert find(postgres_store, "one two three") == [entries[n].id for n in (5, 3, 1)]
+    assert find(postgres_store, "one -three two")[-3:] == [entries[n].id for n in (4, 2, 0)]
