@@ -27,9 +27,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from review.judging import Judging
 from review.routes import routes
-from shalt import erasure_routes, feedback, otlp_routes
+from shalt import dataset_routes, erasure_routes, feedback, otlp_routes
 from shalt.acceptance import Acceptance
 from shalt.child import Orders, listen_to_signals, receive_orders
+from shalt.dataset_jobs import DatasetJobs
 from shalt.intake import Intake
 from shalt.metrics import RestartCollector
 from shalt.places import Places
@@ -86,10 +87,13 @@ def build(settings: Settings) -> FastAPI:
     said = Intake(settings, store, SystemClock())
     acceptance = Acceptance(places, store, said, SystemClock())
 
+    jobs = DatasetJobs(settings, places.datasets)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         intake.close()
+        jobs.close()
         said.close()
 
     application = FastAPI(
@@ -127,6 +131,7 @@ def build(settings: Settings) -> FastAPI:
             "review": "/review",
             "calls": "/api/calls",
             "counts": "/api/counts",
+            "datasets": "/api/datasets",
             "status": "/api/status",
             "metrics": "/metrics",
             "api": "/api/openapi.json",
@@ -144,6 +149,7 @@ def build(settings: Settings) -> FastAPI:
     application.router.routes.extend(otlp_routes.routes(settings, intake, SystemClock()))
     application.include_router(feedback.routes(store, acceptance, settings.project))
     application.include_router(erasure_routes.routes(store, settings.project, SystemClock()))
+    application.include_router(dataset_routes.routes(jobs, settings.project, SystemClock()))
     return application
 
 

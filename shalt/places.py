@@ -2,6 +2,7 @@
 
 spool/           calls on their way to the store (storage.spool)
 poison/          calls the recorder could not digest, with the reason
+datasets/        datasets that were asked for over HTTP, a directory each
 forward/         how far `shalt forward` has come, for each collector
 metrics/         the processes' counters for Prometheus, calls by access key; new at every start
 access.json      the access keys, as hashes, unless `access_file` says otherwise
@@ -35,6 +36,7 @@ class Places:
         self.poison = data_dir / "poison"
         self.metrics = data_dir / "metrics"
         self.forward = data_dir / "forward"
+        self.datasets = data_dir / "datasets"
         self.restarts = self.metrics / "restarts.json"
         self.rates = self.metrics / "rates"
         self._fingerprint_key = data_dir / "fingerprint.key"

@@ -1,0 +1,114 @@
+"""Tests of shalt.dataset_routes, through a real shalt."""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+
+import pytest
+
+from tests.client import Answer, request
+from tests.relaying import wait_until
+from tests.serving import Shalt, running_shalt
+from tests.upstream import running_upstream
+
+JSON = {"content-type": "application/json"}
+
+
+@pytest.fixture(name="shalt", scope="module")
+def _shalt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shalt]:
+    folder = tmp_path_factory.mktemp("datasets")
+    with running_upstream() as upstream, running_shalt(folder / "data", upstream.url) as running:
+        for _ in range(3):
+            request(running.port, "/v1/plain")
+        wait_until(lambda: running.status()["stored"] == 3)
+        yield running
+
+
+def ask(shalt: Shalt, **body: object) -> Answer:
+    return request(shalt.port, "/api/datasets", json.dumps(body).encode(), headers=JSON)
+
+
+def get(shalt: Shalt, path: str) -> Answer:
+    return request(shalt.port, f"/api/datasets{path}", b"", "GET")
+
+
+def wait_for(shalt: Shalt, name: str) -> dict[str, object]:
+    wait_until(lambda: get(shalt, f"/{name}").json()["state"] in ("done", "failed"), seconds=60)
+    return get(shalt, f"/{name}").json()
+
+
+def test_a_dataset_is_asked_for_made_listed_and_fetched(shalt: Shalt) -> None:
+    asked = ask(shalt, name="mine", turns="last")
+    assert (asked.status, asked.json()["name"]) == (202, "mine")
+    done = wait_for(shalt, "mine")
+    assert done["state"] == "done", done
+    assert (shalt.data_dir / "datasets" / "mine" / "manifest.json").is_file()
+    assert "mine" in [each["name"] for each in json.loads(get(shalt, "").body)]
+    manifest = json.loads(get(shalt, "/mine/files/manifest.json").body)
+    assert (manifest["turns"], manifest["calls"]) == ("last", 3)
+    tar = get(shalt, "/mine/tar")
+    with tarfile.open(fileobj=io.BytesIO(tar.body)) as archive:
+        names = set(archive.getnames())
+        (member,) = [each for each in archive if each.name == "mine/manifest.json"]
+        content = archive.extractfile(member)
+        assert content is not None
+        assert json.loads(content.read()) == manifest
+    assert names == {"mine/manifest.json"} | {f"mine/{f['name']}" for f in manifest["files"]}
+    assert get(shalt, "/mine/tar").body == tar.body
+
+
+def test_a_name_is_given_where_none_is_asked_for(shalt: Shalt) -> None:
+    name = ask(shalt).json()["name"]
+    assert isinstance(name, str)
+    assert wait_for(shalt, name)["state"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"name": "../up"}, "no name"),
+        ({"name": 1}, "is a text"),
+        ({"turns": "both"}, "turns"),
+        ({"truns": "last"}, "truns"),
+        ({"format": "tablets"}, "no format"),
+        ({"max_duplicates": 0}, "1 or more"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_400_and_says_why(
+    shalt: Shalt, body: dict[str, object], message: str
+) -> None:
+    answer = ask(shalt, **body)
+    assert answer.status == 400
+    assert message in str(answer.json()["detail"])
+
+
+def test_a_name_that_is_taken_is_409_and_an_unknown_one_404(shalt: Shalt) -> None:
+    ask(shalt, name="taken")
+    assert ask(shalt, name="taken").status == 409
+    wait_for(shalt, "taken")
+    assert request(shalt.port, "/api/datasets/taken", b"", "DELETE").status == 409
+    assert get(shalt, "/unknown").status == 404
+    assert request(shalt.port, "/api/datasets/unknown", b"", "DELETE").status == 404
+
+
+@pytest.mark.parametrize("file", ["../../shalt.sqlite", "..%2F..%2Fshalt.sqlite", "other.jsonl"])
+def test_nothing_but_the_files_of_the_manifest_is_given(shalt: Shalt, file: str) -> None:
+    ask(shalt, name="closed")
+    wait_for(shalt, "closed")
+    assert get(shalt, f"/closed/files/{file}").status == 404
+
+
+def test_a_page_elsewhere_cannot_ask(shalt: Shalt) -> None:
+    elsewhere = JSON | {"sec-fetch-site": "cross-site"}
+    assert request(shalt.port, "/api/datasets", b"{}", headers=elsewhere).status == 403
+    assert request(shalt.port, "/api/datasets", b"{}").status == 415
+
+
+def test_what_fails_says_why(shalt: Shalt) -> None:
+    name = ask(shalt, project="nobody").json()["name"]
+    failed = wait_for(shalt, str(name))
+    assert (failed["state"], failed["error"]) == (
+        "failed",
+        "project 'nobody' has no calls to export",
+    )
