@@ -9,6 +9,7 @@ Limits: those of storage.labels. The names of a project's scores are counted as 
 seen them: two of them may together keep a few more than NAMES_MAX.
 """
 
+import re
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -50,6 +51,7 @@ from storage.trace import Message
 from storage.tracing import explain
 
 _ID_CHARACTERS: Final = 32
+_PROJECT: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")  # as Settings.project
 _AHEAD_SECONDS: Final = 60.0  # of an id whose call has not begun, by a clock that is ahead
 
 
@@ -212,6 +214,8 @@ class Acceptance:
         if len(named) != 1:
             raise LabelError("name the call in one way: by id, provider_id or session")
         project = feedback.project or project
+        if not _PROJECT.fullmatch(project):
+            raise LabelError("project: 1 to 64 letters, digits, dots, dashes, underscores")
         if feedback.id:
             return self.of_id(feedback.id, project)
         provider_id, session_id = storable(feedback.provider_id), storable(feedback.session)

@@ -45,6 +45,9 @@ from storage.rows import Recorded, Values, microseconds_of, storable
 from storage.schema import call, erased_call, label, score
 
 EXPIRED_AT_ONCE: Final = 500
+ALIKE_MAX: Final = (
+    100  # of scores of one call or session that may be of one kind, how many are read
+)
 _LOCK: Final = 0x6C6162656C  # "label": any number that nobody else in the database takes
 # Literally, for a partial index to be used.
 _NOTHING: Final[ColumnElement[str]] = literal_column("''")
@@ -104,7 +107,9 @@ def join(connection: Connection, new: Sequence[Recorded], now_us: int) -> None:
         of_session = columns.session_id != _NOTHING
         if comers.by_session and _is_any(connection, table, of_session):
             sessions = list(comers.by_session)
-            found |= _rows_with(connection, table, columns.session_id, sessions, of_session)
+            # The index begins with the project.
+            meant = of_session & columns.project.in_(sorted(set(comers.by_id.values())))
+            found |= _rows_with(connection, table, columns.session_id, sessions, meant)
         changes = [change for row in found.values() for change in comers.take(row, now_us)]
         if changes:
             changed = update(table).where(columns.id == bindparam("of"))
@@ -244,28 +249,30 @@ def _place(connection: Connection, said: Score | Label, now_us: int) -> Place:
 
 
 def _repeats(connection: Connection, said: Score, place: Place) -> bool:
-    """Tell whether a score says again what the newest of its kind says. Index by its call."""
+    """Tell whether a score says again what the newest of its kind says.
+
+    Index (call_id, name), or that of what a call is named by that is not here yet.
+    """
     columns = score.c
-    same = [
-        columns.provider_id == said.provider_id,
-        columns.session_id == said.session_id,
-        columns.name == said.name,
-        columns.source == said.source.value,
-        columns.author == said.author,
-        columns.created_at <= microseconds_of(said.created_at),
-    ]
+    # Only what its index knows, or SQLite takes one under which all that waits lies together.
     if place.call_id:
-        same.append(columns.call_id == place.call_id)
+        same = [columns.call_id == place.call_id, columns.name == said.name]
+        same += [columns.provider_id == said.provider_id, columns.session_id == said.session_id]
+    elif said.provider_id:
+        same = [columns.provider_id == said.provider_id, columns.joined_at.is_(None)]
     else:
-        same += [columns.call_id == "", columns.project == place.project]
-        same.append(columns.joined_at.is_(None))
-    query = select(score).where(*same).order_by(columns.created_at.desc(), columns.id.desc())
-    newest = connection.execute(query.limit(1)).first()
-    if newest is None:
-        return False
-    before = score_of(newest)
-    is_alike = isinstance(before.value, bool) is isinstance(said.value, bool)
-    return is_alike and (before.value, before.comment) == (said.value, said.comment)
+        same = [columns.project == said.project, columns.session_id == said.session_id]
+        same.append(columns.session_id != _NOTHING)
+    by = (columns.source == said.source.value, columns.author == said.author)
+    before = columns.created_at <= microseconds_of(said.created_at)
+    query = select(score).where(*same, *by, before)
+    query = query.order_by(columns.created_at.desc(), columns.id.desc())
+    for row in connection.execute(query.limit(ALIKE_MAX)).all():
+        known = score_of(row)
+        if (known.name, known.project, known.call_id) == (said.name, place.project, place.call_id):
+            is_alike = isinstance(known.value, bool) is isinstance(said.value, bool)
+            return is_alike and (known.value, known.comment) == (said.value, said.comment)
+    return False
 
 
 def _erased(connection: Connection, said: Sequence[Said]) -> Iterator[tuple[str, str]]:

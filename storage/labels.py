@@ -18,7 +18,6 @@ Limits: the lengths below. `check` says what is wrong; what comes from a spool w
 """
 
 import hashlib
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -178,8 +177,8 @@ def check_score(score: Score) -> None:
     value = score.value
     if isinstance(value, str):
         _check_length("value", value, TEXT_CHARS_MAX)
-    elif not math.isfinite(value) or abs(value) > _WHOLE_MAX:
-        raise LabelError(f"value: a number from -{_WHOLE_MAX} to {_WHOLE_MAX}, not {value}")
+    elif not -_WHOLE_MAX <= value <= _WHOLE_MAX:  # nor is NaN
+        raise LabelError(f"value: a number from -{_WHOLE_MAX} to {_WHOLE_MAX}")
     _check_length("comment", score.comment, TEXT_CHARS_MAX)
     _check_length("author", score.author, AUTHOR_CHARS_MAX)
 

@@ -113,6 +113,8 @@ def test_an_id_of_no_call_is_not_found(shalt: Shalt) -> None:
         ({"session": "s", "name": "n", "value": 1, "extra": 1}, "unknown field `extra`"),
         ({"session": "s", "correction": {"role": "user", "content": "x"}}, "of the assistant"),
         ({"session": "s", "correction": ""}, "has neither"),
+        ({"session": "s", "name": "n", "value": 10**400}, "value: a number from"),
+        ({"session": "s", "name": "n", "value": 1, "project": "a/b"}, "project: 1 to 64"),
         (
             {"session": "s", "correction": {"tool_calls": [{"name": "f", "arguments": "{"}]}},
             "no JSON",

@@ -65,6 +65,7 @@ def test_a_key_gives_one_id_for_each_thing_said() -> None:
         ({"value": math.nan}, "a number from"),
         ({"value": math.inf}, "a number from"),
         ({"value": 2.0**60}, "a number from"),
+        ({"value": 10**400}, "a number from"),
         ({"value": "x" * (TEXT_CHARS_MAX + 1)}, "value: 10001 characters"),
         ({"comment": "x" * (TEXT_CHARS_MAX + 1)}, "comment: 10001 characters"),
         ({"author": "x" * 201}, "author: 201"),
