@@ -19,6 +19,7 @@ _ID = sa.String(length=32).with_variant(_BYTEWISE, "postgresql")
 
 def upgrade() -> None:
     _extend_call()
+    _find_failures_by_outcome()
     _create_changes()
     _create_test_sets()
     _create_scores_and_labels()
@@ -32,6 +33,18 @@ def _extend_call() -> None:
     with op.batch_alter_table("call") as batch:
         for name in ("regenerated_from", "edited_from"):
             batch.alter_column(name, server_default=None)
+
+
+def _find_failures_by_outcome() -> None:
+    failed = sa.text("outcome <> 'complete'")
+    op.drop_index(op.f("ix_call_project_id_failed"), table_name="call")
+    op.create_index(
+        op.f("ix_call_project_id_failed"),
+        "call",
+        ["project", "id", "outcome"],
+        sqlite_where=failed,
+        postgresql_where=failed,
+    )
 
 
 def _create_changes() -> None:
