@@ -31,6 +31,19 @@ def read_arguments(text: str) -> dict[str, Json] | None:
     return value if isinstance(value, dict) else None
 
 
+def has_decimals(text: str) -> bool:
+    """Say whether arguments that can be read hold a number that is no integer."""
+    return ("." in text or "e" in text.lower()) and _any_decimal(read_arguments(text))
+
+
+def _any_decimal(value: Json) -> bool:
+    if isinstance(value, dict):
+        return any(map(_any_decimal, value.values()))
+    if isinstance(value, list):
+        return any(map(_any_decimal, value))
+    return isinstance(value, float) and not value.is_integer()
+
+
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     found = dict(pairs)
     if len(found) < len(pairs):

@@ -18,7 +18,7 @@ from exporters.chat_rows import (
 )
 from exporters.row_shape import PLAIN, Format, LeftOut, Row, Shape, conversation_of, line
 from exporters.selection import Example, Reason
-from exporters.trl_rows import TRL, write_trl_messages
+from exporters.trl_rows import TRL, left_out_of_trl, write_trl_messages
 from storage.trace import Json, Understood
 
 OPENAI_PAIR = ChatRules(untrained=None, parts="join")
@@ -62,7 +62,11 @@ def _pair_format(name: str, rules: ChatRules, row: Row) -> Format:
         return chat_refusal((example.messages[-1], example.rejected), (), rules, shape)
 
     def left_out(example: Example, shape: Shape = PLAIN) -> frozenset[LeftOut]:
-        return frozenset(left_out_of_chat(example, rules, shape) - {LeftOut.OTHER_CHOICES})
+        is_trl = rules is TRL
+        found = (
+            left_out_of_trl(example, shape) if is_trl else left_out_of_chat(example, rules, shape)
+        )
+        return frozenset(found - {LeftOut.OTHER_CHOICES})
 
     return Format(name, unfit, row, left_out, unfit_row, is_preference=True)
 

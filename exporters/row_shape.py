@@ -36,6 +36,9 @@ class LeftOut(StrEnum):
     PARALLEL_SETTING = "parallel_setting"  # whether several tool calls at once were allowed
     TOOLS = "tools"  # tools that were offered, and not called
     SYSTEM = "system"  # what the system message says
+    DECIMALS = (
+        "decimals"  # nothing, but `datasets` may read a number as another: exporters.trl_rows
+    )
     EARLIER_ANSWERS = "earlier_answers"  # to be trained, but before one that is not: only read
 
 

@@ -13,10 +13,16 @@ fail. `tools` is text because Arrow fills schemas with nulls (TRL pull request 5
 what gpt-oss' template calls reasoning; it refuses a text and tool calls beside it, so there only
 `reasoning_content` is written. Templates differ in what they show: some drop the text beside tool
 calls (llama 3.1), all but one of several tool calls (gpt-oss), reasoning of earlier turns.
+
+`datasets` 5.2, which TRL reads files with, keeps objects whose keys differ as JSON, and with it
+decimals inexactly: 0.3 becomes 0.30000000000000004, 8.854e-12 becomes 0. The file has them right;
+rows with decimals in tool arguments are listed (`decimals`). Where they matter, take a format that
+has arguments as text: axolotl, sharegpt.
 """
 
 from collections.abc import Sequence
 
+from exporters.arguments import has_decimals
 from exporters.chat_rows import (
     ChatRules,
     chat_refusal,
@@ -57,7 +63,7 @@ def trl_row(example: Example, shape: Shape = PLAIN) -> bytes:
 
 def trl_left_out(example: Example, shape: Shape = PLAIN) -> frozenset[LeftOut]:
     """Name what a row of prompt and completion leaves out of an example."""
-    left_out = left_out_of_chat(example, TRL, shape)
+    left_out = left_out_of_trl(example, shape)
     start = completion_start(example.messages, example.untrained)
     answers = {i for i, said in enumerate(example.messages[:start]) if said.role == "assistant"}
     if answers - example.untrained:
@@ -72,7 +78,16 @@ def trl_messages_row(example: Example, shape: Shape = PLAIN) -> bytes:
 
 def trl_messages_left_out(example: Example, shape: Shape = PLAIN) -> frozenset[LeftOut]:
     """Name what a row of messages leaves out of an example."""
-    return frozenset(left_out_of_chat(example, TRL, shape))
+    return frozenset(left_out_of_trl(example, shape))
+
+
+def left_out_of_trl(example: Example, shape: Shape) -> set[LeftOut]:
+    """Name what every row for TRL leaves out of an example, or its reader may change."""
+    left_out = left_out_of_chat(example, TRL, shape)
+    said = (*example.messages, *([example.rejected] if example.rejected else []))
+    if any(has_decimals(call.arguments) for message in said for call in message.tool_calls):
+        left_out.add(LeftOut.DECIMALS)
+    return left_out
 
 
 def all_trained(example: Example, shape: Shape = PLAIN) -> Reason | None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters.arguments import read_arguments
+from exporters.arguments import has_decimals, read_arguments
 from storage.trace import Json
 
 VALUES = st.recursive(
@@ -65,3 +65,17 @@ def test_an_object_is_read(text: str, value: dict[str, Json]) -> None:
 )
 def test_what_an_object_would_change_is_refused(text: str) -> None:
     assert read_arguments(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "has"),
+    [
+        ('{"a": 0.3}', True),
+        ('{"a": [{"b": 1e-9}]}', True),
+        ('{"a": 2.0, "b": 1e3, "c": "0.3", "e": 1}', False),
+        ("0.3", False),
+        ("", False),
+    ],
+)
+def test_decimals_are_found_at_any_depth(text: str, has: bool) -> None:
+    assert has_decimals(text) is has

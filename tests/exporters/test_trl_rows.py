@@ -76,3 +76,13 @@ def test_reasoning_has_both_names_but_beside_a_text_and_tool_calls() -> None:
         {"reasoning_content": "hm"},
         {"reasoning_content": "6 * 7", "thinking": "6 * 7"},
     ]
+
+
+@pytest.mark.parametrize("name", ["trl", "trl-messages", "trl-dpo"])
+def test_decimals_in_arguments_are_listed_for_their_reader(name: str) -> None:
+    decimal = calling(ToolCall("f", '{"a": 0.3}', "c1"))
+    whole = calling(ToolCall("f", '{"a": 3}', "c1"))
+    left_out = FORMATS[name].left_out
+    assert left_out(example(USER, decimal, rejected=ANSWER)) == {LeftOut.DECIMALS}
+    assert left_out(example(USER, whole, rejected=ANSWER)) == frozenset()
+    assert b'{"a":0.3}' in FORMATS[name].row(example(USER, decimal, rejected=ANSWER))

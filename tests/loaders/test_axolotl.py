@@ -18,6 +18,7 @@ from exporters.formats import FORMATS
 from exporters.trainers import Method, TrainerFacts, trainer_files
 from storage.trace import Message
 from tests.exporters.rows import example
+from tests.loaders import conversations
 from tests.loaders.conversations import DATA_SETS, assert_shown, fitting
 
 REASON = "requirements-trainers.lock"
@@ -129,7 +130,7 @@ def test_the_loader_takes_every_row_and_keeps_all_of_it(
     load = strategy(axolotl, tokenizer)
     rows, unfit = fitting("axolotl", data)
     assert len(rows) >= 50, unfit
-    for one, line in rows[:15]:
+    for one, line in rows[: conversations.ENCODED]:
         tokens = load.tokenize_prompt(json.loads(line))
         assert_shown(one, tokenizer.decode(tokens["input_ids"]))
         assert one.messages[-1].text.strip() in trained(tokenizer, tokens)

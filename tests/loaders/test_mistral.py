@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.loaders import conversations
 from tests.loaders.conversations import DATA_SETS, assert_shown, fitting
 
 REASON = "requirements-trainers.lock"
@@ -52,7 +53,7 @@ def test_every_row_is_taken_and_said_in_tokens(
     rows, unfit = fitting("mistral", data)
     assert len(rows) >= 20, unfit
     policy = tokens.SpecialTokenPolicy.IGNORE
-    for one, line in rows[:40]:
+    for one, line in rows[: conversations.ENCODED]:
         row = json.loads(line)
         asked = request.ChatCompletionRequest.from_openai(
             messages=row["messages"], tools=row.get("tools")
