@@ -45,9 +45,7 @@ from storage.rows import Recorded, Values, microseconds_of, storable
 from storage.schema import call, erased_call, label, score
 
 EXPIRED_AT_ONCE: Final = 500
-ALIKE_MAX: Final = (
-    100  # of scores of one call or session that may be of one kind, how many are read
-)
+ALIKE_MAX: Final = 100  # scores of one call or session read to find one of a kind
 _LOCK: Final = 0x6C6162656C  # "label": any number that nobody else in the database takes
 # Literally, for a partial index to be used.
 _NOTHING: Final[ColumnElement[str]] = literal_column("''")

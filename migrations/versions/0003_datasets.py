@@ -3,6 +3,8 @@
 Revision 0003, from 0002. The rows of `call` are copied (three seconds a million).
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -133,7 +135,7 @@ def _create_scores_and_labels() -> None:
             )
 
 
-def _said_columns() -> list[sa.Column]:
+def _said_columns() -> list[sa.Column[Any]]:
     return [
         sa.Column("id", _ID, nullable=False),
         sa.Column("project", _TEXT, nullable=False),
