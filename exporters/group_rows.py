@@ -288,7 +288,7 @@ class _Group:
             pair=example.pair_source,
             regenerated_from=regenerated_from,
             edited_from=edited_from,
-            selected=self.cause is None and example.call_id not in self._unmatched,
+            selected=self.cause is not Cause.TARGETED and example.call_id not in self._unmatched,
             moved=moved,
             model=example.request_model,
             day=datetime.fromtimestamp(example.started_at_ns // 10**9, UTC).date().isoformat(),

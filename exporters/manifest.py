@@ -44,10 +44,10 @@ class IdLine(msgspec.Struct, frozen=True, omit_defaults=True):
     `tools`: how its recorded tools differ from the current ones (exporters.tool_changes), where
     those were given; `tools_kept`: why they were not upgraded.
 
-    For exporters.verify. `selected`: of a test row, whether train would have it, had its group been
-    drawn there: the filter matches it, and nothing withholds its group. `moved`: why its group is
-    not on the side of its `u`, in the ledger's word. `model`: that was asked for; `day`: the UTC
-    date of the call.
+    For exporters.verify. `selected`: whether the filter matches the call, held out or not, and its
+    group is in no targeted set: what one draw divided into sides is compared in such rows. `moved`:
+    why its group is not on the side of its `u`, in the ledger's word. `model`: that was asked for;
+    `day`: the UTC date of the call.
     """
 
     file: str

@@ -7,9 +7,10 @@
     draw      the `u` of the groups that one draw divided lie evenly in 0..1
 
 Train and val must share no group with each other nor with what is held out: test, targeted sets,
-time hold-outs. Those may share groups among themselves. What the draw is of: every group of train
-and val, and of test what would have been chosen for train (`IdLine.selected`). So it is seen if
-the test side was filtered as train was, or thinned out.
+time hold-outs. Those may share groups among themselves. What the draw is of (DRAWN): every group
+of train and val, of the time hold-out, which was taken from them, and of test; of the last two what
+the filter would have kept for train (`IdLine.selected`). So it is seen if the test side was
+filtered as train was, or thinned out.
 
 Memory: 40 bytes for each row and 8 for each call inside another's row; names are compared by 64
 bits of their hash, and those that seem to be shared are read again and compared in full.
@@ -30,9 +31,11 @@ from exporters.manifest import IDS_FILE, IdLine, Manifest
 from exporters.representative import FALSE_ALARM_RATE
 from exporters.statistics import FloatArray, ks_uniform
 from storage.reservation import side_of, u_of
-from storage.trace import Side
+from storage.trace import Apart, Side
 
 SIDES = (Side.TRAIN, Side.VAL, Side.TEST)
+TIME_HOLDOUT = Apart.TIME_HOLDOUT.value
+DRAWN = (*SIDES, TIME_HOLDOUT)
 TRAINED = ("train", "val")
 # Groups that are compared in full because 64 bits of their hashes agree.
 SHARED_MAX = 10_000
@@ -67,7 +70,7 @@ def part_of(name: str) -> str:
 def has_ids(name: str) -> bool:
     """Say whether the rows of a file have lines of their own in `ids.jsonl`."""
     part = part_of(name)
-    return part != name and (part in (*SIDES, "time_holdout") or part.startswith("targeted-"))
+    return part != name and (part in DRAWN or part.startswith("targeted-"))
 
 
 def hash64(text: str) -> int:
@@ -118,6 +121,11 @@ class Ids:
     def group_count(self) -> int:
         """How many groups the files have; one in two of them counts twice."""
         return sum(len(np.unique(_array(file.groups))) for file in self.files.values())
+
+    def groups_of(self, part: str) -> int:
+        """How many groups a part of the dataset has."""
+        files = [file for file in self.files.values() if file.part == part]
+        return sum(len(np.unique(_array(file.groups))) for file in files)
 
     def row_count(self, name: str) -> int:
         """Say how many rows of a file are listed."""
@@ -174,20 +182,14 @@ class Ids:
         return problems.check("draw", says)
 
     def drawn(self) -> FloatArray:
-        """Give the `u` of each group that one draw divided into train, val and test."""
-        every = []
+        """Give the `u` of each group that one draw divided and the filter would keep."""
+        every = [np.empty(0)]
         for file in self.files.values():
-            if file.part in SIDES:
-                first = np.unique(_array(file.groups), return_index=True)[1]
-                chosen = self.selected_groups(file)[first]
-                every.append(np.frombuffer(file.u, dtype=np.float64)[first][chosen])
-        return np.concatenate(every) if every else np.empty(0)
-
-    def selected_groups(self, file: FileIds) -> NDArray[np.bool_]:
-        """Say of each row of a file whether its group has a row that is `selected`."""
-        selected = np.frombuffer(file.selected, dtype=np.uint8).astype(np.bool_)
-        groups = _array(file.groups)
-        return np.isin(groups, groups[selected])
+            if file.part in DRAWN:
+                chosen = np.frombuffer(file.selected, dtype=np.uint8).astype(np.bool_)
+                first = np.unique(_array(file.groups)[chosen], return_index=True)[1]
+                every.append(np.frombuffer(file.u, dtype=np.float64)[chosen][first])
+        return np.concatenate(every)
 
     def _check_side(self, line: IdLine, u: float) -> None:
         part = part_of(line.file)

@@ -24,7 +24,7 @@ from exporters.row_rules import validate_row
 from exporters.templates import Templates, TemplateSample
 from exporters.tokens import Tokenizer
 from exporters.verifying_files import Advance, read_rows
-from exporters.verifying_ids import SIDES, Ids, has_ids, hash64, part_of, read_ids
+from exporters.verifying_ids import DRAWN, Ids, has_ids, hash64, part_of, read_ids
 from storage.trace import Side
 
 GROUPS_MAX = 50_000
@@ -110,7 +110,7 @@ class RowPass:
                     self._invalid.add(f"{name} row {number}: {wrong}; loaders refuse such a row")
                 lengths.add(number, _texts(row))
                 file.write(fingerprint_of(row.messages, row.tools, origin.call, templates))
-                if part in SIDES and row.messages and origin.selected and not origin.synthetic:
+                if part in DRAWN and row.messages and origin.selected and not origin.synthetic:
                     rank = hash64(origin.group)
                     self.facts.add(rank, row, origin, is_test=part == Side.TEST)
         self.tokens.append(lengths.tokens(name))
@@ -152,7 +152,7 @@ class _Lengths:
 
 def _rank_max(ids: Ids) -> int:
     """Find the hash below which GROUPS_MAX groups lie."""
-    parts = [file.groups for file in ids.files.values() if file.part in SIDES]
+    parts = [file.groups for file in ids.files.values() if file.part in DRAWN]
     if not any(map(len, parts)):
         return 0
     every = np.unique(np.concatenate([np.frombuffer(part, dtype=np.uint64) for part in parts]))

@@ -13,6 +13,8 @@ from exporters.request import ExportRequest
 from exporters.verify import Verification, verify
 from exporters.verifying_files import NotAnExport
 from exporters.windows import MANIFEST_FILE
+from storage.capture import SystemClock
+from storage.targeted import create_test_set
 from tests.exporters.calls import record
 from tests.exporters.conftest import make_store
 from tests.exporters.forged import (
@@ -262,3 +264,22 @@ def test_a_raised_and_topped_up_split_holds(tmp_path: Path) -> None:
     found = verify(tmp_path / "second")
     assert failed(found) == []
     assert "that the ledger says were moved" in named(found, "sides").says
+
+
+def test_sets_held_out_by_time_and_by_hand_are_no_bias(tmp_path: Path) -> None:
+    store = make_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    record(store, traffic(500))
+    request = ExportRequest(time_holdout="1970-01-20..1970-02-10")
+    export(store, request, tmp_path / "time", processes=1)
+    where = "request_model = 'large' and substr(id, 31, 1) >= '8'"
+    create_test_set(store, "default", "large", where, clock=SystemClock())
+    export(store, request, tmp_path / "both", processes=1)
+    export(store, ExportRequest(), tmp_path / "later", processes=1)
+    store.close()
+    for name in ("time", "both", "later"):
+        assert failed(verify(tmp_path / name)) == []
+    assert named(verify(tmp_path / "time"), "draw").state is State.OK
+    assert "targeted-large.jsonl" in {each.file for each in verify(tmp_path / "both").tokens}
+    later = named(verify(tmp_path / "later"), "draw")
+    assert later.state is State.SKIPPED
+    assert "that earlier exports held out by time" in later.says
