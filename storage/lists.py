@@ -2,7 +2,8 @@
 
 A list goes down one of these from its end, until it has as many calls as are asked for:
 
-    search          what is found by the index of words (storage.search), where a search is made
+    search          what is found by the index of words (storage.search), where a search is made;
+                    in PostgreSQL not if the filter wants a tag and the words are frequent
     a narrow value  index of the session, the group or the answer's id, and a sort
     a tag           index (key, value, call_id), where the filter wants a value of a tag: of several
                     tags the one with the fewest calls, and the others are looked up for each
@@ -80,7 +81,10 @@ class Listing:
     def read(self, connection: Connection) -> list[Found]:
         """Read CALL_COLUMNS of the calls, newest first. SearchNotBuilt without an index."""
         matching = [*self._matching, *visible(connection)]
-        candidates = self._candidates(connection)
+        said = self._said_in_words(connection)
+        if said is not None:
+            matching.append(said)
+        candidates = self._candidates(connection, by_words=said is None)
         if candidates is None:
             matching += [*self._ids.conditions(call.c.id), *_failed(self._bounds)]
             found = self._read(connection, matching, self._limit)
@@ -89,10 +93,24 @@ class Listing:
                 found = self._choose(connection, candidates, matching)
         return found if self._newest_first else found[::-1]
 
-    def _candidates(self, connection: Connection) -> Generator[Sequence[str]] | None:
+    def _said_in_words(self, connection: Connection) -> ColumnElement[bool] | None:
+        """Say that the words searched for are there, where a tag is what finds calls sooner."""
+        if self._search is None or not self._bounds.tags:
+            return None
+        return search.condition(
+            connection,
+            self._project,
+            self._search,
+            self._ids,
+            newest_first=self._newest_first,
+        )
+
+    def _candidates(
+        self, connection: Connection, *, by_words: bool
+    ) -> Generator[Sequence[str]] | None:
         """Say where to look; None for an index of `call` itself."""
         bounds, newest_first = self._bounds, self._newest_first
-        if self._search is not None:
+        if self._search is not None and by_words:
             ids, among = _tagged_by_few(connection, bounds, self._ids)
             found = search.find(
                 connection, self._project, self._search, ids, newest_first=newest_first

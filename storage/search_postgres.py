@@ -22,6 +22,7 @@ from sqlalchemy import (
     cast,
     column,
     delete,
+    false,
     func,
     select,
     table,
@@ -31,6 +32,7 @@ from sqlalchemy.sql import FromClause, TableClause
 
 from storage.id_range import IdRange
 from storage.postgres import among
+from storage.schema import call
 from storage.search_words import Entry, Phrase, Search
 
 LOOKED_AT_ONCE = 500  # calls looked at for the words, one by one, at first …
@@ -39,6 +41,7 @@ COMMON_RATIO = 0.002  # of the calls looked at must be found for it to go on so 
 # … or so many have all the words, though not as they are wanted: to take those from the GIN index
 # and look at each then costs as much as to look at all, and does not end with the first.
 FREQUENT_RATIO = 0.1
+WEEKS_ASKED_MAX = 10  # for one call, two microseconds each
 
 metadata = MetaData()  # nothing besides the tables of the weeks
 
@@ -134,6 +137,34 @@ def find(
                 break
         at_once = min(at_once * 4, LOOKED_AT_ONCE_MAX)
     yield from _rare(connection, words, project, search, ids, newest_first)
+
+
+def condition(
+    connection: Connection,
+    weeks: Sequence[int],
+    project: str,
+    search: Search,
+    ids: IdRange,
+    newest_first: bool,
+) -> ColumnElement[bool] | None:
+    """Say in SQL that a call has what is searched for; None where the index finds that quicker.
+
+    A look into each week by the primary key, until the call is there. It does not pay where few of
+    the calls at the end of the range have the words, nor where a call may be in many weeks.
+    """
+    if not 0 < len(weeks) <= WEEKS_ASKED_MAX:
+        return None
+    words = _table(weeks[-1] if newest_first else weeks[0])
+    order = words.c.call_id.desc() if newest_first else words.c.call_id
+    part = select(words).where(*ids.conditions(words.c.call_id)).order_by(order)
+    some = _matching(connection, part.limit(LOOKED_AT_ONCE).subquery(), project, search)
+    if len(some) < LOOKED_AT_ONCE * COMMON_RATIO:
+        return None
+    looks = [
+        select(_has(table, search)).where(table.c.call_id == call.c.id).scalar_subquery()
+        for table in map(_table, reversed(weeks))
+    ]
+    return func.coalesce(*looks, false())
 
 
 def _rare(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 
-from storage import lists
+from storage import lists, search_postgres
 from storage.capture import Outcome
 from storage.rows import Recorded
 from storage.store import TraceStore
@@ -28,7 +28,7 @@ def filled(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TraceStore]:
     with fresh_url(request, tmp_path_factory.mktemp("lists")) as url:
-        store = new_store(url)
+        store = new_store(url, searchable=True)
         store.insert([call(number) for number in range(CALLS)], at(1))
         store.insert([recorded(number, project="other") for number in range(CALLS, 310)], at(2))
         yield store
@@ -80,6 +80,35 @@ def test_a_page_towards_the_newer_is_the_one_before(filled: TraceStore, where: s
     first = filled.list("default", where, limit=4)
     second = filled.list("default", where, limit=4, before=first[-1].id)
     assert filled.list("default", where, limit=4, after=second[0].id) == first
+
+
+SEARCHES: dict[tuple[str, str], Callable[[int], bool]] = {
+    ("question", "tags['app'] = 'a'"): lambda n: n % 3 == 0,
+    ("question -17", "tags['app'] = 'c' and request_model = 'model-3'"): lambda n: (
+        n % 3 == 2 and n % 7 == 3 and n != 17
+    ),
+    ('"question 17"', "tags['app'] = 'c'"): lambda n: n == 17,
+    ("question", "tags['rare'] = 'yes'"): lambda n: n % 100 == 7,
+    ("question", "tags['app'] = 'b' and outcome <> 'complete'"): lambda n: (
+        n % 3 == 1 and n % 10 == 0
+    ),
+    ("question -question", "tags['app'] = 'a'"): lambda n: False,
+    ("nowhere", "tags['app'] = 'a'"): lambda n: False,
+}
+
+
+@pytest.mark.parametrize(("words", "where"), SEARCHES)
+def test_words_and_a_tag_find_the_same_whichever_comes_first(
+    filled: TraceStore, words: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_postgres, "LOOKED_AT_ONCE", 10)
+    monkeypatch.setattr(search_postgres, "COMMON_RATIO", 0.5)
+    expected = [id_of(n) for n in range(CALLS) if SEARCHES[words, where](n)][::-1]
+    newest = filled.list("default", where, limit=3, search=words)
+    assert [row.id for row in newest] == expected[:3]
+    oldest = filled.list("default", where, limit=3, search=words, after="")
+    assert [row.id for row in oldest] == expected[-3:]
+    assert filled.list("other", where, limit=3, search=words) == []
 
 
 def test_a_tag_of_another_project_is_not_found(filled: TraceStore) -> None:
