@@ -15,17 +15,26 @@ _STYLES = {State.OK: "green", State.FAILED: "bold red", State.SKIPPED: "yellow"}
 _MEGABYTE = 1_000_000
 
 
+class ExportNotRead(Exception):
+    """A file of the export cannot be read, or there is no room for scratch files."""
+
+
 def verify(directory: Path, *, as_json: bool) -> int:
     """Check the export in a directory; return EXIT_HOLDS only if everything holds."""
     bar = counting_bar("checking, MB")
     with bar:
         task = bar.add_task("", total=None)
-        found = verifier.verify(
-            directory,
-            lambda done, total: bar.update(
-                task, completed=done // _MEGABYTE, total=-(-total // _MEGABYTE)
-            ),
-        )
+        try:
+            found = verifier.verify(
+                directory,
+                lambda done, total: bar.update(
+                    task, completed=done // _MEGABYTE, total=-(-total // _MEGABYTE)
+                ),
+            )
+        except OSError as error:
+            raise ExportNotRead(
+                f"cannot check {directory}: {error.strerror} ({error.filename}); nothing is proved"
+            ) from error
     if as_json:
         print_json({"holds": found.holds, **msgspec.to_builtins(found)})
     else:

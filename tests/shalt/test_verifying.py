@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from exporters.request import ExportRequest
-from shalt.verifying import EXIT_FAILED, EXIT_HOLDS, verify
+from shalt.verifying import EXIT_FAILED, EXIT_HOLDS, ExportNotRead, verify
 from tests.exporters.conftest import make_store
 from tests.exporters.forged import exported
 
@@ -44,3 +44,10 @@ def test_programs_get_one_object(export: Path, capsys: pytest.CaptureFixture[str
     assert found["holds"] is True
     assert {check["name"] for check in found["checks"]} >= {"files", "groups", "content", "draw"}
     assert found["manifest_sha256"]
+
+
+def test_a_file_that_cannot_be_read_proves_nothing(export: Path) -> None:
+    (export / "train.jsonl").unlink()
+    (export / "train.jsonl").symlink_to("train.jsonl")  # to itself
+    with pytest.raises(ExportNotRead, match="nothing is proved"):
+        verify(export, as_json=False)
