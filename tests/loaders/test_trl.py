@@ -9,7 +9,7 @@ import pytest
 
 from exporters.formats import FORMATS
 from exporters.selection import Example, Reason
-from storage.trace import Message
+from storage.trace import Message, Tool
 from tests.exporters.rows import SHARED, example
 from tests.loaders.conversations import DATA_SETS, assert_shown, fitting
 
@@ -48,11 +48,19 @@ def render(tokenizer: Any, name: str, messages: Any, tools: str | None) -> str:
 
 
 def is_beyond(name: str, one: Example) -> bool:
-    """Say what a template itself cannot show: several tool calls in a turn, lists as defaults."""
-    if name not in ("llama3_1", "gptoss"):
-        return False
-    tools = json.dumps([tool.parameters for tool in one.tools])
-    return '"default": [' in tools or any(len(m.tool_calls) > 1 for m in one.messages)
+    """Say what a template itself cannot show: several tool calls in a turn, an odd default."""
+    if name == "gptoss" and any(map(has_odd_default, one.tools)):
+        return True
+    return name in ("llama3_1", "gptoss") and any(len(m.tool_calls) > 1 for m in one.messages)
+
+
+def has_odd_default(tool: Tool) -> bool:
+    """Say whether a choice has a default that is no text: gpt-oss' template fails on it."""
+    parameters: Any = tool.parameters or {}
+    return any(
+        "enum" in property and not isinstance(property.get("default", ""), str)
+        for property in parameters.get("properties", {}).values()
+    )
 
 
 @pytest.mark.parametrize("data", DATA_SETS)
