@@ -42,6 +42,7 @@ from exporters.segment import SEGMENT_CALLS, Segment, write_segment
 from exporters.staging import Lines, staging
 from exporters.subsets import write_subsets
 from exporters.tally import Tally
+from exporters.templates import TEMPLATES_FILE, templates_json
 from exporters.trainers import TrainerFacts, card_header, trainer_files
 from exporters.windows import MANIFEST_FILE, REFERENCE_FILE
 from storage import shared_state
@@ -209,6 +210,8 @@ def _write_files(
     tally = Tally()
     for segment in segments:
         tally.add(segment.tally)
+    text = templates_json(plan.rows.templates).decode()
+    files.append(_write_text(partial / TEMPLATES_FILE, text))
     facts = _trainer_facts(plan, tally, files)
     for name, config in trainer_files(facts).items():
         files.append(_write_text(partial / name, config.decode()))

@@ -18,6 +18,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,7 +41,15 @@ assert SAMPLE_GROUPS // INPUTS_PER_TEMPLATE < COUNT_MAX / 2, "the sample may be 
 TABLE_SIZE = 1 << TABLE_BITS
 _SHIFT = np.uint64(64 - TABLE_BITS)
 
+# Far more than any real sample makes common; with more, chance alone would make templates.
+COMMON_MAX_RATIO = 0.125
+TEMPLATES_FILE = "templates.json"
+
 Mask = NDArray[np.bool_]
+
+
+class TemplatesError(ValueError):
+    """A file of templates is none; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,44 @@ class Templates:
         for shift in range(RUN_WORDS):
             template[shift : shift + count] |= runs
         return template
+
+
+def templates_json(templates: Templates) -> bytes:
+    """Write templates down, for who checks an export: hashes of what is common, and no text."""
+    common = templates.common
+    places = [] if common is None else np.flatnonzero(common).tolist()
+    return msgspec.json.encode(_Written(SHINGLE_WORDS, TABLE_BITS, places))
+
+
+def read_templates(data: bytes) -> Templates:
+    """Read what `templates_json` wrote.
+
+    Raises TemplatesError for anything else, and where nearly everything would be template.
+    """
+    try:
+        written = msgspec.json.decode(data, type=_Written)
+    except msgspec.MsgspecError as error:
+        raise TemplatesError(f"{TEMPLATES_FILE} cannot be read: {error}") from error
+    if (written.shingle_words, written.table_bits) != (SHINGLE_WORDS, TABLE_BITS):
+        raise TemplatesError(f"{TEMPLATES_FILE} was written by a version of shalt not known here")
+    places = np.array(written.places, dtype=np.int64)
+    if len(places) > TABLE_SIZE * COMMON_MAX_RATIO:
+        raise TemplatesError(f"{TEMPLATES_FILE} makes nearly every text a template")
+    if not len(places):
+        return Templates()
+    if places.min() < 0 or places.max() >= TABLE_SIZE:
+        raise TemplatesError(f"{TEMPLATES_FILE} names places that are not in the table")
+    common = np.zeros(TABLE_SIZE, dtype=np.bool_)
+    common[places] = True
+    return Templates(common)
+
+
+class _Written(msgspec.Struct, frozen=True):
+    """`templates.json`."""
+
+    shingle_words: int
+    table_bits: int
+    places: list[int]
 
 
 class TemplateSample:

@@ -21,7 +21,13 @@ from exporters.group_facts import GroupFacts
 from exporters.manifest import IdLine, Manifest
 from exporters.row_reading import Row, RowError, read_row
 from exporters.row_rules import validate_row
-from exporters.templates import Templates, TemplateSample
+from exporters.templates import (
+    TEMPLATES_FILE,
+    Templates,
+    TemplateSample,
+    TemplatesError,
+    read_templates,
+)
 from exporters.tokens import Tokenizer
 from exporters.verifying_files import Advance, read_rows
 from exporters.verifying_ids import DRAWN, Ids, has_ids, hash64, part_of, read_ids
@@ -64,7 +70,7 @@ class RowPass:
         self._invalid = Problems()
         self._format = manifest.format
         names = [entry.name for entry in manifest.files if has_ids(entry.name)]
-        templates = self._learn(names)
+        templates = self._templates(names)
         for name in names:
             if (directory / name).is_file():
                 self.fingerprints[name] = scratch / f"{name}.fingerprints"
@@ -75,8 +81,18 @@ class RowPass:
         count = sum(each.rows for each in self.tokens)
         return self._invalid.check("format", f"{count:,} rows are valid {self._format} rows")
 
-    def _learn(self, names: Sequence[str]) -> Templates:
-        """Learn which text many prompts share, as the export did, from the first row of groups."""
+    def _templates(self, names: Sequence[str]) -> Templates:
+        """Read which text many prompts share, as the export learnt it.
+
+        From the rows where that is not told: their groups are not the same sample, and inputs that
+        one sample takes for nearly equal have different words left by the other.
+        """
+        path = self._directory / TEMPLATES_FILE
+        if path.is_file():
+            try:
+                return read_templates(path.read_bytes())
+            except TemplatesError as error:
+                self._invalid.add(str(error))
         sample = TemplateSample(self._ids.group_count)
         for name in names:
             group = ""

@@ -10,9 +10,13 @@ from exporters.shingles import word_shingles, words_of
 from exporters.templates import (
     INPUTS_MIN,
     SAMPLE_GROUPS,
+    TABLE_SIZE,
     Templates,
     TemplateSample,
+    TemplatesError,
     inputs_needed,
+    read_templates,
+    templates_json,
 )
 from storage.trace import Message
 from tests.exporters.calls import WORDS
@@ -127,3 +131,33 @@ def test_about_so_many_groups_are_in_the_sample() -> None:
 
 def test_without_a_sample_nothing_is_template() -> None:
     assert TemplateSample(0).templates().words(word_shingles(words_of(BEFORE).hashes)) is None
+
+
+def test_templates_are_written_down_and_read_again() -> None:
+    chance = random.Random(8)
+    templates = learnt([wrapped(chance) for _ in range(50)])
+    again = read_templates(templates_json(templates))
+    assert templates.common is not None
+    assert again.common is not None
+    assert np.array_equal(again.common, templates.common)
+    assert read_templates(templates_json(Templates())) == Templates()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[]", "cannot be read"),
+        ('{"shingle_words": 4, "table_bits": 23, "places": []}', "not known here"),
+        ('{"shingle_words": 5, "table_bits": 23, "places": [8388608]}', "not in the table"),
+        ('{"shingle_words": 5, "table_bits": 23, "places": [-1]}', "not in the table"),
+    ],
+)
+def test_what_is_no_file_of_templates_is_refused(text: str, says: str) -> None:
+    with pytest.raises(TemplatesError, match=says):
+        read_templates(text.encode())
+
+
+def test_templates_that_hide_nearly_everything_are_refused() -> None:
+    most = Templates(np.arange(TABLE_SIZE) % 7 == 0)
+    with pytest.raises(TemplatesError, match="nearly every text"):
+        read_templates(templates_json(most))
