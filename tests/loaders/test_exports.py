@@ -1,5 +1,7 @@
 """An export is a directory that trainers read: with configs, and a card that names splits."""
 
+import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import datasets
@@ -8,10 +10,16 @@ import yaml
 
 from exporters.dataset import export
 from exporters.request import ExportRequest
+from exporters.row_rules import validate_row
+from exporters.selection import Reason
 from exporters.trainers import Method
-from storage.trace import Side
-from tests.exporters.calls import conversation, record
+from storage.labels import Label, LabelSource, Score, ScoreSource, Status
+from storage.rows import Checkpoint
+from storage.trace import Message, Side
+from tests.exporters.calls import chat, conversation, record, said
 from tests.exporters.conftest import make_store
+
+SAID_AT = datetime(2026, 10, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -47,3 +55,64 @@ def test_an_export_has_configs_and_loads_as_a_directory(
         config = yaml.safe_load((out / "trl.yml").read_text())
         assert config["load_in_4bit"] is True
         assert config["max_length"] == 512 > longest // 3
+
+
+@pytest.mark.parametrize("format", ["openai-dpo", "trl-dpo"])
+def test_an_export_of_pairs_has_those_of_labels_and_scores(format: str, tmp_path: Path) -> None:
+    store = make_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    record(store, (call for n in range(80) for call in conversation(100 * n, f"q {n}", 1)))
+    asked = [said("user", "which of two?")]
+    record(store, (chat(9_000 + n, asked, said("assistant", f"answer {n}")) for n in range(2)))
+    given = [*(label(100 * n) for n in range(60)), score(9_000, False), score(9_001, True)]
+    store.insert([], Checkpoint("e" * 32, 0, 1), said=given)
+    out = tmp_path / "out"
+    manifest = export(store, ExportRequest(format=format), out, processes=1)
+    store.close()
+    lines = [line for side in Side for line in rows_of(out, side.value)]
+    assert all(validate_row(format, line) is None for line in lines)
+    ids = [json.loads(line) for line in (out / "ids.jsonl").read_bytes().splitlines()]
+    # Of the two, one lost: it is a row, and the other is held by it.
+    assert sorted(one["pair"] for one in ids) == [*["label"] * 60, "score"]
+    assert [one["continued"] for one in ids if one["pair"] == "score"] == [[f"{9_001:032x}"]]
+    for entry in manifest.sides.values():
+        assert entry.calls == entry.rows + sum(entry.reasons.values())
+    reasons = [entry.reasons.get(Reason.NO_PAIR, 0) for entry in manifest.sides.values()]
+    assert sum(reasons) == 20
+
+
+def label(number: int) -> Label:
+    corrected = Message("assistant", f"better {number}")
+    return Label(
+        id=f"{number:031x}f",
+        project="default",
+        call_id=f"{number:032x}",
+        provider_id="",
+        session_id="",
+        created_at=SAID_AT,
+        message=corrected,
+        note="",
+        source=LabelSource.HUMAN,
+        author="someone",
+        status=Status.ACCEPTED,
+    )
+
+
+def score(number: int, value: bool) -> Score:
+    return Score(
+        id=f"{number:031x}e",
+        project="default",
+        call_id=f"{number:032x}",
+        provider_id="",
+        session_id="",
+        created_at=SAID_AT,
+        name="thumbs",
+        value=value,
+        comment="",
+        source=ScoreSource.FEEDBACK,
+        author="",
+    )
+
+
+def rows_of(directory: Path, name: str) -> list[bytes]:
+    path = directory / f"{name}.jsonl"
+    return path.read_bytes().splitlines() if path.exists() else []
