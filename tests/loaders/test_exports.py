@@ -13,7 +13,7 @@ from exporters.request import ExportRequest
 from exporters.row_rules import validate_row
 from exporters.selection import Reason
 from exporters.trainers import Method
-from storage.labels import Label, LabelSource, Score, ScoreSource, Status
+from storage.labels import Label, LabelSource, Said, Score, ScoreSource, Status
 from storage.rows import Checkpoint
 from storage.trace import Message, Side
 from tests.exporters.calls import chat, conversation, record, said
@@ -63,7 +63,7 @@ def test_an_export_of_pairs_has_those_of_labels_and_scores(format: str, tmp_path
     record(store, (call for n in range(80) for call in conversation(100 * n, f"q {n}", 1)))
     asked = [said("user", "which of two?")]
     record(store, (chat(9_000 + n, asked, said("assistant", f"answer {n}")) for n in range(2)))
-    given = [*(label(100 * n) for n in range(60)), score(9_000, False), score(9_001, True)]
+    given: list[Said] = [*(label(100 * n) for n in range(60)), score(9_000, False), score(9_001, True)]
     store.insert([], Checkpoint("e" * 32, 0, 1), said=given)
     out = tmp_path / "out"
     manifest = export(store, ExportRequest(format=format), out, processes=1)
