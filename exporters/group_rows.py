@@ -86,6 +86,8 @@ class GroupWriter:
         for call, recorded, span in self._understood(group, calls):
             label = self._label_of(group, call)
             if label is not None:
+                if reason_against(span, Side.TEST, matches=True):
+                    group.rows_by_label.add(call.id)
                 span = relabelled(span, label)
             self._offer(group, call, recorded)
             unfit = self._format.unfit(span.understood, self._plan.shape)
@@ -251,6 +253,7 @@ class _Group:
         self.pairs: dict[str, Pairs] = {}
         self.labels: dict[str, Label] = {}
         self.made_up: set[str] = set()
+        self.rows_by_label: set[str] = set()  # calls that are examples because of a label alone
         self._turns = turns
         self._read = read
         self._asked_before: dict[str, tuple[str, str]] = {}
@@ -288,7 +291,7 @@ class _Group:
             pair=example.pair_source,
             regenerated_from=regenerated_from,
             edited_from=edited_from,
-            selected=self.cause is not Cause.TARGETED and example.call_id not in self._unmatched,
+            selected=self._is_selected(example.call_id),
             moved=moved,
             model=example.request_model,
             day=datetime.fromtimestamp(example.started_at_ns // 10**9, UTC).date().isoformat(),
@@ -296,6 +299,12 @@ class _Group:
             tools=example.tool_change,
             tools_kept=example.tools_kept,
         )
+
+    def _is_selected(self, call_id: str) -> bool:
+        """Say whether a row counts where sides are compared (IdLine)."""
+        if self.cause is Cause.TARGETED:
+            return False
+        return call_id not in self._unmatched and call_id not in self.rows_by_label
 
     def _read_again(self, call_id: str) -> Span:
         """Read a call as it was added."""

@@ -6,6 +6,7 @@
     needs_label.jsonl   a line for each call that is no row because of its answer alone
     unfit.jsonl         a line for each call that the format cannot carry
     reference.jsonl     what drift is measured against (exporters.windows.Measured)
+    templates.json      what the guard took for template (exporters.templates)
 
 Nothing of the run is in them (no time, no host, no path), so the same store gives the same bytes.
 The salt and the ids allow anyone to work out every group's side again:
@@ -44,10 +45,11 @@ class IdLine(msgspec.Struct, frozen=True, omit_defaults=True):
     `tools`: how its recorded tools differ from the current ones (exporters.tool_changes), where
     those were given; `tools_kept`: why they were not upgraded.
 
-    For exporters.verify. `selected`: whether the filter matches the call, held out or not, and its
-    group is in no targeted set: what one draw divided into sides is compared in such rows. `moved`:
-    why its group is not on the side of its `u`, in the ledger's word. `model`: that was asked for;
-    `day`: the UTC date of the call.
+    For exporters.verify. `selected`: whether the row counts where sides are compared: the filter
+    matches its call, held out or not; its group is in no targeted set; and it would be a row
+    without its label, for people label one side more than another. `moved`: why its group is not on
+    the side of its `u`, in the ledger's word. `model`: that was asked for; `day`: the UTC date of
+    the call.
     """
 
     file: str

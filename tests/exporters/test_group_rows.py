@@ -99,6 +99,18 @@ def test_a_failed_call_that_has_a_label_is_a_row_and_waits_no_longer(
     assert id_of(50) not in waiting
 
 
+def test_sides_are_not_compared_in_rows_that_only_a_label_made(
+    sqlite_store: TraceStore, tmp_path: Path
+) -> None:
+    record(sqlite_store, [one_question(number) for number in range(1, 20)])
+    failed = chat(50, [said("user", opening(50))], None, outcome=Outcome.CLIENT_GONE)
+    record(sqlite_store, [failed], 2)
+    label(sqlite_store, 7, "better", LabelSource.HUMAN)
+    label(sqlite_store, 50, "an answer", LabelSource.HUMAN)
+    made(sqlite_store, tmp_path / "out")
+    assert [line.call for line in lines(tmp_path / "out") if not line.selected] == [id_of(50)]
+
+
 def test_the_calls_of_a_targeted_set_are_a_row_each_and_nothing_of_them_is_trained(
     store: TraceStore, tmp_path: Path
 ) -> None:
