@@ -26,7 +26,7 @@ DATA_SETS = (
 # Conversations of a data set, evenly spread: every language, every kind of call. All of them:
 # benchmarks/format_loaders.py.
 EACH = 60
-ENCODED = 20  # of these, for loaders that turn every text into tokens
+ENCODED = 12  # of these, for loaders that turn every text into tokens
 # The types of Python, Java and JavaScript that the Berkeley data has in the place of JSON's.
 _TYPES = {"dict": "object", "float": "number", "double": "number", "long": "integer"} | {
     "tuple": "array",

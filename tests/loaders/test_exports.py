@@ -63,7 +63,11 @@ def test_an_export_of_pairs_has_those_of_labels_and_scores(format: str, tmp_path
     record(store, (call for n in range(80) for call in conversation(100 * n, f"q {n}", 1)))
     asked = [said("user", "which of two?")]
     record(store, (chat(9_000 + n, asked, said("assistant", f"answer {n}")) for n in range(2)))
-    given: list[Said] = [*(label(100 * n) for n in range(60)), score(9_000, False), score(9_001, True)]
+    given: list[Said] = [
+        *(label(100 * n) for n in range(60)),
+        score(9_000, False),
+        score(9_001, True),
+    ]
     store.insert([], Checkpoint("e" * 32, 0, 1), said=given)
     out = tmp_path / "out"
     manifest = export(store, ExportRequest(format=format), out, processes=1)
