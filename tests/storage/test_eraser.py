@@ -19,7 +19,6 @@ from storage.replay import kind_of
 from storage.rows import Checkpoint, DatasetItem, Recorded
 from storage.spool import FrameKind, SpoolLimits, SpoolWriter
 from storage.store import ErasedMeanwhile, TraceStore
-from storage.trace import Side
 from tests.storage.calls import START_NS, WRITER, StillClock, ask, at, id_of, recorded
 from tests.storage.planted import find_planted
 from tests.storage.saying import label, score
@@ -172,7 +171,8 @@ def test_a_killed_eraser_leaves_the_rest_to_the_next(desk: Desk) -> None:
 
 def test_the_receipt_names_datasets_and_no_person(desk: Desk) -> None:
     fill(desk.store)
-    items = [DatasetItem(id_of(number), "s1", Side.TRAIN) for number in (1, 3, 9)]
+    rows = desk.store.rows([id_of(number) for number in (1, 3, 9)])
+    items = [DatasetItem(row.id, row.group_id, row.side) for row in rows]
     dataset_id = desk.store.record_dataset("default", "/exports/one", "0" * 64, items)
     done = desk.run(desk.ask_for(Selection(Kind.TAG, key="who", value="alice")))
     assert [(each.id, each.directory, each.calls) for each in done.datasets] == [
@@ -203,7 +203,8 @@ def test_a_group_named_by_a_person_loses_its_name_and_keeps_its_side(desk: Desk)
 
 def test_a_dataset_that_was_being_made_is_not_published(desk: Desk) -> None:
     fill(desk.store)
-    items = [DatasetItem(id_of(1), "s1", Side.TRAIN)]
+    (row,) = desk.store.rows([id_of(1)])
+    items = [DatasetItem(row.id, row.group_id, row.side)]
     erasure_id = desk.ask_for(SELECTIONS[1])
     for _ in range(2):
         with pytest.raises(ErasedMeanwhile):
