@@ -83,10 +83,10 @@ def test_a_filter_by_a_tag_is_biased(sample: SelectionSample) -> None:
     assert any("have tag task a" in sentence for sentence in report.biased)
 
 
-def test_random_filters_pass_in_at_least_95_of_100_draws(sample: SelectionSample) -> None:
-    reports = [chosen(sample, [0.22] * len(sample.calls), seed) for seed in range(60)]
-    small = [chosen(sample, [0.05] * len(sample.calls), seed) for seed in range(40)]
-    assert sum(bool(report.biased) for report in reports + small) <= 5
+def test_random_filters_pass_in_at_least_48_of_50_draws(sample: SelectionSample) -> None:
+    reports = [chosen(sample, [0.22] * len(sample.calls), seed) for seed in range(30)]
+    small = [chosen(sample, [0.05] * len(sample.calls), seed) for seed in range(20)]
+    assert sum(bool(report.biased) for report in reports + small) <= 2
 
 
 def test_a_random_filter_cannot_be_told_from_none(sample: SelectionSample) -> None:

@@ -235,7 +235,7 @@ def test_exports_of_other_formats_hold(tmp_path: Path, name: str) -> None:
 def test_a_filtered_training_side_is_held_against_what_it_was_drawn_from(tmp_path: Path) -> None:
     store = make_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
     request = ExportRequest(where="request_model = 'tiny'", accept_bias="one model")
-    exported(store, tmp_path / "export", 600, request)
+    exported(store, tmp_path / "export", 400, request)
     store.close()
     found = verify(tmp_path / "export")
     assert failed(found) == []
@@ -268,7 +268,7 @@ def test_a_raised_and_topped_up_split_holds(tmp_path: Path) -> None:
 
 def test_sets_held_out_by_time_and_by_hand_are_no_bias(tmp_path: Path) -> None:
     store = make_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
-    record(store, traffic(500))
+    record(store, traffic(300))
     request = ExportRequest(time_holdout="1970-01-20..1970-02-10")
     export(store, request, tmp_path / "time", processes=1)
     where = "request_model = 'large' and substr(id, 31, 1) >= '8'"
@@ -276,10 +276,10 @@ def test_sets_held_out_by_time_and_by_hand_are_no_bias(tmp_path: Path) -> None:
     export(store, request, tmp_path / "both", processes=1)
     export(store, ExportRequest(), tmp_path / "later", processes=1)
     store.close()
-    for name in ("time", "both", "later"):
-        assert failed(verify(tmp_path / name)) == []
-    assert named(verify(tmp_path / "time"), "draw").state is State.OK
-    assert "targeted-large.jsonl" in {each.file for each in verify(tmp_path / "both").tokens}
-    later = named(verify(tmp_path / "later"), "draw")
+    found = {name: verify(tmp_path / name) for name in ("time", "both", "later")}
+    assert [failed(each) for each in found.values()] == [[], [], []]
+    assert named(found["time"], "draw").state is State.OK
+    assert "targeted-large.jsonl" in {each.file for each in found["both"].tokens}
+    later = named(found["later"], "draw")
     assert later.state is State.SKIPPED
     assert "that earlier exports held out by time" in later.says
