@@ -38,7 +38,6 @@ from storage.packing import (
     bases_of,
     compress_against,
     decompress_against,
-    hashes_of,
     pack,
     unpack,
     unpack_first,
@@ -261,7 +260,7 @@ class BodyReader:
         if codec in (CODEC_RAW, CODEC_ZSTD):
             return unpack_first(codec, data)
         packed = self.packed(call_id)
-        return unpack(packed, self._parts(hashes_of(packed)))
+        return unpack(packed, self._parts)
 
     def _load(self, call_ids: Iterable[str]) -> None:
         wanted = [each for each in call_ids if each not in self._stored]

@@ -19,7 +19,7 @@ added instead of one. After CHAIN_MAX calls a new chain begins.
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -85,22 +85,21 @@ def pack(capture: Capture, encoded: bytes = b"") -> tuple[bytes, dict[bytes, byt
     return _encode(Packed(capture, request_cuts, response_cuts)), parts
 
 
-def unpack(packed: bytes, parts: Parts) -> Capture:
-    """Read a capture from MessagePack of Packed. KeyError where a part is missing."""
+def unpack(packed: bytes, find: Callable[[Sequence[bytes]], Parts]) -> Capture:
+    """Read a capture from MessagePack of Packed. KeyError where a part is missing.
+
+    `find` is asked for the parts by their hashes, where there are any.
+    """
     read = _decode_packed(packed)
-    if not (read.request_cuts or read.response_cuts):
+    cuts = (*read.request_cuts, *read.response_cuts)
+    if not cuts:
         return read.capture
+    parts = find([cut.hash for cut in cuts])
     return msgspec.structs.replace(
         read.capture,
         request_body=_joined(read.capture.request_body, read.request_cuts, parts),
         response_body=_joined(read.capture.response_body, read.response_cuts, parts),
     )
-
-
-def hashes_of(packed: bytes) -> tuple[bytes, ...]:
-    """List the parts that a Packed needs."""
-    read = _decode_packed(packed)
-    return tuple(cut.hash for cut in (*read.request_cuts, *read.response_cuts))
 
 
 def unpack_first(codec: int, data: bytes) -> Capture:
