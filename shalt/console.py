@@ -104,10 +104,7 @@ def build(settings: Settings) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/openapi.json",
     )
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry, str(places.metrics))  # type: ignore[no-untyped-call]
-    registry.register(SpoolCollector(places.spool, store))
-    registry.register(RestartCollector(places.restarts))
+    registry = _registry(places, store)
     allowed = frozenset(("localhost", settings.host.lower()))
     # With keys, a page of a name that was made to lead here has none to show.
     if not (settings.insecure or settings.access_keys):
@@ -151,6 +148,15 @@ def build(settings: Settings) -> FastAPI:
     application.include_router(erasure_routes.routes(store, settings.project, SystemClock()))
     application.include_router(dataset_routes.routes(jobs, settings.project, SystemClock()))
     return application
+
+
+def _registry(places: Places, store: TraceStore) -> CollectorRegistry:
+    """Gather what all processes count."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(places.metrics))  # type: ignore[no-untyped-call]
+    registry.register(SpoolCollector(places.spool, store))
+    registry.register(RestartCollector(places.restarts))
+    return registry
 
 
 def _add_api(application: FastAPI, settings: Settings, store: TraceStore, places: Places) -> None:
