@@ -44,6 +44,7 @@ from storage.store import TraceStore
 BATCH_CALLS: Final = 1_000
 ROW_GROUP_CALLS: Final = 20_000
 RATIO_MAX: Final = 3.0
+GUARDED_RATIO_MAX: Final = 6.0
 RSS_MB_MAX: Final = 400
 
 Work = Callable[[Path, int], None]  # the directory, and how many processes or threads
@@ -72,10 +73,10 @@ def main() -> None:
         ours = apart(export_by_shalt, directory, given.processes)
         print_cost(f"export, {given.processes} processes", ours, given.calls)
         print(
-            f"time {ours.wall / rival.wall:.2f} × DuckDB's, CPU {ours.cpu / rival.cpu:.2f} ×; "
-            f"limit {RATIO_MAX:g} ×\npeak of one process {ours.peak_mb:,.0f} MB; limit "
-            f"{RSS_MB_MAX} MB"
+            f"time {ours.wall / rival.wall:.2f} × DuckDB's, CPU {ours.cpu / rival.cpu:.2f} ×; limits "
+            f"{RATIO_MAX:g} × without the guard, {GUARDED_RATIO_MAX:g} × with it"
         )
+        print(f"largest process {ours.peak_mb:,.0f} MB; limit {RSS_MB_MAX} MB")
 
 
 def fill(calls: int, directory: Path, _: int) -> None:
@@ -125,7 +126,9 @@ def copy_by_duckdb(directory: Path, processes: int) -> None:
 def export_by_shalt(directory: Path, processes: int) -> None:
     """Export the store."""
     store = TraceStore(f"sqlite:///{directory / 'shalt.sqlite'}", clock=SystemClock())
-    export(store, ExportRequest(), directory / "out" / "dataset", processes=processes)
+    # Of a million texts out of 100,000 paragraphs, some are alike.
+    request = ExportRequest(drop_contaminated=True)
+    export(store, request, directory / "out" / "dataset", processes=processes)
     store.close()
 
 

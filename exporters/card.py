@@ -274,6 +274,14 @@ def _use(manifest: Manifest) -> Iterator[str]:
     yield f'loaded = datasets.load_dataset("{kind}", data_files=files)'
     yield "```"
     yield ""
+    configs = [file.name for file in manifest.files if file.name.endswith(".yml")]
+    if configs:
+        named = ", ".join(f"`{name}`" for name in configs)
+        yield (
+            f"{named}: a config to train with, which names train and val and never a test set. Set "
+            "the base model in it."
+        )
+        yield ""
     yield (
         f"Choose checkpoints on `val.{suffix}`. Look at `test.{suffix}` once, at the end. "
         "`shalt verify DIR` checks all of this again, without the store; "

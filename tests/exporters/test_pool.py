@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from exporters.pool import ProcessDied
 from exporters.request import ExportRequest
 from storage.store import TraceStore
 from tests.exporters.calls import conversation, opening, record
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -83,3 +87,46 @@ def test_what_goes_wrong_in_a_process_is_raised_here(
     with pytest.raises(FileNotFoundError):
         export(sqlite_store, ExportRequest(), tmp_path / "out", processes=2, progress=take_away)
     assert multiprocessing.active_children() == []
+
+
+INTERRUPTED = """
+import os, signal, sys
+from pathlib import Path
+from exporters import planning
+from exporters.dataset import Stage, export
+from exporters.request import ExportRequest
+from storage.capture import SystemClock
+from storage.store import TraceStore
+
+def interrupt(stage, done, total):
+    if stage is Stage.READ:
+        os.killpg(0, signal.SIGINT)  # as a terminal does: to all of them
+
+if __name__ == "__main__":
+    planning.SEGMENT_CALLS = 20
+    store = TraceStore(sys.argv[1], clock=SystemClock())
+    export(store, ExportRequest(), Path(sys.argv[2]), processes=2, progress=interrupt)
+"""
+
+
+def test_ctrl_c_at_the_terminal_reaches_all_and_leaves_nothing(
+    sqlite_store: TraceStore, tmp_path: Path
+) -> None:
+    fill(sqlite_store)
+    script = tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED)
+    url = sqlite_store.engine.url.render_as_string()
+    run = subprocess.run(
+        [sys.executable, script, url, tmp_path / "out"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    # It ends when all who hold its pipes have, so none of its processes is left.
+    assert run.returncode == -signal.SIGINT
+    assert run.stderr.count("Traceback") == 1, run.stderr
+    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
