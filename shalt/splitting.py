@@ -295,9 +295,9 @@ def _detectable_text(groups: int) -> str:
     told = []
     for disagreement in DISAGREEMENTS:
         found = detectable_difference(groups, disagreement)
-        points = "none" if found is None else f"{found:.1%}"
-        told.append(f"{points} where they disagree on {disagreement:.0%}")
-    return f"test of {groups:,} groups shows a difference of two outputs of {', '.join(told)}"
+        least = "no difference" if found is None else f"differences from {found:.1%}"
+        told.append(f"{least} where they disagree on {disagreement:.0%} of the rows")
+    return f"test of {groups:,} groups shows, of two models, {'; '.join(told)}"
 
 
 def _as_json(each: TargetedSet) -> dict[str, object]:

@@ -34,7 +34,7 @@ def test_split_shows_and_changes_the_ratios(own: Settings, capsysbinary: Printed
     splitting.split(own, test_ratio=None, val_ratio=None, as_json=False)
     text = capsysbinary.readouterr().out
     assert b"policy 1: test 0.1, val 0.05" in text
-    assert b"groups shows a difference of two outputs of" in text
+    assert b"groups shows, of two models, " in text
     splitting.split(own, test_ratio=0.2, val_ratio=None, as_json=True)
     fields = shown(capsysbinary)
     assert (fields["policy_version"], fields["test_ratio"], fields["val_ratio"]) == (2, 0.2, 0.05)
