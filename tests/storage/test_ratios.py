@@ -5,7 +5,7 @@ import math
 import pytest
 
 from storage import database
-from storage.eraser import delete_calls
+from storage.deletion import delete_calls
 from storage.ratios import GROUPS_AT_ONCE, change_ratios, preview_ratios, top_up
 from storage.reservation import PolicyError, u_of
 from storage.rows import DatasetItem, SideCount

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from storage import database
-from storage.eraser import delete_calls
+from storage.deletion import delete_calls
 from storage.reservation import Cause, Policy, sides_of
 from storage.rows import Checkpoint, DatasetItem
 from storage.sides import Change, change, hold, is_further, left_for_training, withheld_names

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from storage import database
-from storage.eraser import delete_calls
+from storage.deletion import delete_calls
 from storage.reservation import Cause
 from storage.rows import DatasetItem, time_of
 from storage.store import TraceStore
@@ -48,7 +48,7 @@ def test_without_sets_and_holdouts_nothing_is_withheld(stocked: TraceStore) -> N
 def test_a_time_holdout_takes_the_groups_that_began_in_it(
     stocked: TraceStore, start: int | None, end: int | None, held: set[str]
 ) -> None:
-    time = Range(start and second(start), end and second(end))
+    time = Range(*(None if number is None else second(number) for number in (start, end)))
     withheld = stocked.withheld("default", time)
     assert withheld.held_by_time == held
     assert {s for s in ("s1", "s2", "s3") if withheld.of(s) is Cause.TIME_HOLDOUT} == held
