@@ -73,8 +73,8 @@ def main() -> None:
         ours = apart(export_by_shalt, directory, given.processes)
         print_cost(f"export, {given.processes} processes", ours, given.calls)
         print(
-            f"time {ours.wall / rival.wall:.2f} × DuckDB's, CPU {ours.cpu / rival.cpu:.2f} ×; limits "
-            f"{RATIO_MAX:g} × without the guard, {GUARDED_RATIO_MAX:g} × with it"
+            f"time {ours.wall / rival.wall:.2f} × DuckDB's, CPU {ours.cpu / rival.cpu:.2f} ×; "
+            f"limits {RATIO_MAX:g} × without the guard, {GUARDED_RATIO_MAX:g} × with it"
         )
         print(f"largest process {ours.peak_mb:,.0f} MB; limit {RSS_MB_MAX} MB")
 
