@@ -7,13 +7,16 @@ In reading order; a module imports only those above it:
     redact     no secret in headers and addresses that are recorded
     secrets    what looks like a provider's key in a body
     redact_bodies  no secret in bodies that are recorded
+    redact_frames  no secret in the WebSocket messages that are recorded
     metrics    calls and our own overhead for Prometheus
     errors     what we say when there is no answer to pass on
     context    what a request says to shalt in its headers; sampling
     recording  a worker's way to the spool, and the watch over its open calls
+    body_copy  what passed of one body, bounded
     exchange   one call: its copy, its clock and its end
     upstream   a pooled HTTP/1.1 client that passes bytes through
     routes     which path goes to which upstream, and with which headers
+    websocket  two ends of a WebSocket joined, until both have ended
     relay      the ASGI application: client on one side, upstream on the other
-    protocol   uvicorn's HTTP protocol, with the limits it lacks
+    protocol   uvicorn's HTTP protocol, with the limits it lacks; connections handed over
 """

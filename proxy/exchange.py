@@ -4,18 +4,17 @@ The relay tells an `Exchange` what passes; the exchange keeps a bounded copy and
 frames of the spool. A short call becomes one frame at its end. A call that outlives
 LONG_CALL_NS or of which more than HELD_BYTES_MAX is held is begun at once and continued as it goes,
 so that neither memory nor a killed worker loses it.
-
-Of each body at most `body_bytes_max` is kept; beyond that its length and SHA-256 only.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable
 from typing import Final
 
+from proxy.body_copy import HELD_BYTES_MAX, BodyCopy
 from proxy.context import RecordMode, is_sampled
 from proxy.recording import Recording
-from proxy.redact_bodies import BodyRedactor, Strainer
+from proxy.redact_bodies import Strainer
+from proxy.redact_frames import FrameStrainer
 from storage.capture import (
     Body,
     Capture,
@@ -31,99 +30,8 @@ from storage.spool import FrameKind, Part, ResponseHead
 LONG_CALL_NS: Final = 50_000_000
 # A long call is continued in the spool this often: what a killed worker may lack of one.
 CONTINUE_NS: Final = 500_000_000
-HELD_BYTES_MAX: Final = 1024 * 1024
 # A lost client is watched for once a call is this old: a watcher costs a task.
 WATCH_AFTER_NS: Final = 5_000_000
-
-
-class BodyCopy:
-    """What passed of one body: the chunks held, the length of all, and a hash once it is needed.
-
-    A short call takes the whole copy once, at its end. A long one takes what has come again and
-    again, and what was taken is in the spool and no longer here; but a request's first
-    HELD_BYTES_MAX stay until its answer begins, for until then it may have to be sent again.
-    """
-
-    __slots__ = (
-        "_before",
-        "_chunks",
-        "_hash",
-        "_kept_bytes_left",
-        "_truncated",
-        "held_bytes",
-        "length",
-    )
-
-    def __init__(self, kept_bytes_max: int, *, resend: bool = False) -> None:
-        self.length = 0
-        self.held_bytes = 0
-        self._chunks: list[bytes] = []
-        self._kept_bytes_left = kept_bytes_max
-        self._hash: hashlib._Hash | None = None
-        self._before: bytes | None = b"" if resend else None  # what was taken, while it is kept
-        self._truncated = False
-
-    def add(self, data: bytes) -> None:
-        """Take note of bytes that passed."""
-        self.length += len(data)
-        self.held_bytes += len(data)
-        self._chunks.append(data)
-
-    @property
-    def whole(self) -> bytes | None:
-        """Everything that passed so far, while it can be sent again."""
-        return None if self._before is None else b"".join((self._before, *self._chunks))
-
-    def let_go(self) -> None:
-        """Nothing needs to be sent again."""
-        self._before = None
-
-    def take(self) -> bytes:
-        """Let go of the chunks held; return what of them is to be kept."""
-        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks = []
-        self.held_bytes = 0
-        if self._before is not None:
-            before = self._before + data
-            self._before = before if len(before) <= HELD_BYTES_MAX else None
-        if self._hash is None:
-            self._hash = hashlib.sha256()
-        self._hash.update(data)
-        kept = data[: self._kept_bytes_left]
-        self._kept_bytes_left -= len(kept)
-        self._truncated = self._truncated or len(kept) < len(data)
-        return kept
-
-    def describe(self, kept: bytes, strainer: Strainer | None = None) -> Body:
-        """Describe the body now that all has been taken, with the bytes its record shall hold.
-
-        `strainer`: what all that was taken went through.
-        """
-        truncated, redacted_to = self._truncated, None
-        if strainer is not None:
-            truncated = truncated or strainer.cut
-            redacted_to = strainer.kept if strainer.redacted or strainer.cut else None
-        changed = truncated or redacted_to is not None
-        digest = self._hash.hexdigest() if changed and self._hash else ""
-        return Body(kept, self.length, digest, truncated, redacted_to)
-
-    def take_whole(self, bodies: BodyRedactor | None, headers: Headers) -> Body:
-        """Take and describe in one: for a call of which nothing was taken before.
-
-        `bodies` takes secrets out, where that is wanted; `headers`: of the body's message.
-        """
-        if self.length <= self._kept_bytes_left:  # nothing to cut, so nothing to hash
-            data = b"".join(self._chunks)
-            clean = bodies.whole(data, headers) if bodies is not None and data else None
-            if clean is None:
-                return Body(data, self.length)
-            digest = hashlib.sha256(data).hexdigest()
-            return Body(clean, self.length, digest, False, len(clean))
-        strainer = None if bodies is None else Strainer(bodies, headers)
-        kept = self.take()
-        if strainer is not None:
-            kept = strainer.strain(kept, last=True)
-        return self.describe(kept, strainer)
 
 
 class Exchange:
@@ -182,7 +90,7 @@ class Exchange:
         self._task = task
         self._watch: Callable[[], None] | None = watch
         self._begun = False
-        self._strainers: dict[bool, Strainer] = {}
+        self._strainers: dict[bool, Strainer | FrameStrainer] = {}
         self._headers = headers
         self._response_headers: Headers = []
         self._started_at_ns = clock.wall_ns()
@@ -217,6 +125,13 @@ class Exchange:
                 self.id, self._response_started_ns, status_code, self._redact(headers)
             )
             self._recording.append(FrameKind.RESPONSE, head)
+
+    def switched(self) -> None:
+        """What passes now are the frames of a WebSocket, which may be open for long: begin it."""
+        bodies = self._recording.bodies
+        if bodies is not None:
+            self._strainers = {False: FrameStrainer(bodies), True: FrameStrainer(bodies)}
+        self._spool_what_came()
 
     def response_passed(self, data: bytes) -> None:
         """More of the answer's body is here."""

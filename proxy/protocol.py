@@ -1,4 +1,5 @@
-"""uvicorn's HTTP protocol, with the limits it lacks: connections, and bytes of a request's head.
+"""uvicorn's HTTP protocol, with what it lacks: limits of connections and of a request's head, and
+connections that are handed over where the upstream takes a WebSocket.
 
 Both are refused before there is a call: such a request is not in the ledger, but it is counted
 (`shalt_proxy_refused_total`), and the client is told which setting refused it.
@@ -6,14 +7,27 @@ Both are refused before there is a call: such a request is not in the ledger, bu
 The head of a request that comes in one piece may be as long as what one read of the socket brings
 (256 KiB), and is refused after it was parsed; one that comes in pieces is refused as soon as the
 pieces exceed the limit. It costs a request 0.3 us.
+
+A request for a WebSocket becomes a call like any other, with this connection in its scope
+(`UPGRADE`), so that the relay may take it over; what the client sends meanwhile waits, and the
+connection is read no further once EARLY_BYTES_MAX do. Where it is refused, the connection ends with
+the answer: what follows a handshake is not to be read as a request. Any other protocol that a
+request offers to switch to is ignored (RFC 9110, section 7.8), as it is by uvicorn.
 """
 
 import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from proxy.relay import UPGRADE
+from proxy.websocket import ClientGone, Tunnel
+
+EARLY_BYTES_MAX: Final = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -27,68 +41,129 @@ class ClientLimits:
 
 def limited(limits: ClientLimits) -> type[HttpToolsProtocol]:
     """Make the protocol class for uvicorn's `http` setting."""
+    return type("LimitedProtocol", (ClientProtocol,), {"limits": limits})
 
-    class LimitedProtocol(HttpToolsProtocol):
-        """One connection of a client."""
 
-        _in_head = False
-        _head_bytes = 0  # of a head that is not complete yet, as far as it came
-        _piece_bytes = 0  # of what is being parsed
+class ClientProtocol(HttpToolsProtocol):
+    """One connection of a client."""
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            if len(self.connections) > limits.connections_max:
-                self._refuse(503, "too_many_connections", "client_connections_max")
+    limits: ClientLimits
 
-        def data_received(self, data: bytes) -> None:
-            if self.transport.is_closing():
-                return
-            self._piece_bytes = len(data)
-            super().data_received(data)
-            if self._in_head:
-                self._head_bytes += len(data)
-                if self._head_bytes > limits.head_bytes_max:
-                    self._refuse_head()
+    _in_head = False
+    _head_bytes = 0  # of a head that is not complete yet, as far as it came
+    _piece_bytes = 0  # of what is being parsed
+    _early: bytes | None = None  # what came behind a request for a WebSocket
+    _tunnel: Tunnel | None = None
 
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            self._in_head = True
-            self._head_bytes = 0
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections_max:
+            self._refuse(503, "too_many_connections", "client_connections_max")
 
-        def on_headers_complete(self) -> None:
-            self._in_head = False
-            if self._head_bytes + self._piece_bytes > limits.head_bytes_max and self._is_long():
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self._early is not None:
+            self._hold(data)
+            return
+        self._piece_bytes = len(data)
+        self._parse(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > self.limits.head_bytes_max:
                 self._refuse_head()
-                return
-            super().on_headers_complete()
 
-        def on_body(self, body: bytes) -> None:
-            if not self.transport.is_closing():
-                super().on_body(body)
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+        self._head_bytes = 0
 
-        def on_message_complete(self) -> None:
-            if not self.transport.is_closing():
-                super().on_message_complete()
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if self._head_bytes + self._piece_bytes > self.limits.head_bytes_max and self._is_long():
+            self._refuse_head()
+            return
+        upgrade = self.parser.should_upgrade() and self._wants_websocket()
+        if upgrade:
+            self._early = b""
+            self.scope[UPGRADE] = self  # type: ignore[typeddict-unknown-key]
+        super().on_headers_complete()
+        if upgrade:
+            self.cycle.keep_alive = False
 
-        def _is_long(self) -> bool:
-            length = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-            return length > limits.head_bytes_max
+    def on_body(self, body: bytes) -> None:
+        if not self.transport.is_closing():
+            super().on_body(body)
 
-        def _refuse_head(self) -> None:
-            self._refuse(431, "head_too_long", "header_bytes_max")
+    def on_message_complete(self) -> None:
+        if not self.transport.is_closing():
+            super().on_message_complete()
 
-        def _refuse(self, status_code: int, code: str, setting: str) -> None:
-            """Answer and close. No dialect is known here: OpenAI's envelope, as most read it."""
-            limits.refused(code)
-            if self.cycle is not None and not self.cycle.response_complete:
-                self.transport.close()  # in the middle of another answer there is nothing to say
-                return
-            message = f"refused by shalt's limit {setting}"
-            error = {"message": message, "type": "proxy_error", "param": None, "code": code}
-            body = json.dumps({"error": error}).encode()
-            head = b"content-type: application/json\r\nx-shalt-error: %b\r\ncontent-length: %d\r\n"
-            head = head % (code.encode(), len(body)) + b"connection: close\r\n\r\n"
-            self.transport.write(STATUS_LINE[status_code] + head + body)
-            self.transport.close()
+    def switch(self, tunnel: Tunnel) -> tuple[asyncio.Transport, bytes]:
+        """Hand the connection over to a tunnel; see proxy.websocket.Upgrade."""
+        cycle, early = self.cycle, self._early or b""
+        if cycle.disconnected or self.transport.is_closing():
+            raise ClientGone
+        cycle.response_started = cycle.response_complete = True
+        self._tunnel, self._early = tunnel, b""
+        tunnel.client.connection_was_lost = self.connection_lost
+        self.flow.resume_writing()
+        self.transport.set_protocol(tunnel.client)
+        return self.transport, early
 
-    return LimitedProtocol
+    def shutdown(self) -> None:
+        if self._tunnel is None:
+            super().shutdown()
+        else:
+            self._tunnel.go_away()
+
+    def _parse(self, data: bytes) -> None:
+        """Do as uvicorn does, but go on behind a request that offered to switch protocols."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+        except httptools.HttpParserUpgrade as upgrade:
+            rest = data[upgrade.args[0] :]
+            if self._early is not None:
+                self._hold(rest)
+            elif rest and not self.transport.is_closing():
+                self._parse(rest)
+
+    def _hold(self, data: bytes) -> None:
+        self._early = (self._early or b"") + data
+        if len(self._early) > EARLY_BYTES_MAX:
+            self.flow.pause_reading()
+
+    def _wants_websocket(self) -> bool:
+        """Tell whether a request that offers to switch protocols is a WebSocket's handshake."""
+        if self.parser.get_method() != b"GET" or self.parser.get_http_version() != "1.1":
+            return False
+        offered = False
+        for name, value in self.headers:
+            if name in (b"content-length", b"transfer-encoding"):
+                return False
+            offered |= name == b"upgrade" and value.strip().lower() == b"websocket"
+        return offered
+
+    def _is_long(self) -> bool:
+        length = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        return length > self.limits.head_bytes_max
+
+    def _refuse_head(self) -> None:
+        self._refuse(431, "head_too_long", "header_bytes_max")
+
+    def _refuse(self, status_code: int, code: str, setting: str) -> None:
+        """Answer and close. No dialect is known here: OpenAI's envelope, as most read it."""
+        self.limits.refused(code)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()  # in the middle of another answer there is nothing to say
+            return
+        message = f"refused by shalt's limit {setting}"
+        error = {"message": message, "type": "proxy_error", "param": None, "code": code}
+        body = json.dumps({"error": error}).encode()
+        head = b"content-type: application/json\r\nx-shalt-error: %b\r\ncontent-length: %d\r\n"
+        head = head % (code.encode(), len(body)) + b"connection: close\r\n\r\n"
+        self.transport.write(STATUS_LINE[status_code] + head + body)
+        self.transport.close()

@@ -10,7 +10,7 @@ that breaks off after it began is broken off for the client too: there is nothin
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from proxy import errors
 from proxy.access import Access, Denied, without_keys
@@ -26,6 +26,7 @@ from proxy.upstream import (
     UpstreamNotHttp,
     UpstreamUnreachable,
 )
+from proxy.websocket import ClientGone, Upgrade, join
 from storage.capture import Dialect, Headers, Outcome, endpoint_of
 
 Scope = MutableMapping[str, Any]
@@ -33,9 +34,9 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-
-class ClientGone(Exception):
-    """The client left before its request was here."""
+# Where the scope of a request for a WebSocket has the client's connection (proxy.protocol). Under a
+# server without it such a request goes on as any other, without what asks for the WebSocket.
+UPGRADE: Final = "shalt.upgrade"
 
 
 class Relay:
@@ -63,7 +64,7 @@ class Relay:
         self._open_calls_max = open_calls_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Relay one request. WebSockets are refused: they are not relayed yet."""
+        """Relay one request. WebSockets come as requests (`UPGRADE`); ASGI's own are refused."""
         if scope["type"] != "http":
             await receive()
             await send({"type": "websocket.close", "code": 1011})
@@ -108,7 +109,7 @@ class _Passage:
     __slots__ = (
         "_chunked", "_client_left", "_connection", "_exchange", "_head", "_is_console",
         "_more_body", "_path", "_receive", "_relay", "_response_begun", "_scope", "_send",
-        "_upstream",
+        "_tunnelled", "_upgrade", "_upstream",
     )  # fmt: skip
 
     def __init__(
@@ -131,6 +132,8 @@ class _Passage:
         self._client_left = False
         self._response_begun = False
         self._more_body = True
+        self._tunnelled = False
+        self._upgrade: Upgrade | None = None if self._is_console else scope.get(UPGRADE)
         query: bytes = scope["query_string"]
         task = asyncio.current_task()
         assert task is not None
@@ -188,14 +191,24 @@ class _Passage:
         scope = self._scope
         request_id = exchange.id.encode() if self._is_console else b""
         self._head, self._chunked = request_head(
-            upstream, scope["method"], self._path, scope["query_string"], headers, request_id
+            upstream,
+            scope["method"],
+            self._path,
+            scope["query_string"],
+            headers,
+            request_id,
+            self._upgrade is not None,
         )
         since_ns = exchange.wait_for_client()
         message = await self._receive()
         exchange.waited(since_ns)
         if message["type"] == "http.disconnect":
             raise ClientGone
-        await self._start(upstream, self._take_body(message))
+        body = self._take_body(message)
+        if self._upgrade is not None:
+            await self._pass_handshake(upstream, self._upgrade)
+            return
+        await self._start(upstream, body)
         if self._more_body:
             exchange.stop_watch()
             self._relay.tasks.create_task(self._upload(upstream))
@@ -230,8 +243,24 @@ class _Passage:
         data = self._head + self._framed(body)
         if self._chunked and not self._more_body:
             data += b"0\r\n\r\n"
-        connection.start(data, bodyless=self._scope["method"] == "HEAD")
+        bodyless = self._scope["method"] == "HEAD"
+        connection.start(data, bodyless=bodyless, upgrade=self._upgrade is not None)
         exchange.forwarded()
+
+    async def _pass_handshake(self, upstream: Upstream, upgrade: Upgrade) -> None:
+        """Pass on a request for a WebSocket, and where it is granted all that follows."""
+        exchange = self._exchange
+        await self._start(upstream, None)
+        head = await self._wait_for_head(upstream)
+        if head.status_code != 101:
+            await self._pass_answer(upstream, head)
+            return
+        connection = self._connection
+        assert connection is not None
+        if connection.closed:
+            raise UpstreamCut("the upstream left after the handshake", before_first_byte=False)
+        self._response_begun = self._tunnelled = True
+        await join(exchange, upgrade, connection, head.headers)
 
     async def _wait_for_head(self, upstream: Upstream) -> ResponseHead:
         assert self._connection is not None
@@ -301,7 +330,7 @@ class _Passage:
         exchange = self._exchange
         if self._client_left:
             exchange.end(Outcome.CLIENT_GONE)
-        elif (exchange.status_code or 0) >= 400:
+        elif (exchange.status_code or 0) >= 400 or self._upgrade is not None:
             exchange.end(Outcome.UPSTREAM_ERROR)
         else:
             exchange.end(Outcome.COMPLETE)
@@ -356,5 +385,5 @@ class _Passage:
     def _client_is_gone(self) -> None:
         if self._relay.drain and not self._more_body:
             self._client_left = True
-        else:
+        elif not self._tunnelled:  # whose own ends tell
             self._exchange.abandon(Outcome.CLIENT_GONE)

@@ -28,6 +28,10 @@ _RESPONSE_HOP_HEADERS: Final = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 )
 _FRAMING_HEADERS: Final = frozenset((b"content-length", b"transfer-encoding", b"host"))
+# What asks for a WebSocket: it goes on to the upstream, as the answer to it goes back.
+_UPGRADE_HEADERS: Final = frozenset((b"connection", b"upgrade"))
+_PROTOCOL_HEADER: Final = b"sec-websocket-protocol"
+_KEY_PROTOCOL: Final = b"openai-insecure-api-key."  # of pages, which can set no other header
 REQUEST_ID_HEADER: Final = b"x-shalt-request"  # to the console alone
 _OUR_PREFIX: Final = b"x-shalt-"
 _CLIENT_KEY_HEADERS: Final = frozenset((b"authorization", b"x-api-key", b"api-key"))
@@ -95,12 +99,14 @@ def request_head(
     query: bytes,
     headers: Headers,
     request_id: bytes = b"",
+    upgrade: bool = False,
 ) -> tuple[bytes, bool]:
     """Write the head of the request for the upstream; tell whether its body goes out chunked.
 
     Headers keep their order and repeats; hop-by-hop ones and ours are left out, `host` is the
     upstream's and stands where the client's stood. With a `request_id` it is told that, too: the
-    console must know a request that comes again because its connection was stale.
+    console must know a request that comes again because its connection was stale. `upgrade`: it
+    asks for a WebSocket, and the headers that say so stay.
     """
     named = _named_by_connection(headers)
     lines = [method.encode("ascii"), b" ", path or b"/"]
@@ -112,7 +118,9 @@ def request_head(
         lines += (b"host: ", upstream.host, b"\r\n")
     chunked = False
     for name, value in headers:
-        if name in _REQUEST_HOP_HEADERS or name in named:
+        if (name in _REQUEST_HOP_HEADERS or name in named) and not (
+            upgrade and name in _UPGRADE_HEADERS
+        ):
             if name == b"host":
                 if not hosted:  # one host, whatever came
                     lines += (b"host: ", upstream.host or value, b"\r\n")
@@ -122,8 +130,13 @@ def request_head(
             continue
         if name.startswith(_OUR_PREFIX):
             continue
-        if upstream.key_header is not None and name in _CLIENT_KEY_HEADERS:
-            continue
+        if upstream.key_header is not None:
+            if name in _CLIENT_KEY_HEADERS:
+                continue
+            if upgrade and name == _PROTOCOL_HEADER:
+                value = _without_key(value)
+                if not value:
+                    continue
         lines += (name, b": ", value, b"\r\n")
     if upstream.key_header is not None:
         lines += (upstream.key_header[0], b": ", upstream.key_header[1], b"\r\n")
@@ -155,6 +168,24 @@ def response_headers(status_code: int, headers: Headers, call_id: bytes) -> Head
     if call_id:
         kept.append((b"x-shalt-call-id", call_id))
     return kept
+
+
+def switching_head(headers: Headers, call_id: bytes) -> bytes:
+    """Write the answer by which an upstream takes a WebSocket, as it came, with the call's id."""
+    lines = [b"HTTP/1.1 101 Switching Protocols\r\n"]
+    for name, value in headers:
+        if not name.startswith(_OUR_PREFIX):
+            lines += (name, b": ", value, b"\r\n")
+    lines += (b"x-shalt-call-id: ", call_id, b"\r\n\r\n")
+    return b"".join(lines)
+
+
+def _without_key(protocols: bytes) -> bytes:
+    """Take the client's key from among the subprotocols it offers."""
+    if _KEY_PROTOCOL not in protocols:
+        return protocols
+    kept = [each.strip() for each in protocols.split(b",")]
+    return b", ".join(each for each in kept if not each.startswith(_KEY_PROTOCOL))
 
 
 def _named_by_connection(headers: Headers) -> frozenset[bytes]:

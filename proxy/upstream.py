@@ -88,18 +88,21 @@ class Connection(asyncio.Protocol):
         self._complete = False
         self._keep_alive = False
         self._bodyless = False
+        self._upgrade = False
         self._got_bytes = False
         self._failure: Exception | None = None
 
     # What a call does with it.
 
-    def start(self, data: bytes, *, bodyless: bool) -> None:
+    def start(self, data: bytes, *, bodyless: bool, upgrade: bool = False) -> None:
         """Send the head of a request, and as much of its body as there is.
 
         `bodyless`: the answer has no body whatever its headers say (the request is a HEAD).
+        `upgrade`: the answer may be 101; then the connection waits, unread, for `switch`.
         """
         self._busy = True
         self._bodyless = bodyless
+        self._upgrade = upgrade
         self._transport.write(data)
 
     def write(self, data: bytes) -> None:
@@ -142,6 +145,12 @@ class Connection(asyncio.Protocol):
             self._read_paused = False
             self._transport.resume_reading()
         return data
+
+    def switch(self, protocol: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
+        """Hand over the connection after a 101, and what came behind that."""
+        self._release_socket()
+        self._transport.set_protocol(protocol)
+        return self._transport, b"".join(self._chunks)
 
     @property
     def complete(self) -> bool:
@@ -195,10 +204,17 @@ class Connection(asyncio.Protocol):
             self._transport.abort()  # bytes nobody asked for: never give them to the next call
             return
         self._got_bytes = True
+        if self._head is not None and self._head.status_code == 101:
+            self._chunks.append(data)
+            return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._fail(UpstreamNotHttp("the upstream switched protocols unasked"))
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._head is None or self._head.status_code != 101:
+                self._fail(UpstreamNotHttp("the upstream switched protocols unasked"))
+            else:
+                self._transport.pause_reading()
+                self._chunks.append(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self._fail(UpstreamNotHttp(f"the upstream's answer is not HTTP: {error}"))
             self._transport.abort()
@@ -208,9 +224,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        self._release_socket()
         if self._busy and not self._complete:
             if error is None and self._head is not None and self._ends_with_connection():
                 self._complete = True
@@ -228,6 +242,11 @@ class Connection(asyncio.Protocol):
         waiting = self._writer_waits
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
+
+    def _release_socket(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def _acknowledge(self) -> None:
         """Acknowledge what came, now.
@@ -261,9 +280,10 @@ class Connection(asyncio.Protocol):
         status_code = self._parser.get_status_code()
         if status_code < 100:  # three digits, as the grammar has it, but no status there is
             self._fail(UpstreamNotHttp(f"the upstream's answer has the status {status_code:03}"))
-        if status_code < 200 or self._head is not None:
+        switches = status_code == 101 and self._upgrade and self._parser.should_upgrade()
+        if (status_code < 200 and not switches) or self._head is not None:
             return
-        self._keep_alive = self._parser.should_keep_alive()
+        self._keep_alive = self._parser.should_keep_alive() and not switches
         self._head = ResponseHead(status_code, self._headers)
         if self._bodyless:
             self._complete = True

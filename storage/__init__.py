@@ -14,6 +14,7 @@ In reading order; a module imports only those above it:
     replay          read a writer's spool in order, while it is being written
     blanking        overwrite erased calls where they stand in the spool
     sse             bytes to server-sent events, whatever the chunk boundaries
+    frames          WebSocket frames to messages, whatever the pieces they come in
     wire            what the wire formats share: JSON in any state, streams of it
     usage           tokens as the upstream counted them; estimated where it did not
     multipart       forms: their fields, and what is said of their files
@@ -29,6 +30,7 @@ In reading order; a module imports only those above it:
     wire_images     images made, edited and varied
     wire_audio      audio spoken and written down
     wire_gemini     Gemini: generateContent, its stream, embeddings
+    wire_realtime   WebSockets: what passed in frames, and OpenAI's Realtime events in them
     context         what an application says of a call in its headers, in whose words ever
     encoding        gzip, deflate and zstd undone, for reading
     derive          Capture to Span; pure and total

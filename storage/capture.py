@@ -91,6 +91,7 @@ class Endpoint(StrEnum):
     MODERATIONS = "moderations"
     IMAGES = "images"
     AUDIO = "audio"
+    REALTIME = "realtime"
     MODELS = "models"
     OTHER = "other"
 
@@ -109,7 +110,9 @@ _ENDPOINTS: dict[str, dict[str, Endpoint]] = {
     "transcriptions": {"audio": Endpoint.AUDIO},
     "translations": {"audio": Endpoint.AUDIO},
     "models": {"": Endpoint.MODELS},
+    "realtime": {"": Endpoint.REALTIME},
 }
+_BY_GET = frozenset((Endpoint.MODELS, Endpoint.REALTIME))
 # Gemini's methods follow the model: /v1beta/models/gemini-2.5-pro:generateContent
 _ENDPOINT_OF_METHOD = {
     "generateContent": Endpoint.GENERATE_CONTENT,
@@ -123,8 +126,8 @@ def endpoint_of(method: str, target: str) -> Endpoint:
     """Name the endpoint of a request line: method, and path with or without query.
 
     Only a POST makes a model speak; reading a stored answer back (`GET /responses/resp_1`,
-    `GET /chat/completions`) is `other`, or the same answer would count twice. Listing models
-    is the one GET with a name of its own.
+    `GET /chat/completions`) is `other`, or the same answer would count twice. Listing models and
+    the handshake of a realtime WebSocket are the GETs with a name of their own.
     """
     path, _, last = target.partition("?")[0].rstrip("/").rpartition("/")
     found = _ENDPOINTS.get(last)
@@ -132,7 +135,7 @@ def endpoint_of(method: str, target: str) -> Endpoint:
         endpoint = found.get(path.rpartition("/")[2]) or found.get("", Endpoint.OTHER)
     else:
         endpoint = _ENDPOINT_OF_METHOD.get(last.rpartition(":")[2], Endpoint.OTHER)
-    speaks = (method == "POST") != (endpoint is Endpoint.MODELS)
+    speaks = (method == "POST") != (endpoint in _BY_GET)
     return endpoint if speaks else Endpoint.OTHER
 
 
@@ -141,7 +144,9 @@ class Body(msgspec.Struct, frozen=True, array_like=True):
 
     `data` is what was kept, `length` what passed on the wire in bytes. `sha256` (hex) is of all
     that passed, and empty where `data` is exactly that. `truncated`: longer than was kept.
-    `kept`: bytes of `data`, where secrets were taken out of it; None where none were.
+    `kept`: bytes of `data`, where secrets were taken out of it; None where none were. Of a
+    WebSocket (the answer was 101) the bodies are the frames of both directions, the masks of the
+    client's undone and their keys zero, which counts as what passed (storage.frames).
     """
 
     data: bytes = b""

@@ -3,7 +3,8 @@
 The same capture gives the same span, and every capture gives one: what cannot be understood is
 said in `note`, in words of ours, and the bytes stay in the capture. The end of the path decides
 how the bodies are read, for `/messages` header and dialect too. What makes a model speak, embed,
-judge or draw is understood; of every other call only the model, where the request names one.
+judge or draw is understood; of every other call only the model, where the request names one. What
+was answered with 101 is a WebSocket, whatever its path.
 
 Limits: TAGS_MAX tags with keys of TAG_KEY_CHARS_MAX and values of TAG_VALUE_CHARS_MAX characters,
 names and ids of NAME_CHARS_MAX; what is cut is noted. U+0000 in these becomes U+FFFD, because
@@ -14,7 +15,7 @@ limits of storage.encoding and read within those of storage.wire.
 import re
 from collections.abc import Callable
 from operator import attrgetter
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 import msgspec
 
@@ -27,6 +28,7 @@ from storage import (
     wire_images,
     wire_moderations,
     wire_openai,
+    wire_realtime,
     wire_responses,
 )
 from storage.capture import Body, Capture, Dialect, Endpoint, Headers, Outcome, endpoint_of
@@ -126,19 +128,30 @@ def _understand(
             ended=capture.outcome in (Outcome.COMPLETE, Outcome.UPSTREAM_ERROR),
         )
     else:
-        if not capture.request_body.data:
+        if not capture.request_body.data and understand is not wire_realtime.understand:
             notes.append("the request has no body")
         understood = understand(request, response, streamed)
     if not understood.request_model:
-        found = _MODEL_IN_PATH.search(capture.target.partition("?")[0])
-        if found:
-            model = unquote(found[1] or found[2])
+        model = _model_in_target(capture)
+        if model:
             understood = msgspec.structs.replace(understood, request_model=model)
     return understood
 
 
+def _model_in_target(capture: Capture) -> str:
+    path, _, query = capture.target.partition("?")
+    found = _MODEL_IN_PATH.search(path)
+    if found:
+        return unquote(found[1] or found[2])
+    if endpoint_of(capture.method, path) is Endpoint.REALTIME:
+        return parse_qs(query).get("model", [""])[0]
+    return ""
+
+
 def _format(capture: Capture, endpoint: Endpoint) -> Format | None:
     """Choose how to read the bodies of a call; None where we do not know how."""
+    if capture.status_code == 101:
+        return wire_realtime.understand
     if endpoint is Endpoint.MESSAGES and not _speaks_anthropic(capture):
         return None
     if endpoint is Endpoint.EMBEDDINGS and _path(capture).endswith(_GEMINI_METHODS):

@@ -101,7 +101,7 @@ def _read_request(request: Object, notes: Notes) -> Understood:
     return Understood(
         request_model=as_text(request.get("model")),
         messages=tuple(turns.finish()),
-        tools=tuple(_tool(as_object(value)) for value in as_array(request.get("tools"))),
+        tools=tuple(read_tool(as_object(value)) for value in as_array(request.get("tools"))),
         settings=rest(request, known) or {},
         metadata=metadata_texts(request.get("metadata")),
         user_id=as_text(request.get(user_key)),
@@ -116,7 +116,16 @@ def _conversation_id(value: Object) -> str:
     return as_text(conversation.get("id") if isinstance(conversation, dict) else conversation)
 
 
-def _tool(raw: Object) -> Tool:
+def messages_of(items: list[Json], notes: Notes) -> list[Message]:
+    """Make messages of a conversation's items, in their order."""
+    turns = _Turns(notes)
+    for item in items:
+        turns.add(item)
+    return turns.finish()
+
+
+def read_tool(raw: Object) -> Tool:
+    """Read a tool that was offered."""
     kind = as_text(raw.get("type")) or "function"
     return Tool(
         name=as_text(raw.get("name", raw.get("server_label"))) or kind,

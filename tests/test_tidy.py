@@ -23,7 +23,7 @@ LAYERS: dict[str, set[str]] = {
     "shalt": {"storage", "proxy", "exporters", "importers", "review"},
 }
 # A worker must stay small and quick to start: of storage it sees only these.
-PROXY_MAY_IMPORT = {"capture", "counters", "encoding", "metrics", "spool", "sse"}
+PROXY_MAY_IMPORT = {"capture", "counters", "encoding", "frames", "metrics", "spool", "sse"}
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 NAMES_BANNED = set("utils util helpers common misc manager managers base core data info".split())

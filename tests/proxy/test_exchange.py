@@ -1,50 +1,80 @@
-"""Tests of proxy.exchange: the copy of a body. Whole calls are tested through the relay."""
+"""Tests of proxy.exchange: how calls end. Whole calls are tested through the relay."""
 
-import hashlib
-import random
+import asyncio
+from pathlib import Path
 
-import pytest
+from prometheus_client import CollectorRegistry
 
-from proxy.exchange import HELD_BYTES_MAX, BodyCopy
-from storage.capture import Body
-
-
-def test_a_short_body_is_taken_whole_and_not_hashed() -> None:
-    copy = BodyCopy(100, resend=True)
-    copy.add(b"one ")
-    copy.add(b"two")
-    assert copy.whole == b"one two"
-    assert copy.take_whole(None, []) == Body(b"one two", 7)
+from proxy.exchange import Exchange
+from proxy.metrics import CallMetrics
+from proxy.recording import Recording
+from proxy.redact import Redactor
+from storage.capture import Dialect, Outcome, SystemClock
+from storage.spool import SpoolLimits
 
 
-def test_what_was_taken_can_be_sent_again_until_it_is_let_go() -> None:
-    copy = BodyCopy(100, resend=True)
-    copy.add(b"one ")
-    assert copy.take() == b"one "
-    copy.add(b"two")
-    assert copy.whole == b"one two"
-    copy.let_go()
-    assert copy.whole is None
+async def opened(spool: Path) -> tuple[Recording, Exchange]:
+    """Begin a call that nobody carries on."""
+    recording = Recording(
+        spool,
+        limits=SpoolLimits(),
+        sync="interval",
+        body_bytes_max=1000,
+        sample_ratio=1.0,
+        redactor=Redactor(b"key"),
+        redact_bodies=True,
+        metrics=CallMetrics(CollectorRegistry()),
+        clock=SystemClock(),
+    )
+    task = asyncio.current_task()
+    assert task is not None
+    exchange = Exchange(
+        recording,
+        project="p",
+        upstream="openai",
+        dialect=Dialect.OPENAI,
+        method="POST",
+        target=b"/v1/chat/completions",
+        headers=[],
+        mode=None,
+        sampled_by=b"",
+        task=task,
+        watch=lambda: None,
+    )
+    return recording, exchange
 
 
-def test_what_is_kept_to_be_sent_again_is_bounded() -> None:
-    copy = BodyCopy(2 * HELD_BYTES_MAX, resend=True)
-    copy.add(b"x" * (HELD_BYTES_MAX + 1))
-    copy.take()
-    assert copy.whole is None
+def test_only_the_first_end_of_a_call_counts(tmp_path: Path) -> None:
+    async def check() -> None:
+        recording, exchange = await opened(tmp_path)
+        assert recording.open_count == 1
+        exchange.end(Outcome.COMPLETE)
+        exchange.end(Outcome.UPSTREAM_CUT)
+        assert (recording.open_count, exchange.abandoned) == (0, None)
+        exchange.abandon(Outcome.CLIENT_GONE)
+        assert exchange.abandoned is None
+        recording.close()
+
+    asyncio.run(check())
 
 
-@pytest.mark.parametrize("kept_bytes_max", [0, 1, 500, 999, 1000, 2000])
-def test_however_it_is_taken_the_description_is_the_same(kept_bytes_max: int) -> None:
-    data = random.Random(1).randbytes(1000)
-    copy, kept = BodyCopy(kept_bytes_max), b""
-    chance = random.Random(kept_bytes_max)
-    for start in range(0, 1000, 10):
-        copy.add(data[start : start + 10])
-        if chance.random() < 0.3:
-            kept += copy.take()
-    kept += copy.take()
-    truncated = kept_bytes_max < 1000
-    digest = hashlib.sha256(data).hexdigest() if truncated else ""
-    assert kept == data[:kept_bytes_max]
-    assert copy.describe(b"") == Body(b"", 1000, digest, truncated)
+def test_a_deadline_that_has_passed_abandons_the_call(tmp_path: Path) -> None:
+    async def check() -> None:
+        recording, exchange = await opened(tmp_path)
+        since_ns = exchange.wait_for_upstream(0.001)
+        exchange.sweep(since_ns + 999_999)
+        assert exchange.abandoned is None
+        exchange.sweep(since_ns + 1_000_001)
+        assert exchange.abandoned is Outcome.UPSTREAM_TIMEOUT
+        recording.close()
+        try:
+            await asyncio.Event().wait()  # cancelled by the call
+        except asyncio.CancelledError:
+            exchange.end(exchange.abandoned)
+            raise
+
+    try:
+        asyncio.run(check())
+    except asyncio.CancelledError:
+        return
+    raise AssertionError("the task of the call was not cancelled")
