@@ -9,6 +9,7 @@
 import asyncio
 import base64
 import hashlib
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -93,7 +94,9 @@ class SocketUpstream:
 
 
 @contextmanager
-def running_sockets(*, compress: bool = False) -> Iterator[SocketUpstream]:
+def running_sockets(
+    *, compress: bool = False, tls: ssl.SSLContext | None = None
+) -> Iterator[SocketUpstream]:
     """Run the upstream in a thread of its own."""
     seen = SocketUpstream()
     loop = asyncio.new_event_loop()
@@ -102,7 +105,7 @@ def running_sockets(*, compress: bool = False) -> Iterator[SocketUpstream]:
 
     async def run() -> None:
         compression = "deflate" if compress else None
-        raw = await asyncio.start_server(seen.echo, "127.0.0.1")
+        raw = await asyncio.start_server(seen.echo, "127.0.0.1", ssl=tls)
         seen.raw_port = raw.sockets[0].getsockname()[1]
         server = await serve(
             seen.speak,
@@ -110,6 +113,7 @@ def running_sockets(*, compress: bool = False) -> Iterator[SocketUpstream]:
             0,
             process_request=seen.refuse,
             compression=compression,
+            ssl=tls,
             max_size=None,
             select_subprotocol=lambda _, offered: "realtime" if "realtime" in offered else None,  # type: ignore[arg-type, return-value]
             close_timeout=1,
