@@ -5,6 +5,8 @@
 Memory: how much a worker grows while a 300 MiB answer goes to a slow reader and while 50 MB are
 uploaded, sized and chunked (limit 10 MB). Cancelling: how long after a client has left the
 upstream sees its connection close, in the middle of a stream and before an answer (limit 50 ms).
+WebSockets: what shalt adds to the round trip of a message of 300 bytes, p50 (limit 0.5 ms), each
+taken in turn with one that goes to the upstream directly.
 Starting: from `shalt serve` to the first answer (limit 2 s).
 """
 
@@ -19,12 +21,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from storage.frames import TEXT, frame_of
 from tests.client import request, send_and_leave
 from tests.relaying import wait_until
 from tests.serving import Shalt, running_shalt
+from tests.sockets import running_sockets
 from tests.upstream import BIG_BYTES, Upstream, running_upstream
 
 UPLOAD_BYTES: Final = 50 * 10**6
+ECHOES: Final = 5000
+HANDSHAKE: Final = (
+    b"GET /v1/raw HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 
 
 def resident_bytes(pid: int) -> int:
@@ -93,6 +102,30 @@ def cancelling(shalt: Shalt, upstream: Upstream, path: str) -> float:
     return (time.perf_counter() - left) * 1e3
 
 
+def echoing(ports: tuple[int, int]) -> list[float]:
+    """Send messages to two ports in turn; return the median round trip of each, in ms."""
+    message = frame_of(TEXT, bytes(300), masked=True, key=b"abcd")
+    clients = [socket.create_connection(("127.0.0.1", port)) for port in ports]
+    times: list[list[float]] = [[], []]
+    for client in clients:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.sendall(HANDSHAKE)
+        answer = b""
+        while not answer.endswith(b"early"):
+            answer += client.recv(65536)
+    for _ in range(ECHOES):
+        for client, taken in zip(clients, times, strict=True):
+            began = time.perf_counter()
+            client.sendall(message)
+            left = len(message)
+            while left:
+                left -= len(client.recv(left))
+            taken.append((time.perf_counter() - began) * 1e3)
+    for client in clients:
+        client.close()
+    return [sorted(taken)[ECHOES // 2] for taken in times]
+
+
 def main() -> None:
     """Measure and print, each figure beside its limit."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -120,6 +153,13 @@ def main() -> None:
                 times = sorted(cancelling(shalt, upstream, path) for _ in range(rounds))
                 name = "left mid-stream" if path == "slow" else "left before the answer"
                 print(f"{name:22} {times[-1]:8.1f} ms  limit 50 ms (worst of {rounds})")
+            wait_until(shalt.settled)
+    with tempfile.TemporaryDirectory() as folder, running_sockets() as sockets:
+        url = f"http://127.0.0.1:{sockets.raw_port}/v1"
+        with running_shalt(Path(folder, "data"), url) as shalt:
+            through, directly = echoing((shalt.port, sockets.raw_port))
+            print(f"WebSocket, added p50   {through - directly:8.3f} ms  limit 0.5 ms", end=" ")
+            print(f"({through:.3f} through, {directly:.3f} directly)")
             wait_until(shalt.settled)
 
 
