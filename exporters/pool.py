@@ -9,6 +9,7 @@ Limits: starting a process takes up to START_SECONDS_MAX, a second as a rule; jo
 within JOIN_SECONDS_MAX, because the recorder may be waiting, and takes milliseconds.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -32,6 +33,9 @@ START_SECONDS_MAX = 60.0
 JOIN_SECONDS_MAX = 5.0
 END_SECONDS_MAX = 5.0
 PROCESSES_MAX = 64
+# A call makes some hundred objects that go with it: to look for rings among them each 700 objects,
+# as Python does, took a tenth of a segment's time.
+COLLECT_OBJECTS = 200_000
 
 RankMax = Callable[[], int | None]
 
@@ -168,6 +172,7 @@ def _work(pipe: Connection) -> None:
     """Be one of the processes: write segments until the pipe ends."""
     # Ctrl-C goes to all; the first process ends the others when it has heard it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.set_threshold(COLLECT_OBJECTS)
     try:
         with closing(pipe):
             _serve(pipe)
