@@ -12,7 +12,8 @@ A request for a WebSocket becomes a call like any other, with this connection in
 (`UPGRADE`), so that the relay may take it over; what the client sends meanwhile waits, and the
 connection is read no further once EARLY_BYTES_MAX do. Where it is refused, the connection ends with
 the answer: what follows a handshake is not to be read as a request. Any other protocol that a
-request offers to switch to is ignored (RFC 9110, section 7.8), as it is by uvicorn.
+request offers to switch to is ignored (RFC 9110, section 7.8), as it is by uvicorn; but the parser
+would take such a request for one without a body, so it gets it a second time without the offer.
 """
 
 import asyncio
@@ -54,6 +55,8 @@ class ClientProtocol(HttpToolsProtocol):
     _piece_bytes = 0  # of what is being parsed
     _early: bytes | None = None  # what came behind a request for a WebSocket
     _tunnel: Tunnel | None = None
+    _retold: bytes | None = None  # the head of a request that is to be parsed without its offer
+    _offers: tuple[tuple[int, bytes], ...] = ()  # the `upgrade` headers left out of it
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -83,10 +86,17 @@ class ClientProtocol(HttpToolsProtocol):
         if self._head_bytes + self._piece_bytes > self.limits.head_bytes_max and self._is_long():
             self._refuse_head()
             return
-        upgrade = self.parser.should_upgrade() and self._wants_websocket()
+        offered = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        upgrade = offered and self._wants_websocket()
         if upgrade:
             self._early = b""
             self.scope[UPGRADE] = self  # type: ignore[typeddict-unknown-key]
+        elif offered:
+            self._retell()
+            return
+        for index, value in self._offers:
+            self.headers.insert(index, (b"upgrade", value))
+        self._offers = ()
         super().on_headers_complete()
         if upgrade:
             self.cycle.keep_alive = False
@@ -96,7 +106,7 @@ class ClientProtocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if not self.transport.is_closing():
+        if self._retold is None and not self.transport.is_closing():
             super().on_message_complete()
 
     def switch(self, tunnel: Tunnel) -> tuple[asyncio.Transport, bytes]:
@@ -118,7 +128,7 @@ class ClientProtocol(HttpToolsProtocol):
             self._tunnel.go_away()
 
     def _parse(self, data: bytes) -> None:
-        """Do as uvicorn does, but go on behind a request that offered to switch protocols."""
+        """Do as uvicorn does, but go on with a request that offered to switch protocols."""
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
@@ -128,8 +138,23 @@ class ClientProtocol(HttpToolsProtocol):
             rest = data[upgrade.args[0] :]
             if self._early is not None:
                 self._hold(rest)
-            elif rest and not self.transport.is_closing():
-                self._parse(rest)
+            elif self._retold is not None:
+                head, self._retold = self._retold, None
+                # Another parser: this one may hold that the connection ends with the request.
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+                self._parse(head + rest)
+
+    def _retell(self) -> None:
+        """Write the head again without its offer, which is put back once it has been parsed."""
+        version = self.parser.get_http_version().encode()
+        lines = [self.parser.get_method(), b" ", self.url, b" HTTP/", version, b"\r\n"]
+        for name, value in self.headers:
+            if name != b"upgrade":
+                lines += (name, b": ", value, b"\r\n")
+        named = enumerate(self.headers)
+        self._offers = tuple((index, value) for index, (name, value) in named if name == b"upgrade")
+        self._retold = b"".join(lines) + b"\r\n"
 
     def _hold(self, data: bytes) -> None:
         self._early = (self._early or b"") + data

@@ -28,6 +28,7 @@ from tests.sockets import (
     SocketUpstream,
     running_sockets,
 )
+from tests.upstream import running_upstream
 
 KEY = "sk-" + "a1B2c3D4e5F6g7H8i9J0"
 
@@ -406,6 +407,32 @@ def test_other_protocols_that_are_offered_are_ignored(tmp_path: Path) -> None:
             while answers.count(b"HTTP/1.1 4") + answers.count(b"HTTP/1.1 5") < 2:
                 answers += client.recv(65536)
     assert len(relay.calls(2)) == 2
+
+
+@pytest.mark.parametrize("cut", [1, 10, 10_000])
+def test_a_body_behind_an_offer_that_is_ignored_is_kept(tmp_path: Path, cut: int) -> None:
+    """Java's HTTP client offers h2c with every request."""
+    offer = b"connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nhttp2-settings: AAEAAEAA\r\n"
+    sized = b"POST /v1/upload HTTP/1.1\r\n" + offer + b"host: x\r\ncontent-length: 5\r\n\r\nhello"
+    chunked = b"POST /v1/upload HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n" + offer
+    chunked += b"\r\n5\r\nhello\r\n0\r\n\r\n"
+    socket_with_body = sized.replace(b"h2c", b"websocket").replace(b"POST", b"GET")
+    last = b"POST /v1/plain HTTP/1.0\r\nhost: x\r\n" + offer + b"\r\n"
+    data = sized + chunked + socket_with_body + last
+    with (
+        running_upstream() as plain,
+        running_relay(tmp_path, [upstream_at(plain.port)]) as relay,
+        socket.create_connection(("127.0.0.1", relay.port), timeout=10) as client,
+    ):
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(0, len(data), cut):
+            client.sendall(data[at : at + cut])
+        calls = relay.calls(4)
+        assert [call.request_body.data for call in calls] == [b"hello"] * 3 + [b""]
+        assert [call.status_code for call in calls] == [200] * 4
+        kept = calls[0].request_headers
+        assert [name for name, _ in kept][:3] == [b"connection", b"upgrade", b"http2-settings"]
+        assert not any(b"upgrade: " in head.lower() for head in plain.heads)
 
 
 def test_a_socket_is_a_call_of_the_realtime_endpoint(relay: RunningRelay) -> None:
