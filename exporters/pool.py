@@ -28,9 +28,11 @@ from storage import shared_state
 from storage.database import open_engine
 from storage.grouped import GroupRange
 from storage.reader import StoreReader
+from storage.sqlite import BUSY_SECONDS
 
 START_SECONDS_MAX = 60.0
 JOIN_SECONDS_MAX = 5.0
+assert JOIN_SECONDS_MAX < BUSY_SECONDS, "a recorder that waits for the lock must not give up"
 END_SECONDS_MAX = 5.0
 PROCESSES_MAX = 64
 # A call makes some hundred objects that go with it: to look for rings among them each 700 objects,

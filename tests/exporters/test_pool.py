@@ -35,15 +35,30 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 
 def test_the_bytes_do_not_depend_on_the_number_of_processes(
-    store: TraceStore, tmp_path: Path
+    sqlite_store: TraceStore, tmp_path: Path
 ) -> None:
-    fill(store)
+    fill(sqlite_store)
     for processes in (1, 2, 3):
-        export(store, ExportRequest(), tmp_path / f"out{processes}", processes=processes)
+        export(sqlite_store, ExportRequest(), tmp_path / f"out{processes}", processes=processes)
     one = contents(tmp_path / "out1")
     assert contents(tmp_path / "out2") == one
     assert contents(tmp_path / "out3") == one
     assert multiprocessing.active_children() == []
+
+
+def test_what_is_recorded_meanwhile_is_seen_by_none_of_the_processes(
+    store: TraceStore, tmp_path: Path
+) -> None:
+    fill(store)
+    export(store, ExportRequest(), tmp_path / "before", processes=1)
+
+    def record_more(stage: Stage, done: int, total: int) -> None:
+        if stage is Stage.PLAN and done:
+            record(store, [c for g in range(60) for c in conversation(10**6 + g, opening(g), 1)], 2)
+
+    export(store, ExportRequest(), tmp_path / "out", processes=2, progress=record_more)
+    assert store.count("default") == 180
+    assert contents(tmp_path / "out") == contents(tmp_path / "before")
 
 
 def test_a_process_that_is_killed_ends_the_run_and_nothing_is_published(
@@ -58,19 +73,6 @@ def test_a_process_that_is_killed_ends_the_run_and_nothing_is_published(
 
     with pytest.raises(ProcessDied, match="was it killed"):
         export(sqlite_store, ExportRequest(), tmp_path / "out", processes=2, progress=kill)
-    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
-    assert multiprocessing.active_children() == []
-
-
-def test_ctrl_c_leaves_no_process_and_no_file(sqlite_store: TraceStore, tmp_path: Path) -> None:
-    fill(sqlite_store)
-
-    def interrupt(stage: Stage, done: int, total: int) -> None:
-        if stage is Stage.READ:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        export(sqlite_store, ExportRequest(), tmp_path / "out", processes=2, progress=interrupt)
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
     assert multiprocessing.active_children() == []
 
