@@ -1,5 +1,6 @@
 """Tests of proxy.websocket: a real client, a real server, a real upstream, on loopback."""
 
+import asyncio
 import base64
 import random
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai import AsyncOpenAI
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
@@ -259,6 +261,18 @@ def test_what_the_client_sends_before_the_answer_is_passed_first(relay: RunningR
     client.close()
 
 
+def test_more_than_may_wait_before_the_answer_passes_too(relay: RunningRelay) -> None:
+    data = b"\x82\xff" + (400_000).to_bytes(8) + bytes(4) + b"e" * 400_000
+    with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as client:
+        sending = threading.Thread(target=client.sendall, args=(handshake(relay) + data,))
+        sending.start()
+        received = b""
+        while len(received) < len(data) or not received.endswith(b"e" * 100_000):
+            received += client.recv(65536)
+        sending.join()
+    assert received.partition(b"\r\n\r\nearly")[2] == data
+
+
 def test_a_half_closed_socket_still_gets_what_the_upstream_has_to_say(relay: RunningRelay) -> None:
     client, _ = switched(relay)
     client.sendall(b"x" * 100_000)
@@ -366,6 +380,30 @@ def test_what_is_beyond_the_limit_is_passed_but_not_kept(
     assert call.request_body.truncated
     assert len(call.request_body.data) == 1000
     assert call.request_body.length > 5000
+
+
+@pytest.mark.parametrize(("mode", "spooled"), [("none", 0), ("metadata", 1)])
+def test_what_is_not_to_be_recorded_is_not(relay: RunningRelay, mode: str, spooled: int) -> None:
+    with opened(relay, additional_headers={"x-shalt-record": mode}) as client:
+        client.recv()
+        client.send("not for the record, please")
+        client.recv()
+    wait_until(lambda: relay.recording.open_count == 0)
+    assert relay.tally().opted_out == 1 - spooled
+    assert len(relay.calls(spooled)) == spooled
+    assert b"please" not in everything(relay.spool)
+
+
+def test_openais_client_speaks_realtime_through_it(relay: RunningRelay) -> None:
+    async def talk() -> list[str]:
+        client = AsyncOpenAI(api_key=KEY, base_url=f"http://127.0.0.1:{relay.port}/v1")
+        async with client.realtime.connect(model="gpt-realtime") as connection:
+            first = await connection.recv()
+            await connection.send({"type": "response.cancel"})
+            return [first.type, (await connection.recv()).type]
+
+    assert asyncio.run(talk()) == ["session.created", "response.cancel"]
+    assert derive(relay.calls(1)[0]).understood.request_model == "gpt-realtime"
 
 
 def test_an_open_socket_is_in_the_spool_before_it_ends(relay: RunningRelay) -> None:
