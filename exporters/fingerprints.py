@@ -66,7 +66,9 @@ FINGERPRINT = np.dtype(
 
 _NO_SKETCH = bytes(SKETCH_SIZE)
 _NUMBERS = struct.Struct("<4Q2I")
-_NUMBER = re.compile(r"\w*\d\w*")
+# Words, and which of them have a digit: one pattern for both takes the square of a word's length.
+_WORD = re.compile(r"\w+")
+_DIGIT = re.compile(r"\d")
 _SEED = 42
 _FIELD = "\x1f"
 _MESSAGE = "\x1e"
@@ -143,7 +145,7 @@ def _whole(messages: Sequence[Message], tools: Sequence[Tool]) -> bytes:
 
 
 def _numbers_of(words: Words) -> int:
-    found = _NUMBER.findall(words.text)
+    found = [word for word in _WORD.findall(words.text) if _DIGIT.search(word)]
     if not found:
         return 0
     hashed = _hash64(" ".join(found).encode("utf-8", "surrogatepass"))

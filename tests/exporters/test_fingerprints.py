@@ -1,6 +1,7 @@
 """A row as bytes that tell what it asks and what it is."""
 
 import random
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,6 +125,12 @@ def test_short_inputs_are_alike_only_under_one_system_message() -> None:
     )
     assert estimated(one, same, "char_sketch") == 1
     assert estimated(one, other, "char_sketch") < 0.1
+
+
+def test_a_word_of_megabytes_takes_no_longer_than_as_many_words() -> None:
+    started = time.process_time()
+    assert read(asking("a" * 2_000_000))["numbers"] == 0
+    assert time.process_time() - started < 20  # the square of its length would be hours
 
 
 def test_other_numbers_are_as_many_and_not_the_same() -> None:
