@@ -28,8 +28,8 @@ import numpy as np
 from scipy import stats
 
 from exporters.group_facts import GroupFacts
-from exporters.manifest import IdLine
 from exporters.representative import FALSE_ALARM_RATE, Groups, fairness
+from exporters.row_lines import IdLine
 from exporters.row_reading import RowError, read_row
 from exporters.selection_report import SelectionReport, report_of
 from exporters.selection_sample import STEPS, Counts, SelectionSample

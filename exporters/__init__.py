@@ -49,6 +49,7 @@ In reading order; a module imports only those above it:
     duplicates  rows that are the same: how many, and which of them may stay
     request     what is asked of an export
     parts       train, val, test and the sets kept apart, and where a call goes
+    row_lines   where each row is from, and which calls are none: the lists beside them
     manifest    the file that proves a dataset
     tally       what became of the calls, counted part by part
     reference   the sample of an export that drift is measured against

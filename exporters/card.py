@@ -10,7 +10,8 @@ model's name) is shown as code, so that nothing in it is taken for markup.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from exporters.manifest import Manifest, PartEntry, file_of
+from exporters.manifest import Manifest, PartEntry
+from exporters.row_lines import file_of
 from exporters.row_shape import LeftOut
 from exporters.selection import NEEDS_LABEL, Reason
 from exporters.selection_text import selection_text

@@ -31,13 +31,14 @@ from exporters.describing import describe, with_file
 from exporters.estimate import Estimate, check_room, estimate
 from exporters.guard import GuardError
 from exporters.holding_out import Verdict, judge
-from exporters.manifest import IDS_FILE, FileEntry, Manifest, file_of, manifest_json
+from exporters.manifest import FileEntry, Manifest, manifest_json
 from exporters.merging import entry_of, merge, read_ids
 from exporters.parts import TRAINED, side_of_part
 from exporters.planning import Plan, make_plan
 from exporters.pool import Pool, default_processes, open_pool
 from exporters.reference import Sample, Sampler
 from exporters.request import ExportRequest, check_request, shape_of
+from exporters.row_lines import IDS_FILE, file_of
 from exporters.segment import SEGMENT_CALLS, Segment, write_segment
 from exporters.staging import Lines, staging
 from exporters.subsets import write_subsets

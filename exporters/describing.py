@@ -15,12 +15,12 @@ from exporters.manifest import (
     ReferenceEntry,
     SubsetEntry,
     TargetedEntry,
-    file_of,
 )
 from exporters.parts import LEAVING
 from exporters.planning import Plan
 from exporters.reference import Sample
 from exporters.request import label_policy
+from exporters.row_lines import file_of
 from exporters.tally import Tally, of_part
 from exporters.windows import REFERENCE_FILE, iso_time
 from storage.features import FEATURE_VERSION

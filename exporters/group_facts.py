@@ -13,8 +13,8 @@ from datetime import date
 
 import numpy as np
 
-from exporters.manifest import IdLine
 from exporters.representative import Groups
+from exporters.row_lines import IdLine
 from exporters.row_reading import Row
 from storage.grouping import masked
 from storage.trace import Message

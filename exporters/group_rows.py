@@ -18,11 +18,11 @@ import msgspec
 from exporters.fingerprints import fingerprint
 from exporters.formats import FORMATS, Shape
 from exporters.labelling import LabelPolicy, choose, relabelled
-from exporters.manifest import NEEDS_LABEL_FILE, UNFIT_FILE, CallLine, IdLine, file_of
 from exporters.pairs import Pairs
 from exporters.parts import LEAVING, TARGETED_PREFIX, TRAINED, Parts
 from exporters.reference import Sampler
 from exporters.request import ExportRequest, tool_policy
+from exporters.row_lines import NEEDS_LABEL_FILE, UNFIT_FILE, CallLine, IdLine, file_of
 from exporters.scratch import ScratchFiles
 from exporters.selection import NEEDS_LABEL, Example, Reason, Turns, reason_against
 from exporters.stitching import Histories

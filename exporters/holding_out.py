@@ -15,10 +15,11 @@ import msgspec
 
 from exporters.duplicates import Duplicates, duplicates, surplus
 from exporters.guard import SHOWN_MAX, Finding, Match, contaminated, refusal
-from exporters.manifest import IDS_FILE, GuardEntry, file_of
+from exporters.manifest import GuardEntry
 from exporters.merging import read_ids
 from exporters.parts import TRAINED
 from exporters.request import ExportRequest
+from exporters.row_lines import IDS_FILE, file_of
 from exporters.scratch import fingerprints_of, scratch_path
 from exporters.segment import Segment
 from exporters.selection import Reason

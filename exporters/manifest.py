@@ -13,12 +13,9 @@ The salt and the ids allow anyone to work out every group's side again:
 u = SHA-256(salt NUL project NUL group), see storage.reservation.
 """
 
-from typing import Final
-
 import msgspec
 
 from exporters.duplicates import Duplicates
-from exporters.parts import LEAVING
 from exporters.row_shape import LeftOut
 from exporters.selection import Reason, Turns
 from exporters.selection_report import SelectionReport
@@ -28,57 +25,6 @@ from storage.reservation import Policy
 from storage.trace import Side
 
 MANIFEST_VERSION = 2
-IDS_FILE = "ids.jsonl"
-NEEDS_LABEL_FILE = "needs_label.jsonl"
-UNFIT_FILE = "unfit.jsonl"
-# The sides that leave, in the order in which they are written down, but for Parquet's suffix.
-SIDE_FILES: Final = {side: f"{side.value}.jsonl" for side in LEAVING}
-
-
-class IdLine(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A line of `ids.jsonl`.
-
-    `answer`, `label`: whose answer it is, and the label's id, where it is not the recorded one.
-    `pair`: why the answer is preferred to the other, where rows are pairs (exporters.pairs).
-    `regenerated_from`, `edited_from`: the call whose question was asked again, or rewritten.
-    `left_out`: what the row goes without. `synthetic`: nobody made this call.
-    `tools`: how its recorded tools differ from the current ones (exporters.tool_changes), where
-    those were given; `tools_kept`: why they were not upgraded.
-
-    For exporters.verify. `selected`: whether the row counts where sides are compared: the filter
-    matches its call, held out or not; its group is in no targeted set; and it would be a row
-    without its label, for people label one side more than another. `moved`: why its group is not on
-    the side of its `u`, in the ledger's word. `model`: that was asked for; `day`: the UTC date of
-    the call.
-    """
-
-    file: str
-    row: int
-    call: str
-    group: str
-    continued: tuple[str, ...] = ()
-    answer: str = ""
-    label: str = ""
-    pair: str = ""
-    regenerated_from: str = ""
-    edited_from: str = ""
-    left_out: tuple[LeftOut, ...] = ()
-    synthetic: bool = False
-    tools: str = ""
-    tools_kept: str = ""
-    selected: bool = True
-    moved: str = ""
-    model: str = ""
-    day: str = ""
-
-
-class CallLine(msgspec.Struct, frozen=True):
-    """A line of `needs_label.jsonl` and of `unfit.jsonl`."""
-
-    call: str
-    group: str
-    part: str
-    reason: Reason
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -191,8 +137,3 @@ class Manifest(msgspec.Struct, frozen=True):
 def manifest_json(manifest: Manifest) -> bytes:
     """Write a manifest as it lies in the directory, but for the line end it ends in."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2)
-
-
-def file_of(part: str, suffix: str) -> str:
-    """Name the file of a part (exporters.parts) whose rows have a suffix."""
-    return f"{part}.{suffix}"

@@ -13,8 +13,9 @@ from pathlib import Path
 import msgspec
 
 from exporters.formats import new_rows
-from exporters.manifest import IDS_FILE, FileEntry, IdLine
+from exporters.manifest import FileEntry
 from exporters.parquet_files import ParquetRows
+from exporters.row_lines import IDS_FILE, IdLine
 from exporters.scratch import LISTS, scratch_path
 from exporters.segment import Segment
 from exporters.staging import Lines

@@ -11,7 +11,7 @@ from typing import Self
 
 import msgspec
 
-from exporters.manifest import IDS_FILE, NEEDS_LABEL_FILE, UNFIT_FILE, CallLine, IdLine
+from exporters.row_lines import IDS_FILE, NEEDS_LABEL_FILE, UNFIT_FILE, CallLine, IdLine
 from exporters.staging import Lines
 
 LISTS = (NEEDS_LABEL_FILE, UNFIT_FILE)

@@ -14,9 +14,10 @@ from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 
-from exporters.manifest import IDS_FILE, FileEntry, SubsetEntry, file_of
+from exporters.manifest import FileEntry, SubsetEntry
 from exporters.merging import entry_of, open_rows, read_ids
 from exporters.parquet_files import read_lines
+from exporters.row_lines import IDS_FILE, file_of
 from storage.reservation import Policy, u_of
 from storage.trace import Side
 

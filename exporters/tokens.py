@@ -3,7 +3,8 @@
 With the extra `tokens` (bpe-openai) texts are counted by o200k_base, the vocabulary of OpenAI's
 models since gpt-4o; other models' counts differ by some 10 % for English, more for other scripts.
 Without it a token is taken for 4 characters, and `name` says so. What a chat template adds to each
-message is not counted: 3 to 10 tokens, which depend on the model. 7 MB of text a second.
+message is not counted: 3 to 10 tokens, which depend on the model. 7 MB of text a second. Texts
+are counted in pieces, for the package refuses a million characters: each cut may add a token.
 """
 
 import warnings
@@ -14,6 +15,7 @@ from importlib.util import find_spec
 
 ENCODING = "o200k_base"
 CHARS_PER_TOKEN = 4
+PIECE_CHARS_MAX = 500_000  # the package refuses 1,000,000
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,10 @@ def find_tokenizer(package: str = "bpe_openai") -> Tokenizer:
 
     def count(text: str) -> int:
         # A conversation may speak of <|endoftext|>: here that is text like any other.
-        return len(encoding.encode_ordinary(_encodable(text)))
+        return sum(
+            len(encoding.encode_ordinary(_encodable(text[start : start + PIECE_CHARS_MAX])))
+            for start in range(0, len(text), PIECE_CHARS_MAX)
+        )
 
     return Tokenizer(ENCODING, True, count)
 

@@ -37,8 +37,9 @@ import numpy as np
 
 from exporters.checks import Check, Problems, State
 from exporters.guard import MatchKind, contaminated
-from exporters.manifest import IDS_FILE, Manifest
+from exporters.manifest import Manifest
 from exporters.representative import FALSE_ALARM_RATE, GROUPS_MIN, fairness
+from exporters.row_lines import IDS_FILE
 from exporters.selection import Reason
 from exporters.tokens import find_tokenizer
 from exporters.verifying_files import check_files, read_manifest, read_rows

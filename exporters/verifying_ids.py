@@ -27,8 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporters.checks import Check, Problems, State
-from exporters.manifest import IDS_FILE, IdLine, Manifest
+from exporters.manifest import Manifest
 from exporters.representative import FALSE_ALARM_RATE
+from exporters.row_lines import IDS_FILE, IdLine
 from exporters.statistics import FloatArray, ks_uniform
 from storage.reservation import side_of, u_of
 from storage.trace import Apart, Side

@@ -18,7 +18,8 @@ import numpy as np
 from exporters.checks import Check, Problems
 from exporters.fingerprints import fingerprint_of
 from exporters.group_facts import GroupFacts
-from exporters.manifest import IdLine, Manifest
+from exporters.manifest import Manifest
+from exporters.row_lines import IdLine
 from exporters.row_reading import Row, RowError, read_row
 from exporters.row_rules import validate_row
 from exporters.templates import (

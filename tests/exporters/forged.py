@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 
 from exporters.dataset import export
-from exporters.manifest import IDS_FILE, IdLine, Manifest, manifest_json
+from exporters.manifest import Manifest, manifest_json
 from exporters.request import ExportRequest
+from exporters.row_lines import IDS_FILE, IdLine
 from exporters.windows import MANIFEST_FILE
 from storage.capture import Capture
 from storage.store import TraceStore

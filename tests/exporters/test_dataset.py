@@ -21,8 +21,9 @@ from sqlalchemy import text
 from exporters.dataset import Stage, check_disjoint
 from exporters.dataset import export as run
 from exporters.guard import GuardError
-from exporters.manifest import IDS_FILE, NEEDS_LABEL_FILE, SIDE_FILES, IdLine, Manifest
+from exporters.manifest import Manifest
 from exporters.request import ExportError, ExportRequest
+from exporters.row_lines import IDS_FILE, NEEDS_LABEL_FILE, SIDE_FILES, IdLine
 from exporters.selection import Reason, Turns
 from exporters.staging import StagingError
 from storage.capture import Capture, Outcome

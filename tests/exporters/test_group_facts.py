@@ -3,7 +3,7 @@
 import msgspec
 
 from exporters.group_facts import GroupFacts
-from exporters.manifest import IdLine
+from exporters.row_lines import IdLine
 from exporters.row_reading import Row, read_row
 from storage.trace import Json
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import msgspec
 
 from exporters.dataset import export
-from exporters.manifest import IDS_FILE, NEEDS_LABEL_FILE, UNFIT_FILE, IdLine, Manifest
+from exporters.manifest import Manifest
 from exporters.request import ExportRequest
+from exporters.row_lines import IDS_FILE, NEEDS_LABEL_FILE, UNFIT_FILE, IdLine
 from exporters.selection import Reason, Turns
 from storage.capture import Capture, Outcome
 from storage.labels import Label, LabelSource, Status

@@ -6,9 +6,9 @@ import pytest
 
 from exporters.dataset import export
 from exporters.guard import GuardError
-from exporters.manifest import IDS_FILE
 from exporters.merging import read_ids
 from exporters.request import ExportRequest
+from exporters.row_lines import IDS_FILE
 from exporters.selection import Reason
 from storage.reservation import side_of, u_of
 from storage.store import TraceStore

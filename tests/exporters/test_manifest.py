@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from exporters.dataset import export
-from exporters.manifest import IdLine, Manifest, manifest_json
+from exporters.manifest import Manifest, manifest_json
 from exporters.request import ExportRequest
 from storage.store import TraceStore
 from tests.exporters.calls import conversation, record
@@ -22,27 +22,14 @@ def test_a_manifest_reads_back_as_it_was_written(store: TraceStore, tmp_path: Pa
 def test_a_manifest_has_the_documented_names(store: TraceStore, tmp_path: Path) -> None:
     record(store, conversation(1, "hi", 3))
     written = json.loads(manifest_json(export(store, ExportRequest(), tmp_path / "out")))
-    assert list(written) == [
-        "version",
-        "shalt_version",
-        "project",
-        "format",
-        "turns",
-        "where",
-        "policy",
-        "derive_version",
-        "feature_version",
-        "calls",
-        "sides",
-        "files",
-        "reference",
-        "warnings",
-    ]
+    names = (
+        "version shalt_version project format turns tools current_tools_sha256 where labels "
+        "time_holdout max_duplicates policy derive_version feature_version calls sides sets "
+        "targeted withheld_groups selection overrides guard versions duplicates subsets files "
+        "reference warnings"
+    )
+    assert list(written) == names.split()
     assert list(written["sides"]) == ["train", "val", "test", "quarantine"]
-    assert list(written["sides"]["train"]) == ["calls", "groups", "rows", "reasons", "left_out"]
+    names = "calls groups rows random reasons left_out labels synthetic"
+    assert list(written["sides"]["train"]) == names.split()
     assert list(written["files"][0]) == ["name", "sha256", "bytes", "rows"]
-
-
-def test_an_id_line_without_continued_calls_is_short() -> None:
-    line = msgspec.json.encode(IdLine("train.jsonl", 0, "a", "b"))
-    assert line == b'{"file":"train.jsonl","row":0,"call":"a","group":"b"}'

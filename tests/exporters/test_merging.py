@@ -5,9 +5,10 @@ from pathlib import Path
 
 import msgspec
 
-from exporters.manifest import IDS_FILE, SIDE_FILES, FileEntry, IdLine
+from exporters.manifest import FileEntry
 from exporters.merging import Dropped, merge, read_ids
 from exporters.reference import Sample
+from exporters.row_lines import IDS_FILE, SIDE_FILES, IdLine
 from exporters.scratch import LISTS, scratch_path
 from exporters.segment import Segment
 from exporters.tally import Tally

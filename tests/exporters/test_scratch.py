@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from exporters.manifest import IDS_FILE, NEEDS_LABEL_FILE, CallLine, IdLine
+from exporters.row_lines import IDS_FILE, NEEDS_LABEL_FILE, CallLine, IdLine
 from exporters.scratch import ScratchFiles, fingerprints_of, scratch_path
 from exporters.selection import Reason
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import msgspec
 
-from exporters.manifest import IDS_FILE, IdLine
 from exporters.planning import make_plan
 from exporters.request import ExportRequest
+from exporters.row_lines import IDS_FILE, IdLine
 from exporters.scratch import scratch_path
 from exporters.segment import Segment, write_segment
 from exporters.tally import Tally

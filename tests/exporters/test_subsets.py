@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from exporters.manifest import IDS_FILE, IdLine
+from exporters.row_lines import IDS_FILE, IdLine
 from exporters.subsets import write_subsets
 from storage.reservation import Policy, u_of
 

@@ -27,6 +27,14 @@ def test_a_lone_surrogate_is_counted() -> None:
     assert find_tokenizer().count("a\ud800b") >= 2
 
 
+@counted
+def test_a_text_that_the_package_refuses_is_counted_in_pieces() -> None:
+    tokenizer = find_tokenizer()
+    sentence = "one word after the other, "
+    a_tenth = tokenizer.count(sentence * 12_000)
+    assert tokenizer.count(sentence * 120_000) == pytest.approx(10 * a_tenth, abs=20)
+
+
 def test_without_the_package_four_characters_are_a_token() -> None:
     tokenizer = find_tokenizer("no_such_package")
     assert not tokenizer.exact

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from exporters.dataset import export
-from exporters.manifest import IdLine
 from exporters.request import ExportError, ExportRequest, check_request
+from exporters.row_lines import IdLine
 from exporters.selection import NEEDS_LABEL, Example, Reason, Turns, reason_against
 from exporters.tool_changes import Change
 from exporters.toolsets import ToolMode, ToolPolicy

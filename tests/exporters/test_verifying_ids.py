@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from exporters.checks import State
-from exporters.manifest import IdLine
 from exporters.request import ExportRequest
+from exporters.row_lines import IdLine
 from exporters.verifying_files import read_manifest
 from exporters.verifying_ids import Ids, has_ids, hash64, part_of
 from tests.exporters.conftest import make_store

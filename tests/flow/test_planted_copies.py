@@ -11,8 +11,9 @@ import pytest
 from benchmarks.guard_limits import DATASETS, Conversation, near_copy, read_groups
 from exporters.dataset import export
 from exporters.guard import GuardError
-from exporters.manifest import IDS_FILE, IdLine, Manifest
+from exporters.manifest import Manifest
 from exporters.request import ExportRequest
+from exporters.row_lines import IDS_FILE, IdLine
 from storage.capture import Capture
 from storage.derive import derive
 from storage.grouping import group_of
