@@ -1,11 +1,15 @@
 """What tests of several packages ask for: the databases a store can lie in."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.postgres import KINDS, Server, fresh_url, running_postgres
+
+# Where the tests run in the background, Ctrl-C is ignored, in the processes they start, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
