@@ -64,12 +64,10 @@ def handshake(relay: RunningRelay, more: str = "", path: str = "/u/raw/raw") -> 
     ).encode()
 
 
-def switched(
-    relay: RunningRelay, early: bytes = b"", more: str = ""
-) -> tuple[socket.socket, bytes]:
+def switched(relay: RunningRelay, more: str = "") -> tuple[socket.socket, bytes]:
     """Shake hands by hand; return the socket, and the answer with what came behind it."""
     client = socket.create_connection(("127.0.0.1", relay.port), timeout=10)
-    client.sendall(handshake(relay, more) + early)
+    client.sendall(handshake(relay, more))
     answer = b""
     while not answer.endswith(b"early"):
         answer += client.recv(65536)
@@ -255,10 +253,27 @@ def test_garbage_passes_both_ways_and_is_recorded(relay: RunningRelay) -> None:
 
 
 def test_what_the_client_sends_before_the_answer_is_passed_first(relay: RunningRelay) -> None:
-    client, answer = switched(relay, early=b"\x81\x85\0\0\0\0hello")
-    client.sendall(b"\x81\x85\0\0\0\0again")
-    assert read(client, 22) == b"\x81\x85\0\0\0\0hello\x81\x85\0\0\0\0again"
-    client.close()
+    data = b"\x81\x85\0\0\0\0hello\x81\x85\0\0\0\0again"
+    with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as client:
+        client.sendall(handshake(relay) + data)
+        answer = b""
+        while not answer.endswith(b"again"):
+            answer += client.recv(65536)
+    assert answer.partition(b"\r\n\r\nearly")[2] == data
+
+
+def test_what_follows_a_refused_handshake_is_no_request(tmp_path: Path) -> None:
+    with (
+        running_upstream() as plain,
+        running_relay(tmp_path, [upstream_at(plain.port)]) as relay,
+        socket.create_connection(("127.0.0.1", relay.port), timeout=10) as client,
+    ):
+        hidden = b"POST /v1/hidden HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
+        client.sendall(handshake(relay, path="/v1/plain") + hidden)
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+        assert answer.endswith(b'{"object": "plain"}')
+        assert relay.calls(1)[0].outcome is Outcome.UPSTREAM_ERROR
+    assert [head.split()[1] for head in plain.heads] == [b"/v1/plain"]
 
 
 def test_more_than_may_wait_before_the_answer_passes_too(relay: RunningRelay) -> None:
