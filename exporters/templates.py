@@ -92,7 +92,7 @@ def read_templates(data: bytes) -> Templates:
     """
     try:
         written = msgspec.json.decode(data, type=_Written)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise TemplatesError(f"{TEMPLATES_FILE} cannot be read: {error}") from error
     if (written.shingle_words, written.table_bits) != (SHINGLE_WORDS, TABLE_BITS):
         raise TemplatesError(f"{TEMPLATES_FILE} was written by a version of shalt not known here")

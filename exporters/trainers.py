@@ -25,6 +25,8 @@ BYTES_A_TOKEN = 3  # of a row; few in any script, so the length is rather too lo
 LENGTH_MIN, LENGTH_MAX, LENGTH_STEP = 512, 131_072, 256
 BASE_MODEL = "SET-THIS/to-the-model-you-fine-tune"
 
+CONFIG_FILES = frozenset({"axolotl.yml", "dataset_info.json", "llamafactory.yml", "trl.yml"})
+
 _SFT = ("trl", "trl-messages", "prompt-completion")
 
 

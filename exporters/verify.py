@@ -125,7 +125,7 @@ def _read_ids(directory: Path, manifest: Manifest) -> Ids | Check:
         return Ids(directory, manifest)
     except OSError as error:
         wrong = f"{IDS_FILE} cannot be read: {error.strerror}"
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         wrong = f"{IDS_FILE} has a line that is none: {error}"
     problems = Problems()
     problems.add(wrong)

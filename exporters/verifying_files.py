@@ -1,5 +1,8 @@
 """The files of an export against its manifest: all there, nothing besides, not a byte changed.
 
+What an export of its kind has is known, so a file that somebody adds does not become part of it by
+being named in the manifest, nor does one cease to be by not being named.
+
 Memory: one buffer. Reads each file once.
 """
 
@@ -10,10 +13,16 @@ from pathlib import Path
 import msgspec
 from pyarrow import parquet
 
+from exporters.card import CARD_FILE
 from exporters.checks import Check, Problems
+from exporters.formats import FORMATS
 from exporters.manifest import MANIFEST_VERSION, FileEntry, Manifest
 from exporters.parquet_files import read_lines
-from exporters.windows import MANIFEST_FILE
+from exporters.parts import LEAVING
+from exporters.row_lines import IDS_FILE, NEEDS_LABEL_FILE, UNFIT_FILE, file_of
+from exporters.templates import TEMPLATES_FILE
+from exporters.trainers import CONFIG_FILES
+from exporters.windows import MANIFEST_FILE, REFERENCE_FILE
 
 BUFFER_BYTES = 1 << 20
 
@@ -34,7 +43,7 @@ def read_manifest(directory: Path) -> Manifest:
         raise NotAnExport(
             f"{path} cannot be read ({error.strerror}): name the directory of an export"
         ) from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise NotAnExport(f"{path} is no manifest of an export: {error}") from error
     if version != MANIFEST_VERSION:
         raise NotAnExport(
@@ -54,6 +63,11 @@ def check_files(directory: Path, manifest: Manifest, advance: Advance = lambda d
     there = {path.relative_to(directory).as_posix() for path in _files(directory)}
     for name in sorted(there - named):
         problems.add(f"{name} is not in the manifest: it was added, do not train on it")
+    wanted = _wanted(manifest)
+    for name in sorted(wanted - named):
+        problems.add(f"{name} is not in the manifest, which belongs to every export like this")
+    for name in sorted(named - wanted - {MANIFEST_FILE} - CONFIG_FILES):
+        problems.add(f"{name} is in the manifest, and no part of an export: do not train on it")
     for entry in manifest.files:
         if entry.name not in there:
             problems.add(f"{entry.name} is missing")
@@ -73,6 +87,15 @@ def read_rows(path: Path) -> Iterator[bytes]:
         with path.open("rb", buffering=BUFFER_BYTES) as file:
             for line in file:
                 yield line.removesuffix(b"\n")
+
+
+def _wanted(manifest: Manifest) -> set[str]:
+    """Name the files of an export like this, but for its manifest and the trainers' configs."""
+    known = FORMATS.get(manifest.format)
+    suffix = known.suffix if known is not None else "jsonl"
+    rows = {file_of(part, suffix) for part in (*LEAVING, *manifest.sets)}
+    lists = {IDS_FILE, NEEDS_LABEL_FILE, UNFIT_FILE, REFERENCE_FILE, TEMPLATES_FILE, CARD_FILE}
+    return rows | lists | {subset.name for subset in manifest.subsets}
 
 
 class _Versioned(msgspec.Struct, frozen=True):

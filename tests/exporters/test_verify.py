@@ -211,7 +211,15 @@ def test_ids_that_cannot_be_read_fail(honest: Path, tmp_path: Path) -> None:
     assert {"files", "rows"} <= set(failed(verify(directory)))
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"version": 999}', '{"version": 2}'])
+def test_ids_as_deep_as_no_reader_goes_fail(honest: Path, tmp_path: Path) -> None:
+    directory = copied(honest, tmp_path / "changed")
+    (directory / IDS_FILE).write_bytes(b'{"a":' * 100_000 + b"\n")
+    assert {"files", "rows"} <= set(failed(verify(directory)))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"version": 999}', '{"version": 2}', '{"a":' * 100_000]
+)
 def test_what_is_no_manifest_says_so(tmp_path: Path, text: str) -> None:
     (tmp_path / MANIFEST_FILE).write_text(text)
     with pytest.raises(NotAnExport, match="manifest.json"):

@@ -66,6 +66,24 @@ def test_a_file_in_a_folder_is_a_file_more(honest: Path, tmp_path: Path) -> None
     assert problem.startswith("images/a.png is not in the manifest")
 
 
+def test_a_file_that_no_export_has_is_no_part_of_it_by_being_listed(honest: Path) -> None:
+    manifest = read_manifest(honest)
+    (train,) = [entry for entry in manifest.files if entry.name == "train.parquet"]
+    more = msgspec.structs.replace(train, name="train-more.parquet")
+    more_listed = msgspec.structs.replace(manifest, files=(*manifest.files, more))
+    problems = check_files(honest, more_listed).problems
+    assert any("train-more.parquet is in the manifest, and no part" in each for each in problems)
+
+
+def test_a_file_that_every_export_has_must_be_listed(honest: Path, tmp_path: Path) -> None:
+    directory = copied(honest, tmp_path / "export")
+    (directory / "README.md").unlink()
+    manifest = read_manifest(directory)
+    listed = tuple(entry for entry in manifest.files if entry.name != "README.md")
+    (problem,) = check_files(directory, msgspec.structs.replace(manifest, files=listed)).problems
+    assert problem.startswith("README.md is not in the manifest")
+
+
 def test_rows_are_read_as_lines_from_either_kind_of_file(honest: Path, tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_bytes(b'{"a":1}\n{"a":2}\n')
     assert list(read_rows(tmp_path / "x.jsonl")) == [b'{"a":1}', b'{"a":2}']
