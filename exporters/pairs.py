@@ -111,7 +111,7 @@ def _by_request(calls: Sequence[_Call]) -> list[list[_Call]]:
     requests: dict[str, list[_Call]] = defaultdict(list)
     for call in sorted(calls, key=lambda call: call.span.id):
         understood = call.span.understood
-        asked = msgspec.msgpack.encode([understood.messages, understood.tools])
+        asked = msgspec.json.encode([understood.messages, understood.tools])
         digest = blake2b(asked, digest_size=16).hexdigest()
         first = first_of.get(call.regenerated_from) or first_of.get(digest) or call.span.id
         first_of.setdefault(digest, first)

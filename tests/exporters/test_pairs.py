@@ -12,7 +12,7 @@ from exporters.pairs import CALLS_HELD_MAX, Pairs
 from exporters.selection import Example
 from storage.derive import derive
 from storage.labels import Label, LabelSource, Score, ScoreSource, Status, Value
-from storage.trace import Message
+from storage.trace import Json, Message
 from tests.exporters.calls import chat, said
 from tests.exporters.rows import SHARED
 
@@ -77,6 +77,16 @@ def test_a_correction_is_preferred_to_what_it_corrects() -> None:
         "label",
     )
     assert (one.answer_source, one.label_id, one.continued) == ("human", "l1", ())
+
+
+def test_a_number_that_no_machine_has_in_a_tool_is_no_obstacle() -> None:
+    pairs = new()
+    function: Json = {"name": "pay", "parameters": {"type": "integer", "maximum": 10**30}}
+    asked = [said("user", "pay it")]
+    tools: Json = [{"type": "function", "function": function}]
+    span = derive(chat(1, asked, said("assistant", "worse"), tools=tools))
+    pairs.add(span, labels=(label(1, "better"),))
+    assert shown(pairs) == [(1, "better", "worse", "label")]
 
 
 def test_a_proposal_that_the_policy_does_not_take_is_no_pair() -> None:
