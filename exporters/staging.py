@@ -36,7 +36,7 @@ def staging(directory: Path) -> Iterator[Path]:
     directory.parent.mkdir(parents=True, exist_ok=True)
     partial = directory.with_name(f".{directory.name}.partial")
     partial.mkdir(exist_ok=True)
-    descriptor = os.open(partial, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = _open_own(partial)
     try:
         _lock(descriptor, partial)
         try:
@@ -111,6 +111,14 @@ def _refuse_existing(directory: Path) -> None:
             f"{directory} exists and is not an empty directory: a dataset is never changed, "
             "so choose another name, or remove it"
         )
+
+
+def _open_own(partial: Path) -> int:
+    """Open the directory; what it holds will be deleted, so it must not lead elsewhere."""
+    try:
+        return os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except NotADirectoryError:
+        raise StagingError(f"{partial} is a link: remove it, or choose another name") from None
 
 
 def _lock(descriptor: int, partial: Path) -> None:

@@ -76,6 +76,16 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "a"]
 
 
+def test_a_link_in_the_place_of_what_is_swept_is_not_followed(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "letter").write_text("dear")
+    (tmp_path / ".out.partial").symlink_to(mine)
+    with pytest.raises(StagingError, match="is a link"), staging(tmp_path / "out"):
+        pass
+    assert (mine / "letter").read_text() == "dear"
+
+
 def test_lines_know_their_number_length_and_hash(tmp_path: Path) -> None:
     with Lines(tmp_path / "x") as lines:
         lines.write(b"one")
