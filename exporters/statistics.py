@@ -26,6 +26,8 @@ CountArray = NDArray[np.int64]
 # Below this expected count a cell's chi-square contribution is not chi-square distributed
 # (Cochran 1954); such cells are pooled into one.
 EXPECTED_MIN = 5.0
+# So few values the limiting distribution knows nothing of: two apart from one would have p 0.
+KS_EXACT_BELOW = 20
 # The exact test is computed where the normal approximation stands out by two standard errors at
 # least: each costs up to 10 ms on 10^5 calls. Elsewhere p is given as 1, which can only silence.
 EXACT_FROM_Z = 2.0
@@ -71,11 +73,13 @@ def ks_two_sample(reference: FloatArray, current: FloatArray, confidence: float)
     """Compare two samples of numbers by the distance of their distribution functions.
 
     Kolmogorov-Smirnov, p-value from the limiting distribution at the effective sample size
-    (`scipy.stats.ks_2samp`, method "asymp"); with ties, as in counts, p errs on the large side.
+    (`scipy.stats.ks_2samp`, method "asymp"); with ties, as in counts, p errs on the large side. Of
+    fewer than KS_EXACT_BELOW values together it is exact: the limit knows nothing of so few.
     The interval is that of Dvoretzky, Kiefer and Wolfowitz with Massart's constant, the error
     shared equally by both samples. Both need at least one value.
     """
-    result = stats.ks_2samp(reference, current, method="asymp")
+    few = len(reference) + len(current) < KS_EXACT_BELOW
+    result = stats.ks_2samp(reference, current, method="exact" if few else "asymp")
     distance = float(result.statistic)
     error = (1 - confidence) / 2
     margin = sum(

@@ -21,6 +21,14 @@ def test_ks_agrees_with_the_closed_form_of_two_separated_samples() -> None:
     assert result.rises
 
 
+@pytest.mark.parametrize(
+    ("reference", "current", "p_value"), [(1, 1, 1.0), (1, 2, 2 / 3), (2, 2, 1 / 3), (3, 3, 0.1)]
+)
+def test_ks_of_a_few_values_is_exact(reference: int, current: int, p_value: float) -> None:
+    apart = statistics.ks_two_sample(np.zeros(reference), np.ones(current), 0.95)
+    assert apart.p_value == pytest.approx(p_value)  # two orders of all, by counting them
+
+
 def test_ks_names_the_place_where_the_samples_part() -> None:
     reference = np.repeat([1.0, 2.0], 100)
     result = statistics.ks_two_sample(reference, np.repeat([1.0, 3.0], 100), 0.95)
