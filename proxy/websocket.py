@@ -75,6 +75,7 @@ class Tunnel:
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._first: End | None = None  # to end
         self._going_away = False
+        self._interrupted = False  # by us, before a side had closed the socket
         self._timer: asyncio.TimerHandle | None = None
         self.client = End(self, from_client)
         self.upstream = End(self, from_upstream)
@@ -103,6 +104,7 @@ class Tunnel:
     def go_away(self) -> None:
         """Shalt is being stopped: say so to both sides, and end."""
         self._going_away = True
+        self._interrupted = not (self.client.walk.closing or self.upstream.walk.closing)
         for end in (self.client, self.upstream):
             end.say_goodbye()
         self._end_soon(GOING_AWAY_SECONDS)
@@ -137,10 +139,10 @@ class Tunnel:
 
     def _outcome(self) -> tuple[Outcome, str]:
         by_client, by_upstream = self.client.walk.closing, self.upstream.walk.closing
+        if self._interrupted:
+            return Outcome.INTERRUPTED, "shalt was stopped while the socket was open"
         if by_upstream or (by_client and self._first is self.upstream):
             return Outcome.COMPLETE, ""
-        if self._going_away:
-            return Outcome.INTERRUPTED, "shalt was stopped while the socket was open"
         if self._first is self.upstream:
             return Outcome.UPSTREAM_CUT, "the upstream left without a close frame"
         return Outcome.CLIENT_GONE, ""

@@ -46,4 +46,4 @@ def test_a_stopped_shalt_says_goodbye_and_stores_the_socket(tmp_path: Path) -> N
             client.recv()
         wait_until(lambda: upstream.closed)
         assert upstream.closed == [1001]
-        assert shalt.rows("SELECT count(*) FROM call") == [(1,)]
+        assert shalt.rows("SELECT outcome FROM call") == [("interrupted",)]

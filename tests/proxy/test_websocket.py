@@ -443,7 +443,7 @@ def test_a_stopped_relay_says_1001_to_both_sides(tmp_path: Path) -> None:
         wait_until(lambda: upstream.closed)
         assert upstream.closed == [1001]
         call = relay.calls(1)[0]
-        assert call.outcome is Outcome.COMPLETE
+        assert call.outcome is Outcome.INTERRUPTED
 
 
 def test_other_protocols_that_are_offered_are_ignored(tmp_path: Path) -> None:
