@@ -14,7 +14,6 @@ from storage.receipts import (
 )
 from storage.rows import DatasetItem
 from storage.store import TraceStore
-from storage.trace import Side
 from tests.storage.calls import START_NS, StillClock, at, id_of, recorded
 
 CLOCK = StillClock(START_NS + 10**15)
@@ -26,7 +25,8 @@ def by_id(*numbers: int) -> Selection:
 
 def test_a_preview_counts_calls_and_datasets_and_changes_nothing(store: TraceStore) -> None:
     store.insert([recorded(number, session_id="s") for number in range(5)], at(1))
-    store.record_dataset("default", "/d", "0" * 64, [DatasetItem(id_of(2), "s", Side.TRAIN)])
+    (side,) = {row.side for row in store.list("default", limit=5)}
+    store.record_dataset("default", "/d", "0" * 64, [DatasetItem(id_of(2), "s", side)])
     found = preview(store, "default", Selection(Kind.SESSION, value="s"), clock=CLOCK)
     assert (found.calls, [each.calls for each in found.datasets]) == (5, [1])
     assert found.first is not None
