@@ -1,13 +1,14 @@
 """`shalt export`, over the demo's traffic."""
 
 import shutil
+import signal
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from exporters.request import ExportRequest
-from exporters.staging import StagingError
+from exporters.staging import StagingError, staging
 from exporters.tool_files import ToolsError
 from exporters.toolsets import ToolMode
 from shalt import exporting
@@ -53,3 +54,13 @@ def test_the_current_tools_are_read_from_their_file(tmp_path: Path) -> None:
     path.write_text("[7]")
     with pytest.raises(ToolsError, match=r"tools\.json: tool 1 is not an object"):
         exporting.ask("default", current=path, subsets="", tools="upgrade")
+
+
+def test_an_export_that_is_told_to_end_leaves_nothing(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    out = staging(tmp_path / "out")
+    with pytest.raises(SystemExit) as ended, exporting.ended_in_order(), out:
+        signal.raise_signal(signal.SIGTERM)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) is before
