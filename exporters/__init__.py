@@ -43,7 +43,7 @@ In reading order; a module imports only those above it:
     inputs      what was asked in a conversation: what two rows are compared by
     shingles    text to sets of hashes: five words in a row, or five characters
     templates   text that many prompts share, learnt from a sample
-    fingerprints  a row as 552 bytes
+    fingerprints  a row as 624 bytes
     near_duplicates  which rows are nearly the same, by locality-sensitive hashing
     guard       which rows for training give away rows that are held out
     duplicates  rows that are the same: how many, and which of them may stay

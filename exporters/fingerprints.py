@@ -1,9 +1,12 @@
-"""A row as 552 bytes: what tells whether two rows ask the same, or are the same.
+"""A row as 624 bytes: what tells whether two rows ask the same, or are the same.
 
     row         hash of the whole conversation, answers and tools included
     order       hash of the call's id: which of equal rows stay, where not all may
     input       hash of the input, with system message and images, white space and case aside
     last        hash of what the user said last, where that is at least `WORDS_MIN` words
+    asked       hash of what users and tools said, one message after the other, and the system
+                message: of an input that is long enough to mean something by itself
+    earlier     the same of what had been said at up to `EARLIER_TURNS` turns before the last
     words       how many words of the input belong to no template (exporters.templates)
     numbers     of a short input, which numbers stand among them: 24 bits of a hash, 8 of a count
     word_sketch MinHash of every five words in a row, of an input of at least `WORDS_MIN` words
@@ -50,6 +53,10 @@ WORDS_MIN = 20
 # 20 / 0.8: a longer input is no near-duplicate of one that has only characters.
 CHAR_WORDS_END = 25
 SKETCH_SIZE = 256
+# Of a conversation the first half of so many turns, and the last ones.
+EARLIER_TURNS = 8
+# A shorter beginning is one that strangers share (`Hello!`), unless a second turn follows it.
+ASKED_CHARS_MIN = 40
 
 FINGERPRINT = np.dtype(
     [
@@ -57,6 +64,8 @@ FINGERPRINT = np.dtype(
         ("order", "<u8"),
         ("input", "<u8"),
         ("last", "<u8"),
+        ("asked", "<u8"),
+        ("earlier", "<u8", EARLIER_TURNS),
         ("words", "<u4"),
         ("numbers", "<u4"),
         ("word_sketch", "u1", SKETCH_SIZE),
@@ -65,7 +74,7 @@ FINGERPRINT = np.dtype(
 )
 
 _NO_SKETCH = bytes(SKETCH_SIZE)
-_NUMBERS = struct.Struct("<4Q2I")
+_NUMBERS = struct.Struct(f"<{5 + EARLIER_TURNS}Q2I")
 # Words, and which of them have a digit: one pattern for both takes the square of a word's length.
 _WORD = re.compile(r"\w+")
 _DIGIT = re.compile(r"\d")
@@ -96,11 +105,18 @@ def fingerprint_of(
         context.append(words.hashes[template].tobytes())
         words = words.only(~template)
         shingles = word_shingles(words.hashes)
+    *earlier, whole = _turns(messages, asked.system)
+    half = EARLIER_TURNS // 2
+    if len(earlier) > EARLIER_TURNS:
+        earlier = earlier[:half] + earlier[-half:]
     numbers = _NUMBERS.pack(
         _hash64(_whole(messages, tools)),
         _hash64(call_id.encode("utf-8", "surrogatepass")),
         _hash64(asked.system, asked.attached, without_space(text)),
         _hash64(asked.attached, without_space(last)) if last_count >= WORDS_MIN else 0,
+        whole,
+        *earlier,
+        *[0] * (EARLIER_TURNS - len(earlier)),
         len(words.hashes),
         _numbers_of(words) if len(words.hashes) < CHAR_WORDS_END else 0,
     )
@@ -127,6 +143,29 @@ def other_numbers(some: NDArray[np.uint32], others: NDArray[np.uint32]) -> NDArr
     differ = some ^ others
     others_there: NDArray[np.bool_] = (differ != 0) & (differ & 0xFF == 0)
     return others_there
+
+
+def _turns(messages: Sequence[Message], system: bytes) -> list[int]:
+    """Hash what had been said at each turn of the user, the last one, which is all, included.
+
+    0 where that is too little to be told from what others say.
+    """
+    hashed = hashlib.blake2b(system, digest_size=8)
+    turns: list[int] = []
+    chars = 0
+    for message in messages:
+        if message.role in ("user", "tool"):
+            text = without_space(folded(message.text))
+            chars += len(text)
+            hashed.update(text + _MESSAGE.encode())
+            if isinstance(message.content, tuple):
+                for part in message.content:
+                    if part.kind != "text":
+                        hashed.update(seen(part).encode("utf-8", "surrogatepass"))
+            if message.role == "user":
+                told = int.from_bytes(hashed.digest(), "little")
+                turns.append(told if turns or chars >= ASKED_CHARS_MIN else 0)
+    return turns or [0]
 
 
 def _whole(messages: Sequence[Message], tools: Sequence[Tool]) -> bytes:

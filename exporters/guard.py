@@ -4,6 +4,8 @@ A candidate (a row of train or val) is contaminated if, of a row held out (test,
 
     content         it has the input: the same text, system message and images
     last_turn       it has what the user said last, where that is 20 words or more
+    earlier_turn    at an earlier turn it had all that was asked there, in two turns or 40
+                    characters: one conversation, of which only some calls named their session
     near_duplicate  its input is nearly the same (exporters.near_duplicates): similarity 0.8 of
                     the sets of five words in a row, of short inputs of five characters, unless
                     other numbers stand in the same places: order 17 is not order 18
@@ -29,7 +31,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.fingerprints import FINGERPRINT, WORDS_MIN, other_numbers, read_fingerprints
+from exporters.fingerprints import (
+    EARLIER_TURNS,
+    FINGERPRINT,
+    WORDS_MIN,
+    other_numbers,
+    read_fingerprints,
+)
 from exporters.near_duplicates import SIMILARITY_MIN, SketchIndex
 
 HELD_OUT_AT_ONCE = 100_000
@@ -45,6 +53,7 @@ class MatchKind(StrEnum):
     """How a candidate gives a row away; see the module. The first that holds is reported."""
 
     CONTENT = "content"
+    EARLIER_TURN = "earlier_turn"
     LAST_TURN = "last_turn"
     NEAR_DUPLICATE = "near_duplicate"
 
@@ -113,12 +122,18 @@ def refusal(findings: Sequence[Finding], count: int) -> GuardError:
 
 _IN_WORDS = {
     MatchKind.CONTENT: "the same input",
+    MatchKind.EARLIER_TURN: "all that was asked there, at an earlier turn",
     MatchKind.LAST_TURN: "the same last message of the user",
     MatchKind.NEAR_DUPLICATE: "nearly the same input",
 }
 # By rank: a higher one is reported in place of a lower one; 0 is none.
-_KINDS = (MatchKind.NEAR_DUPLICATE, MatchKind.LAST_TURN, MatchKind.CONTENT)
-_NEAR, _LAST, _CONTENT = 1, 2, 3
+_KINDS = (
+    MatchKind.NEAR_DUPLICATE,
+    MatchKind.LAST_TURN,
+    MatchKind.EARLIER_TURN,
+    MatchKind.CONTENT,
+)
+_NEAR, _LAST, _EARLIER, _CONTENT = 1, 2, 3, 4
 _BEST = np.dtype([("rank", "u1"), ("similarity", "f4"), ("file", "<u4"), ("row", "<u8")])
 
 
@@ -130,6 +145,7 @@ class _Block:
         self._first = first
         self._inputs = _Numbers(rows["input"])
         self._lasts = _Numbers(rows["last"])
+        self._asked = _Numbers(rows["asked"])
         self._short = rows["words"] < WORDS_MIN
         self._numbers = rows["numbers"]
         self._by_word = SketchIndex(rows["word_sketch"])
@@ -143,6 +159,9 @@ class _Block:
         ):
             where, found = numbers.find(rows[name])
             self._write(best, where, rank, np.ones(len(where)), found)
+        for turn in range(EARLIER_TURNS):
+            where, found = self._asked.find(rows["earlier"][:, turn])
+            self._write(best, where, _EARLIER, np.ones(len(where)), found)
         # What is equal is found; of hot data, such as ten thousand greetings, that is most.
         left = np.flatnonzero(best["rank"] < _LAST)
         rows = rows[left]

@@ -75,7 +75,7 @@ class Verification(msgspec.Struct, frozen=True):
 def verify(directory: Path, progress: Progress = lambda done, total: None) -> Verification:
     """Check an export; raise NotAnExport where there is none that can be read, and OSError.
 
-    See the module for what is checked. Writes scratch files of 552 bytes a row where the system
+    See the module for what is checked. Writes scratch files of 624 bytes a row where the system
     keeps such files, and takes them away again.
     """
     manifest = read_manifest(directory)

@@ -1,7 +1,7 @@
 """The rows of an export, read once: is each valid, what is it like, how long, what does it ask.
 
 Each file of rows is read beside its lines of `ids.jsonl`. What is kept of each row is a fingerprint
-for the guard (exporters.fingerprints), in a file of 552 bytes a row in the directory for scratch
+for the guard (exporters.fingerprints), in a file of 624 bytes a row in the directory for scratch
 files; of GROUPS_MAX groups, those that hash lowest, what representativeness is tested on
 (exporters.group_facts); and counts of tokens, exact for ROWS_COUNTED_MAX rows of each file,
 evenly spread, and for the longest one; of more rows the sum is estimated by their characters.

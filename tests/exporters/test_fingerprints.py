@@ -48,7 +48,7 @@ def estimated(one: Example, other: Example, name: str = "word_sketch") -> float:
 
 def test_every_fingerprint_has_the_same_length() -> None:
     for text in ("", "hi", text_of(22), text_of(1_000), "你好" * 1_000):
-        assert len(fingerprint(asking(text), NONE)) == FINGERPRINT.itemsize == 552
+        assert len(fingerprint(asking(text), NONE)) == FINGERPRINT.itemsize == 624
 
 
 def test_an_input_is_the_same_whatever_its_case_white_space_and_answer() -> None:

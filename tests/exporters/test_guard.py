@@ -62,6 +62,29 @@ def test_planted_copies_are_all_found_and_nothing_else_is(tmp_path: Path) -> Non
     assert all(0.8 < match.similarity < 0.99 for match in matches[20:])
 
 
+def test_a_conversation_that_goes_on_from_a_test_row_is_found(tmp_path: Path) -> None:
+    """As where only the later calls of a conversation name their session."""
+    first = asking("I ordered the Tarn tent on 30 May and it never came")
+    second = (*first, Message("user", "It is FN-3"))
+    third = (*second, ANSWER, Message("user", "Thanks"), ANSWER)
+    (match,) = found(tmp_path, [third], [first])
+    assert match == Match(0, 0, 0, MatchKind.EARLIER_TURN, 1.0)
+    (match,) = found(tmp_path, [third], [(*second, ANSWER)])
+    assert match.kind is MatchKind.EARLIER_TURN
+    assert found(tmp_path, [first], [third]) == []
+
+
+def test_a_greeting_in_common_is_no_conversation_in_common(tmp_path: Path) -> None:
+    long = (*asking("Hello!"), Message("user", "Where is order 17?"), ANSWER)
+    assert found(tmp_path, [long], [asking("Hello!")]) == []
+
+
+def test_a_turn_under_other_instructions_is_another(tmp_path: Path) -> None:
+    text = "I ordered the Tarn tent on 30 May and it never came"
+    long = (Message("system", "Be terse."), *asking(text), Message("user", "Well?"), ANSWER)
+    assert found(tmp_path, [long], [(Message("system", "Translate."), *asking(text))]) == []
+
+
 def test_another_answer_to_the_same_question_is_found(tmp_path: Path) -> None:
     other = (Message("user", "When do you open?"), Message("assistant", "never"))
     (match,) = found(tmp_path, [other], [asking("when do you open?")])
