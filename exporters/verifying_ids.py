@@ -117,6 +117,8 @@ class Ids:
             listed = self.row_count(name)
             if listed != entries.get(name, 0):
                 self._misplaced.add(f"{name} has {entries.get(name, 0):,} rows, {listed:,} listed")
+        for side in SIDES:
+            self._check_sum(side, sum(n for name, n in entries.items() if part_of(name) == side))
 
     @property
     def group_count(self) -> int:
@@ -151,7 +153,9 @@ class Ids:
         for first, second, shared in self._shared(lambda file: file.groups):
             for name in self._names(first, second, shared, of_groups=True):
                 problems.add(f"group {name} is in {first} and in {second}: train on neither")
-        return problems.check("groups", f"{self.group_count:,} groups, none of them in two files")
+        count = sum(self.groups_of(part) for part in TRAINED)
+        says = f"{count:,} groups of train and val, none of them in another file"
+        return problems.check("groups", says)
 
     def check_calls(self) -> Check:
         """Say whether calls are shared by files that must not share any."""
@@ -159,8 +163,9 @@ class Ids:
         for first, second, shared in self._shared(lambda file: file.calls):
             for name in self._names(first, second, shared, of_groups=False):
                 problems.add(f"call {name} is in {first} and in {second}: train on neither")
-        count = sum(len(file.calls) for file in self.files.values())
-        return problems.check("calls", f"{count:,} calls, none of them in two files")
+        count = sum(len(file.calls) for file in self.files.values() if file.part in TRAINED)
+        says = f"{count:,} calls of train and val, none of them in another file"
+        return problems.check("calls", says)
 
     def check_draw(self, disturbed: str) -> Check:
         """Test whether the `u` of all groups that were divided lie evenly.
@@ -191,6 +196,15 @@ class Ids:
                 first = np.unique(_array(file.groups)[chosen], return_index=True)[1]
                 every.append(np.frombuffer(file.u, dtype=np.float64)[chosen][first])
         return np.concatenate(every)
+
+    def _check_sum(self, side: Side, rows: int) -> None:
+        """Compare a file with what the manifest says became of the calls of its side."""
+        entry = self._manifest.sides[side]
+        if rows != entry.rows or entry.calls != entry.rows + sum(entry.reasons.values()):
+            self._misplaced.add(
+                f"of {entry.calls:,} calls of {side} the manifest counts {entry.rows:,} rows and "
+                f"{sum(entry.reasons.values()):,} others, and the file has {rows:,} rows"
+            )
 
     def _check_side(self, line: IdLine, u: float) -> None:
         part = part_of(line.file)

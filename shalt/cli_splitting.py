@@ -79,6 +79,9 @@ def create(
         str, typer.Option(metavar="SQL", help="Calls to choose: SQL over columns, tags.")
     ],
     note: Annotated[str, typer.Option(metavar="TEXT", help="What the set is for.")] = "",
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Even if it takes more than half of train, for ever.")
+    ] = False,
     as_json: AsJson = False,
     config: Config = None,
     data_dir: DataDir = None,
@@ -90,7 +93,7 @@ def create(
     train or val file are not taken, and listed. It is not random: no headline may come from it.
     """
     loaded = settings.load(config, data_dir=data_dir, project=project)
-    splitting.make_test_set(loaded, name, where=where, note=note, as_json=as_json)
+    splitting.make_test_set(loaded, name, where=where, note=note, yes=yes, as_json=as_json)
 
 
 @command("shalt testset ls", to=test_set)

@@ -23,12 +23,18 @@ GROUPS_SHOWN = 5
 REFUSED_SHOWN = 20
 # A group with more than this share of all calls makes the sides uneven and hides what is in it.
 LARGE_GROUP_RATIO = 0.05
+# A set that takes more of train than this was hardly meant; its groups never come back.
+LARGE_SET_RATIO = 0.5
 DISAGREEMENTS = (0.2, 0.4)  # of two outputs, how often one is right and the other is not
 JOINED = "previous_response"  # a source beside that of the group that was joined
 
 
 class NoTestSet(Exception):
     """There is no targeted set of this name."""
+
+
+class LargeTestSet(Exception):
+    """A targeted set would take most of what can be trained on, and nobody said it may."""
 
 
 class _Shown(msgspec.Struct, frozen=True):
@@ -81,10 +87,19 @@ def split_top_up(settings: Settings, *, groups: int | None, as_json: bool) -> No
     _print_top_up(done, asked=groups is not None)
 
 
-def make_test_set(settings: Settings, name: str, *, where: str, note: str, as_json: bool) -> None:
-    """Choose the calls that match now for a targeted set."""
+def make_test_set(
+    settings: Settings, name: str, *, where: str, note: str, yes: bool, as_json: bool
+) -> None:
+    """Choose the calls that match now for a targeted set; a large part of train only with `yes`."""
     with closing(open_store(settings)) as store:
         store.check()
+        chosen = store.count(settings.project, where, side=Side.TRAIN)
+        train = store.count(settings.project, side=Side.TRAIN)
+        if chosen > LARGE_SET_RATIO * train and not yes:
+            raise LargeTestSet(
+                f"{chosen:,} of the {train:,} calls of train match {where}, and nothing of their "
+                "groups could be trained on any more, for ever: narrow it, or say --yes"
+            )
         made = create_test_set(store, settings.project, name, where, note=note, clock=SystemClock())
         refused = _refused(store, settings.project, name)
     if as_json:

@@ -138,7 +138,7 @@ def test_a_test_side_filtered_afterwards_is_rejected(honest: Path, tmp_path: Pat
         ]
 
     found = forged(honest, tmp_path, filtered)
-    assert failed(found) == ["draw", "fairness"]
+    assert failed(found) == ["rows", "draw", "fairness"]
 
 
 def test_a_training_side_filtered_behind_the_report_is_rejected(

@@ -86,7 +86,7 @@ def test_a_targeted_set_is_made_listed_shown_and_removed(
     own: Settings, capsysbinary: Printed
 ) -> None:
     where = "side = 'train' and streamed"
-    splitting.make_test_set(own, "streams", where=where, note="mine", as_json=True)
+    splitting.make_test_set(own, "streams", where=where, note="mine", yes=True, as_json=True)
     made = shown(capsysbinary)
     assert (made["name"], made["random"], made["where"]) == ("streams", False, where)
     splitting.list_sets(own, as_json=True)
@@ -105,6 +105,15 @@ def test_a_targeted_set_is_made_listed_shown_and_removed(
         splitting.show_set(own, "nobody", as_json=False)
 
 
+def test_a_set_that_takes_most_of_train_asks_for_a_yes(
+    own: Settings, capsysbinary: Printed
+) -> None:
+    with pytest.raises(splitting.LargeTestSet, match="for ever: narrow it, or say --yes"):
+        splitting.make_test_set(own, "all", where="1 = 1", note="", yes=False, as_json=False)
+    splitting.list_sets(own, as_json=False)
+    assert capsysbinary.readouterr().out == b""
+
+
 def test_calls_that_were_trained_on_are_listed_and_not_taken(
     own: Settings, capsysbinary: Printed
 ) -> None:
@@ -112,7 +121,7 @@ def test_calls_that_were_trained_on_are_listed_and_not_taken(
         (row,) = store.list("default", "side = 'train'", limit=1)
         item = DatasetItem(row.id, row.group_id, Side.TRAIN)
         store.record_dataset("default", "/tmp/d", "0" * 64, [item])
-    splitting.make_test_set(own, "all", where="side = 'train'", note="", as_json=False)
+    splitting.make_test_set(own, "all", where="side = 'train'", note="", yes=True, as_json=False)
     text = capsysbinary.readouterr().out.decode()
     assert "not taken: " in text
     assert row.id in text
