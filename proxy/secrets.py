@@ -4,7 +4,7 @@ Searched for in two steps: all literal beginnings at once by an automaton (ahoco
 KB, where `re` takes 8), then at each of the few places found a pattern that says whether it is one
 and how far it goes. Found are
 
-- keys by their form: OpenAI and Anthropic (sk-), Groq, Google, xAI, Hugging Face, Replicate,
+- keys by their form: OpenAI and Anthropic (sk-, ek_), Groq, Google, xAI, Hugging Face, Replicate,
   Perplexity, Fireworks, AWS, GitHub, GitLab, Slack, JSON web tokens, and shalt's own;
 - the text of JSON members that are called api_key, authorization, access_token, client_secret,
   secret_access_key and the like, also where the JSON stands in a text of JSON (tool arguments).
@@ -25,6 +25,7 @@ KEY_BYTES_MAX: Final = 4096  # of what is taken for one secret; what is longer i
 _FORMS: Final = (
     (b"sk-", rb"sk-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{16,}"),
     (b"sk_", rb"sk_(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{16,}"),
+    (b"ek_", rb"ek_[A-Za-z0-9]{16,}"),
     (b"gsk_", rb"gsk_[A-Za-z0-9]{16,}"),
     (b"AIza", rb"AIza[A-Za-z0-9_-]{30,}"),
     (b"ya29.", rb"ya29\.[A-Za-z0-9_-]{16,}"),

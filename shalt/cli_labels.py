@@ -81,6 +81,7 @@ def label(
 @command(
     "shalt feedback 019a3c7e5f107d3c thumbs true",
     "shalt feedback 019a3c7e5f107d3c quality 4 --comment 'a little long'",
+    "shalt feedback --comment 'below zero goes behind --' -- 019a3c7e5f107d3c quality -4",
 )
 def feedback(
     call_id: CallId,

@@ -18,13 +18,13 @@ from shalt.intake import Intake
 from shalt.places import DataDirError, Places
 from shalt.recording import build_recorder, open_store
 from shalt.settings import Settings
-from shalt.terminal import one_line, print_line
+from shalt.terminal import one_line, print_line, print_note
 from storage.capture import SystemClock
 from storage.derive import derive
 from storage.label_rows import known_said
 from storage.labels import Label, LabelError, LabelSource, Said, Score, Status
 from storage.store import TraceStore
-from storage.trace import Message
+from storage.trace import Message, Side
 
 WAIT_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.05
@@ -77,6 +77,11 @@ def label(settings: Settings, call_id: str, correction: Correction) -> None:
             author=correction.author,
         )
         _deliver(desk, said, f"label {said.id} of call {about.call_id} ({said.status})")
+        if any(row.side is Side.TEST for row in desk.store.rows([about.call_id])):
+            print_note(
+                "The call is of the test side: what a model is judged by changes with it, so "
+                "judge again what was judged before."
+            )
 
 
 def judge(

@@ -15,6 +15,7 @@ KEYS = [
     "sk-" + "proj-a1B2c3D4e5F6g7H8i9J0",
     "sk-" + "ant-api03-a1B2c3D4e5F6g7H8",
     "sk_" + "live_a1B2c3D4e5F6g7H8i9",
+    "ek_" + "a1B2c3D4e5F6g7H8i9J0",
     "gsk_" + "a1B2c3D4e5F6g7H8i9J0",
     "AIza" + "SyA1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q",
     "ya29." + "a0AfH6SMBx1y2z3a4b5c6d7",

@@ -61,6 +61,16 @@ def test_a_label_is_stored_at_once_where_nobody_records(
     assert not list(Places(settings.data_dir).spool.iterdir())
 
 
+def test_a_label_of_a_test_call_says_what_that_changes(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for side, told in (("train", False), ("test", True)):
+        with closing(open_store(settings)) as store, store.engine.begin() as connection:
+            connection.exec_driver_sql(f"UPDATE call SET side = '{side}'")
+        labelling.label(settings, id_of(1), correction(f"Paris, {side}."))
+        assert ("of the test side" in capsys.readouterr().err) is told
+
+
 def test_a_proposed_label_is_accepted_and_rejected_by_its_beginning(settings: Settings) -> None:
     labelling.label(settings, id_of(1), correction("Paris.", model=True))
     (made,) = labels_of(settings, 1)
