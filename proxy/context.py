@@ -2,6 +2,7 @@
 
     x-shalt-project   the project, 1 to 64 letters, digits, `.`, `_` or `-`
     x-shalt-record    full, metadata or none: what is kept of the call
+    x-shalt-timing    1: the answer says in `server-timing` where the time went until it began
 
 and what means the same in other gateways' words (storage.context has the table):
 `helicone-omit-request`, `helicone-omit-response` and `x-litellm-enable-message-redaction` keep no
@@ -53,6 +54,7 @@ class Wanted:
     project: str
     mode: RecordMode | None = None
     sampled_by: bytes = b""
+    timing: bool = False
     refusal: OwnError | None = None
 
 
@@ -79,6 +81,7 @@ def read_context(headers: Headers, *, own_project: str, default_project: str) ->
         project,
         mode,
         _sampled_by(said),
+        said.get(b"x-shalt-timing") == b"1",
     )
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from proxy.body_copy import HELD_BYTES_MAX, BodyCopy
 from proxy.context import RecordMode, is_sampled
+from proxy.metrics import Phases
 from proxy.recording import Recording
 from proxy.redact_bodies import Strainer
 from proxy.redact_frames import FrameStrainer
@@ -43,8 +44,9 @@ class Exchange:
     """
 
     __slots__ = (
-        "_begun", "_first_byte_ns", "_forwarded_ns", "_headers", "_left_out", "_mode", "_recording",
-        "_response_headers", "_response_started_ns", "_spool_at_ns", "_started_at_ns",
+        "_begun", "_connect_ns", "_first_byte_ns", "_forwarded_ns", "_headers", "_left_out",
+        "_mode", "_receive_ns", "_recording", "_response_headers", "_response_started_ns",
+        "_spool_at_ns", "_started_at_ns",
         "_started_ns", "_strainers", "_task", "_waited_ns", "_watch", "abandoned", "deadline_ns",
         "dialect", "ended", "id", "method", "project", "request", "response", "status_code",
         "target", "upstream",
@@ -98,7 +100,7 @@ class Exchange:
         self._forwarded_ns: int | None = None
         self._response_started_ns: int | None = None
         self._first_byte_ns: int | None = None
-        self._waited_ns = 0
+        self._waited_ns = self._connect_ns = self._receive_ns = 0
         self._spool_at_ns = self._started_ns + LONG_CALL_NS
         recording.opened(self, counted=mode != "unrecorded")
 
@@ -110,9 +112,16 @@ class Exchange:
         if self.request.held_bytes > HELD_BYTES_MAX:
             self._spool_what_came()
 
+    def connected(self, since_ns: int) -> None:
+        """There is a connection to the upstream, waited for since then."""
+        waited_ns = self._recording.clock.monotonic_ns() - since_ns
+        self._waited_ns += waited_ns
+        self._connect_ns += waited_ns
+
     def forwarded(self) -> None:
         """The request's head has been handed to an upstream connection."""
         self._forwarded_ns = self._elapsed_ns()
+        self._receive_ns = max(self._forwarded_ns - self._waited_ns, 0)
 
     def response_started(self, status_code: int, headers: Headers) -> None:
         """The head of the answer is here."""
@@ -183,19 +192,18 @@ class Exchange:
             return
         ended_ns = self._elapsed_ns()
         overhead_ns = max(ended_ns - self._waited_ns, 0)
-        streamed = self._first_byte_ns is not None and self._is_event_stream()
-        recording.metrics.observe(
-            self.upstream,
-            endpoint_of(self.method, self.target.decode("latin-1")),
-            outcome,
-            overhead_seconds=overhead_ns / 1e9,
-            duration_seconds=ended_ns / 1e9,
-            first_token_seconds=(self._first_byte_ns or 0) / 1e9 if streamed else None,
-        )
         if self._mode == "none":
             recording.left_out(self, self._left_out)
-            return
-        self._record(outcome, error, ended_ns, overhead_ns)
+        else:
+            self._record(outcome, error, ended_ns, overhead_ns)
+        self._measure(outcome, ended_ns, overhead_ns)
+
+    def timing(self) -> bytes:
+        """Say as `server-timing` does, in milliseconds, where the time went until the answer."""
+        receive_ns, since_ns = self._receive_ns, self._forwarded_ns or 0
+        upstream_ns = (self._response_started_ns or since_ns) - since_ns
+        named = (("receive", receive_ns), ("connect", self._connect_ns), ("upstream", upstream_ns))
+        return ", ".join(f"{name};dur={value / 1e6:.3f}" for name, value in named).encode()
 
     def sweep(self, now_ns: int) -> None:
         """Do what is due: see `proxy.recording.OpenCall`."""
@@ -208,6 +216,24 @@ class Exchange:
             self._spool_what_came()
         if 0 < self.deadline_ns < now_ns:
             self.abandon(Outcome.UPSTREAM_TIMEOUT)
+
+    def _measure(self, outcome: Outcome, ended_ns: int, overhead_ns: int) -> None:
+        receive_ns = min(self._receive_ns, overhead_ns)
+        phases = Phases(
+            receive_ns / 1e9,
+            self._connect_ns / 1e9,
+            (overhead_ns - receive_ns) / 1e9,
+            max(self._elapsed_ns() - ended_ns, 0) / 1e9,
+        )
+        streamed = self._first_byte_ns is not None and self._is_event_stream()
+        self._recording.metrics.observe(
+            self.upstream,
+            endpoint_of(self.method, self.target.decode("latin-1")),
+            outcome,
+            phases=phases,
+            duration_seconds=ended_ns / 1e9,
+            first_token_seconds=(self._first_byte_ns or 0) / 1e9 if streamed else None,
+        )
 
     # How it gets to the spool.
 

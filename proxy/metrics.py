@@ -5,6 +5,8 @@ console adds them up (multiprocess mode). Label values come from closed lists: t
 upstreams, `Endpoint` and `Outcome`.
 """
 
+from typing import NamedTuple
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from storage.capture import Endpoint, Outcome
@@ -14,12 +16,27 @@ _FIRST_TOKEN_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 3
 _DURATION_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
 
 
+class Phases(NamedTuple):
+    """What shalt adds to a call, in seconds.
+
+    `receive`: from the request's arrival until it is handed to an upstream connection, but for
+    waits; `connect`: waiting for that connection, next to nothing where one is idle; `forward`:
+    passing on what comes, both ways; `record`: writing the call down, when the client has its
+    last byte.
+    """
+
+    receive: float
+    connect: float
+    forward: float
+    record: float
+
+
 class _Labelled:
     """The series of one upstream and endpoint, looked up once."""
 
     def __init__(self, metrics: "CallMetrics", upstream: str, endpoint: Endpoint) -> None:
         self.calls = {o: metrics.calls.labels(upstream, endpoint, o) for o in Outcome}
-        self.overhead = metrics.overhead.labels(upstream)
+        self.overhead = [metrics.overhead.labels(upstream, phase) for phase in Phases._fields]
         self.first_token = metrics.first_token.labels(upstream, endpoint)
         self.duration = metrics.duration.labels(upstream, endpoint)
 
@@ -36,8 +53,8 @@ class CallMetrics:
         )
         self.overhead = Histogram(
             "shalt_proxy_overhead_seconds",
-            "Time a call spent in shalt, not waiting for the upstream or the client.",
-            ["upstream"],
+            "What shalt adds to a call, by phase: receive, connect, forward, record.",
+            ["upstream", "phase"],
             buckets=_OVERHEAD_BUCKETS,
             registry=registry,
         )
@@ -69,7 +86,7 @@ class CallMetrics:
         endpoint: Endpoint,
         outcome: Outcome,
         *,
-        overhead_seconds: float,
+        phases: "Phases",
         duration_seconds: float,
         first_token_seconds: float | None,
     ) -> None:
@@ -78,7 +95,8 @@ class CallMetrics:
         if series is None:
             series = self._series[upstream, endpoint] = _Labelled(self, upstream, endpoint)
         series.calls[outcome].inc()
-        series.overhead.observe(overhead_seconds)
+        for histogram, seconds in zip(series.overhead, phases, strict=True):
+            histogram.observe(seconds)
         series.duration.observe(duration_seconds)
         if first_token_seconds is not None:
             series.first_token.observe(first_token_seconds)

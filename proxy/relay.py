@@ -109,7 +109,7 @@ class _Passage:
     __slots__ = (
         "_chunked", "_client_left", "_connection", "_exchange", "_head", "_is_console",
         "_more_body", "_path", "_receive", "_relay", "_response_begun", "_scope", "_send",
-        "_tunnelled", "_upgrade", "_upstream",
+        "_tunnelled", "_upgrade", "_timing", "_upstream",
     )  # fmt: skip
 
     def __init__(
@@ -128,6 +128,7 @@ class _Passage:
         self._path = route.path
         self._upstream = route.upstream
         self._is_console = route.mode == "unrecorded"
+        self._timing = wanted.timing
         self._connection: Connection | None = None
         self._client_left = False
         self._response_begun = False
@@ -232,7 +233,7 @@ class _Passage:
         exchange = self._exchange
         since_ns = exchange.wait_for_upstream(upstream.connect_seconds)
         connection = await upstream.pool.acquire(fresh=body is None)
-        exchange.waited(since_ns)
+        exchange.connected(since_ns)
         self._connection = connection
         if body is None:
             # Taken only now: while we connected, an upload may have brought more.
@@ -309,6 +310,8 @@ class _Passage:
         self._response_begun = True
         call_id = exchange.id.encode() if exchange.recorded else b""
         headers = response_headers(head.status_code, head.headers, call_id)
+        if self._timing:
+            headers.append((b"server-timing", exchange.timing()))
         await send({"type": "http.response.start", "status": head.status_code, "headers": headers})
         last = False
         while not last:

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from proxy.metrics import CallMetrics
+from proxy.metrics import CallMetrics, Phases
 from storage.capture import Endpoint, Outcome
 
 
@@ -14,13 +14,15 @@ def test_a_call_is_counted_by_upstream_endpoint_and_outcome() -> None:
             "openai",
             Endpoint.CHAT_COMPLETIONS,
             Outcome.COMPLETE,
-            overhead_seconds=0.0002,
+            phases=Phases(receive=0.0002, connect=0.02, forward=0.0002, record=0.00001),
             duration_seconds=1.5,
             first_token_seconds=first_token,
         )
     text = generate_latest(registry).decode()
     labels = 'endpoint="chat_completions",outcome="complete",upstream="openai"'
     assert f"shalt_proxy_calls_total{{{labels}}} 2.0" in text
-    assert 'shalt_proxy_overhead_seconds_bucket{le="0.00025",upstream="openai"} 2.0' in text
+    name = "shalt_proxy_overhead_seconds_bucket"
+    for phase, count in {"receive": 2.0, "connect": 0.0, "forward": 2.0, "record": 2.0}.items():
+        assert f'{name}{{le="0.00025",phase="{phase}",upstream="openai"}} {count}' in text
     labels = 'endpoint="chat_completions",upstream="openai"'
     assert f"shalt_proxy_time_to_first_token_seconds_count{{{labels}}} 1.0" in text

@@ -380,6 +380,28 @@ def test_metadata_only_keeps_lengths_and_no_body(relay: RunningRelay) -> None:
     assert capture.request_body.sha256 == hashlib.sha256(b"private words").hexdigest()
 
 
+def test_where_the_time_went_is_told_to_who_asks(relay: RunningRelay, upstream: Upstream) -> None:
+    plain = request(relay.port, "/v1/late-echo")
+    asked = request(relay.port, "/v1/late-echo", headers={"x-shalt-timing": "1"})
+    assert plain.header("server-timing") == ""
+    told = dict(part.split(";dur=") for part in asked.header("server-timing").split(", "))
+    assert list(told) == ["receive", "connect", "upstream"]
+    assert float(told["upstream"]) >= 190 > float(told["receive"])
+    assert b"x-shalt-timing" not in upstream.sent()
+
+
+def test_what_shalt_adds_is_measured_by_phase(relay: RunningRelay) -> None:
+    request(relay.port, "/v1/plain")
+    relay.calls(1)
+    metric = relay.recording.metrics.overhead
+    wait_until(lambda: any(family.samples for family in metric.collect()))
+    samples = [sample for family in metric.collect() for sample in family.samples]
+    counts = {s.labels["phase"]: s.value for s in samples if s.name.endswith("_count")}
+    sums = {s.labels["phase"]: s.value for s in samples if s.name.endswith("_sum")}
+    assert counts == {"receive": 1, "connect": 1, "forward": 1, "record": 1}
+    assert all(seconds > 0 for seconds in sums.values())
+
+
 def test_a_mistyped_header_for_shalt_is_said_so(relay: RunningRelay) -> None:
     answer = request(relay.port, "/v1/plain", headers={"x-shalt-record": "sometimes"})
     assert (answer.status, answer.header("x-shalt-error")) == (400, "bad_header")
