@@ -190,6 +190,7 @@ def _translate(dice: random.Random, period: str) -> Conversation:
         "city": dice.choice(texts.CITIES),
         "hour": str(dice.randint(7, 11)),
         "amount": f"{dice.randint(900, 30_000) / 100:.2f}",
+        "order": f"FN-{dice.randint(100_000, 999_999)}",
     }
     system = texts.TRANSLATE_SYSTEM.format(language=texts.TRANSLATE_LANGUAGES[at])
     request: Json = {

@@ -177,13 +177,17 @@ SUPPORT_REFUSAL = "I'm sorry, but I can't share another customer's address."
 
 TRANSLATE_SYSTEM = "Translate the message into {language}. Answer with the translation alone."
 TRANSLATE_LANGUAGES = ["German", "French", "Spanish"]
-# English, then the languages above.
+# English, then the languages above. Each has a number of its own: without one, two messages to
+# people of like names are nearly the same, and an export stops where they are on two sides.
 TRANSLATE_PAIRS = [
     (
-        "Hello {name}, your technician comes to {city} tomorrow between {hour} and noon.",
-        "Guten Tag {name}, Ihr Techniker kommt morgen zwischen {hour} Uhr und Mittag nach {city}.",
-        "Bonjour {name}, votre technicien passera à {city} demain entre {hour} h et midi.",
-        "Hola, {name}: su técnico irá mañana a {city} entre las {hour} y el mediodía.",
+        "Hello {name}, your technician comes to {city} tomorrow between {hour} and noon, for "
+        "{order}.",
+        "Guten Tag {name}, Ihr Techniker kommt morgen zwischen {hour} Uhr und Mittag nach {city}, "
+        "wegen {order}.",
+        "Bonjour {name}, votre technicien passera à {city} demain entre {hour} h et midi, pour "
+        "{order}.",
+        "Hola, {name}: su técnico irá mañana a {city} entre las {hour} y el mediodía, por {order}.",
     ),
     (
         "Dear {name}, we have received your payment of {amount} euros. Thank you!",
@@ -192,18 +196,22 @@ TRANSLATE_PAIRS = [
         "Estimado/a {name}: hemos recibido su pago de {amount} euros. ¡Gracias!",
     ),
     (
-        "{name}, your parcel is waiting at the shop in {city}. Please bring an identity card.",
-        "{name}, Ihr Paket liegt im Laden in {city} bereit. Bitte bringen Sie einen Ausweis mit.",
-        "{name}, votre colis vous attend au magasin de {city}. Munissez-vous d'une pièce "
+        "{name}, your parcel {order} is waiting at the shop in {city}. Please bring an identity "
+        "card.",
+        "{name}, Ihr Paket {order} liegt im Laden in {city} bereit. Bitte bringen Sie einen "
+        "Ausweis mit.",
+        "{name}, votre colis {order} vous attend au magasin de {city}. Munissez-vous d'une pièce "
         "d'identité.",
-        "{name}, su paquete le espera en la tienda de {city}. Traiga un documento de identidad.",
+        "{name}, su paquete {order} le espera en la tienda de {city}. Traiga un documento de "
+        "identidad.",
     ),
     (
-        "Because of the storm, deliveries to {city} are late. {name}, we are sorry.",
-        "Wegen des Sturms verspäten sich Lieferungen nach {city}. {name}, das tut uns leid.",
+        "Because of the storm, deliveries to {city} are late. {name}, we are sorry about {order}.",
+        "Wegen des Sturms verspäten sich Lieferungen nach {city}. {name}, das tut uns leid wegen "
+        "{order}.",
         "En raison de la tempête, les livraisons vers {city} ont du retard. {name}, nous sommes "
-        "désolés.",
-        "Por la tormenta, las entregas en {city} se retrasan. {name}, lo sentimos.",
+        "désolés pour {order}.",
+        "Por la tormenta, las entregas en {city} se retrasan. {name}, lo sentimos por {order}.",
     ),
 ]
 
