@@ -94,21 +94,17 @@ def _cell(text: str) -> str:
 
 def counting_bar(label: str) -> Progress:
     """Make a progress bar that counts, on standard error; it is silent where nobody looks on."""
-    return Progress(
-        TextColumn(label),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
+    return _bar(label)
 
 
 def stage_bar() -> Progress:
     """Make a progress bar with a line for each stage of a run, for its tasks are added by name."""
+    return _bar("{task.description:<14}")
+
+
+def _bar(first: str) -> Progress:
     return Progress(
-        TextColumn("{task.description:<14}"),
+        TextColumn(first),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

@@ -158,18 +158,24 @@ def running_relay(
         recording.close()
         await send({"type": "lifespan.shutdown.complete"})
 
-    listener = socket.create_server(("127.0.0.1", 0))
-
     def refused(reason: str) -> None:
         relays[0].recording.metrics.refused.labels(reason).inc()
 
     clients = ClientLimits(header_bytes_max, client_connections_max, refused)
-    server = uvicorn.Server(server_config(application, 1, clients))
+    with _serving(server_config(application, 1, clients)) as port:
+        assert ready.wait(WAIT_SECONDS)
+        yield RunningRelay(port, spool, relays[0].recording)
+
+
+@contextmanager
+def _serving(config: uvicorn.Config) -> Iterator[int]:
+    """Run a server in a thread of its own; yield its port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        assert ready.wait(WAIT_SECONDS)
-        yield RunningRelay(listener.getsockname()[1], spool, relays[0].recording)
+        yield listener.getsockname()[1]
     finally:
         server.should_exit = True
         thread.join()
