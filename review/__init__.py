@@ -2,6 +2,7 @@
 
 In reading order; a module imports only those above it:
 
+    bounded     the body of a request, of a bounded length
     passages    a text on its way to a page: cut, laid out, nothing in it invisible
     pictures    images within messages: shown when small and of a known kind, else named
     dialogue    what was said, message by message

@@ -25,6 +25,7 @@ from review import addresses
 from review.addresses import Selection
 from review.assets import PAGE_HEADERS, Assets
 from review.bodies import download
+from review.bounded import read_body
 from review.judging import (
     FORM_BYTES_MAX,
     FormError,
@@ -139,11 +140,9 @@ class _Pages:
         """Take what a form of a call's page says."""
         if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return self._trouble(request, 403, "Not from there", "A page elsewhere sent this.")
-        data = b""
-        async for piece in request.stream():
-            data += piece
-            if len(data) > FORM_BYTES_MAX:
-                return self._trouble(request, 413, "Too long", "This is too long for a form.")
+        data = await read_body(request, FORM_BYTES_MAX)
+        if data is None:
+            return self._trouble(request, 413, "Too long", "This is too long for a form.")
         return await run_in_threadpool(self.guarded(partial(self._say, data)), request)
 
     def _say(self, data: bytes, request: Request) -> Response:

@@ -23,6 +23,7 @@ from fastapi.responses import FileResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from exporters.windows import MANIFEST_FILE
+from review.bounded import read_body
 from shalt.dataset_jobs import (
     BadName,
     DatasetJobs,
@@ -62,7 +63,9 @@ def routes(jobs: DatasetJobs, project: str, clock: Clock) -> APIRouter:
     @router.post("/api/datasets", dependencies=[Depends(refuse_other_pages)])
     async def ask(asked: Request) -> Response:
         """Ask for a dataset; it is made when those before it are."""
-        data = await _read_body(asked)
+        data = await read_body(asked, BODY_BYTES_MAX)
+        if data is None:
+            raise HTTPException(413, f"a request has at most {BODY_BYTES_MAX} bytes")
         name, request = await run_in_threadpool(_read, data, project, clock)
         try:
             return _json(_shown(jobs, jobs.ask(name, request)), 202)
@@ -111,15 +114,6 @@ def routes(jobs: DatasetJobs, project: str, clock: Clock) -> APIRouter:
         return StreamingResponse(stream, media_type="application/x-tar", headers=headers)
 
     return router
-
-
-async def _read_body(asked: Request) -> bytes:
-    data = b""
-    async for piece in asked.stream():
-        data += piece
-        if len(data) > BODY_BYTES_MAX:
-            raise HTTPException(413, f"a request has at most {BODY_BYTES_MAX} bytes")
-    return data
 
 
 def _read(data: bytes, project: str, clock: Clock) -> tuple[str, Wanted]:

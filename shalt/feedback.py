@@ -19,6 +19,7 @@ import msgspec
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from review.bounded import read_body
 from shalt.acceptance import Acceptance, CallErased, CallNotKnown, Feedback
 from shalt.intake import SpoolFull, SpoolRefused
 from shalt.other_pages import refuse_other_pages
@@ -57,7 +58,9 @@ def routes(store: StoreReader, acceptance: Acceptance, project: str) -> APIRoute
     @router.post("/feedback", dependencies=[Depends(refuse_other_pages)])
     async def feedback(asked: Request) -> Response:
         """Score a call, or correct its answer: by our id, the provider's, or its session."""
-        data = await _read_body(asked)
+        data = await read_body(asked, BODY_BYTES_MAX)
+        if data is None:
+            raise HTTPException(413, f"feedback has at most {BODY_BYTES_MAX} bytes")
         async with slots:
             # A worker sends it again where its connection was stale: it is one request still.
             return await run_in_threadpool(take, data, asked.headers.get("x-shalt-request", ""))
@@ -94,17 +97,6 @@ def _read(data: bytes) -> Feedback:
         return msgspec.convert(_decode(data), Feedback)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise LabelError(f"the feedback cannot be read: {error}") from None
-
-
-async def _read_body(asked: Request) -> bytes:
-    pieces: list[bytes] = []
-    length = 0
-    async for piece in asked.stream():
-        length += len(piece)
-        if length > BODY_BYTES_MAX:
-            raise HTTPException(413, f"feedback has at most {BODY_BYTES_MAX} bytes")
-        pieces.append(piece)
-    return b"".join(pieces)
 
 
 def _refusal(status_code: int, message: str) -> Response:

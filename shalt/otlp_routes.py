@@ -27,6 +27,7 @@ from starlette.routing import Route
 from importers import otlp
 from importers.imported import Identities, capture_of
 from importers.otlp_spans import OtlpSpan, SpansError, decode_json, decode_protobuf
+from review.bounded import read_body
 from shalt.intake import Intake, SpoolFull, SpoolRefused
 from shalt.settings import Settings
 from storage.capture import Capture, Clock
@@ -73,7 +74,9 @@ class _Receiver:
             if not _PROJECT.fullmatch(project):
                 raise _Refusal(400, "project: 1 to 64 letters, digits, dots, dashes, underscores")
             encoding = request.headers.get("content-encoding", "").strip().lower()
-            data = await _read_body(request)
+            data = await read_body(request, BODY_BYTES_MAX)
+            if data is None:
+                raise _Refusal(413, f"the body is longer than {BODY_BYTES_MAX} bytes")
             async with self._slots:
                 return await run_in_threadpool(self._take, data, encoding, media_type, project)
         except _Refusal as refusal:
@@ -108,17 +111,6 @@ class _Receiver:
                     tags={},
                     body_bytes_max=int(self._settings.body_bytes_max),
                 )
-
-
-async def _read_body(request: Request) -> bytes:
-    pieces: list[bytes] = []
-    length = 0
-    async for piece in request.stream():
-        length += len(piece)
-        if length > BODY_BYTES_MAX:
-            raise _Refusal(413, f"the body is longer than {BODY_BYTES_MAX} bytes")
-        pieces.append(piece)
-    return b"".join(pieces)
 
 
 def _decoded(data: bytes, encoding: str) -> bytes:
