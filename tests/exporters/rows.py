@@ -1,7 +1,6 @@
 """Examples for the tests of rows: made of messages, tools and what the call said."""
 
 import json
-from pathlib import Path
 
 from exporters.formats import FORMATS
 from exporters.row_shape import PLAIN, Shape
@@ -10,7 +9,6 @@ from storage.derive import derive
 from storage.trace import Choice, Json, Message, Part, Tool, ToolCall, Understood
 from tests.exporters.calls import chat
 
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "datasets"
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 USER = Message("user", "hello")
 ANSWER = Message("assistant", "good day")

@@ -2,7 +2,6 @@
 
 import json
 import random
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -16,8 +15,8 @@ from storage.derive import derive
 from storage.trace import Json, Message, Part, Span, Tool, ToolCall
 from tests.exporters.calls import capture, chat, said
 from tests.exporters.rows import calling, example, refusal
+from tests.shared import data_set
 
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "datasets"
 OPENAI = FORMATS["openai"]
 USER, ANSWER = said("user", "hello"), said("assistant", "good day")
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
@@ -267,9 +266,7 @@ def test_a_schema_is_checked_without_following_its_references() -> None:
 
 @pytest.mark.parametrize("name", ["sgd", "glaive_toolcall_en", "glaive_toolcall_zh", "xquad"])
 def test_conversations_of_the_data_sets_come_back_as_they_were(name: str) -> None:
-    path = SHARED / f"{name}.jsonl"
-    if not path.exists():
-        pytest.skip(f"the shared data sets are not beside the checkout: {path}")
+    path = data_set(name)
     lines = path.read_text().splitlines()
     for line in random.Random(1).sample(lines, min(200, len(lines))):
         row = json.loads(line)

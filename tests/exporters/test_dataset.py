@@ -34,9 +34,9 @@ from storage.store import TraceStore
 from storage.trace import Json, Side
 from tests.exporters.calls import chat, conversation, opening, record, said
 from tests.exporters.conftest import make_store
+from tests.shared import data_set
 
 ROOT = Path(__file__).parents[2]
-SHARED = ROOT.parent / "shared" / "data" / "datasets"
 
 
 def fill(store: TraceStore, groups: int, turns: int = 3) -> None:
@@ -388,9 +388,7 @@ def test_no_group_is_ever_on_two_sides_and_no_call_is_lost(
 
 def dialogue_calls(name: str, first: int) -> Iterator[tuple[str, Capture]]:
     """Make a call of every assistant turn of a data set, with the dialogue it is of."""
-    path = SHARED / f"{name}.jsonl"
-    if not path.exists():
-        pytest.skip(f"the shared data sets are not beside the checkout: {path}")
+    path = data_set(name)
     for line in path.read_text().splitlines():
         row = json.loads(line)
         messages = row.get("messages") or []

@@ -6,7 +6,6 @@ How often and how surely is measured in benchmarks/drift_power.py; here are fixe
 import dataclasses
 import json
 import random
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -16,8 +15,7 @@ from exporters.drift import ALPHA, GROUPS_MIN, FeatureVersionError, compare
 from exporters.windows import Measured, Window
 from storage.trace import Choice, Message, Understood
 from tests.exporters.calls import Traffic, measured_of, window
-
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "datasets"
+from tests.shared import data_set
 
 
 def test_halves_of_one_population_alarm_no_more_often_than_alpha_allows() -> None:
@@ -157,9 +155,7 @@ def test_groups_in_both_windows_are_counted() -> None:
 
 def rows_of_set(name: str, project: str) -> list[Measured]:
     """Read a labelled set as chat calls: the system prompt, the text, the label as answer."""
-    path = SHARED / f"{name}.jsonl"
-    if not path.exists():
-        pytest.skip(f"the shared data sets are not beside the checkout: {path}")
+    path = data_set(name)
     rows = []
     for number, line in enumerate(path.read_text().splitlines()):
         user, assistant = json.loads(line)["messages"]

@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,7 @@ from storage.derive import derive
 from storage.labels import Label, LabelSource, Score, ScoreSource, Status, Value
 from storage.trace import Json, Message
 from tests.exporters.calls import chat, said
-from tests.exporters.rows import SHARED
+from tests.shared import data_set
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
 
@@ -178,9 +177,7 @@ def test_calls_beyond_the_limit_are_counted() -> None:
 
 @pytest.mark.parametrize("name", ["dpo_en", "dpo_zh"])
 def test_pairs_of_the_data_sets_are_rows_of_both_formats(name: str) -> None:
-    path: Path = SHARED / f"{name}.jsonl"
-    if not path.exists():
-        pytest.skip(f"the shared data sets are not beside the checkout: {path}")
+    path = data_set(name)
     found: list[Example] = []
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     for number, row in enumerate(rows, 1):

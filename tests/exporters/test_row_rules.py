@@ -12,7 +12,6 @@ from exporters.row_shape import PLAIN, Shape
 from storage.trace import Json, Message, Tool, ToolCall
 from tests.exporters.rows import (
     ANSWER,
-    SHARED,
     USER,
     calling,
     example,
@@ -20,6 +19,7 @@ from tests.exporters.rows import (
     recorded_example,
     understood,
 )
+from tests.shared import data_set
 
 CALL = ToolCall("find", '{"a": 1}', "aB3dE6gH9")
 RESULT = Message("tool", "there", tool_call_id="aB3dE6gH9")
@@ -155,9 +155,7 @@ def test_any_bytes_have_an_answer(name: str, row: bytes) -> None:
     "data", ["sgd", "glaive_toolcall_en", "glaive_toolcall_zh", "tau_bench_airline"]
 )
 def test_rows_of_the_data_sets_are_valid(data: str) -> None:
-    path = SHARED / f"{data}.jsonl"
-    if not path.exists():
-        pytest.skip(f"the shared data sets are not beside the checkout: {path}")
+    path = data_set(data)
     lines = path.read_text().splitlines()
     for line in random.Random(1).sample(lines, min(60, len(lines))):
         row = json.loads(line)

@@ -1,14 +1,14 @@
 """A row is written whatever is in it, and as UTF-8 in every script."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from exporters.formats import FORMATS
 from exporters.row_shape import LeftOut, line
 from storage.trace import Message, ToolCall
-from tests.exporters.rows import ANSWER, SHARED, USER, calling, example
+from tests.exporters.rows import ANSWER, USER, calling, example
+from tests.shared import data_set
 
 NASTY = 'Ünï 漢字 🙂 \u2028 \x00 \x7f \\ " \t'
 
@@ -61,9 +61,7 @@ def test_details_of_a_tool_call_are_named() -> None:
 @pytest.mark.parametrize("name", ["xquad", "mgsm"])
 @pytest.mark.parametrize("format", ["openai", "prompt-completion", "trl", "sharegpt", "parquet"])
 def test_every_language_comes_back_byte_for_byte(name: str, format: str) -> None:
-    path: Path = SHARED / f"{name}.jsonl"
-    if not path.exists():
-        pytest.skip(f"the shared data sets are not beside the checkout: {path}")
+    path = data_set(name)
     for text in path.read_text().splitlines():
         asked = json.loads(text)["messages"][0]["content"]
         written = FORMATS[format].row(example(Message("user", asked), Message("assistant", asked)))

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-import pytest
-
 from exporters.formats import FORMATS
 from exporters.row_shape import PLAIN, Shape
 from exporters.selection import Example, Reason
 from storage.trace import Json
-from tests.exporters.rows import SHARED, recorded_example, understood
+from tests.exporters.rows import recorded_example, understood
+from tests.shared import data_set
 
 DATA_SETS = (
     "sgd",
@@ -48,9 +47,7 @@ _TYPES = {"dict": "object", "float": "number", "double": "number", "long": "inte
 @cache
 def examples_of(name: str) -> tuple[Example, ...]:
     """Read some conversations of a data set, ending with an answer; skip where it is missing."""
-    path = SHARED / f"{name}.jsonl"
-    if not path.exists():
-        pytest.skip(f"the shared data sets are not beside the checkout: {path}")
+    path = data_set(name)
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     rows = [row for row in rows if _has_answer(row)]
     found = [one for row in rows[:: max(1, len(rows) // EACH)] if (one := _example(row))]

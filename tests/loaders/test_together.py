@@ -8,8 +8,9 @@ import pytest
 
 from exporters.formats import FORMATS
 from storage.trace import Message
-from tests.exporters.rows import SHARED, example, picture
+from tests.exporters.rows import example, picture
 from tests.loaders.conversations import DATA_SETS, fitting
+from tests.shared import data_set
 
 files = pytest.importorskip("together.lib.utils.files", reason="requirements-trainers.lock")
 
@@ -43,9 +44,7 @@ def test_the_check_passes_images_and_untrained_turns(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", ["dpo_en", "dpo_zh"])
 def test_the_check_passes_pairs(data: str, tmp_path: Path) -> None:
-    path = SHARED / f"{data}.jsonl"
-    if not path.exists():
-        pytest.skip(f"the shared data sets are not beside the checkout: {path}")
+    path = data_set(data)
     lines = []
     for line in path.read_text().splitlines():
         pair = json.loads(line)

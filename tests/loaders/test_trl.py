@@ -10,8 +10,9 @@ import pytest
 from exporters.formats import FORMATS
 from exporters.selection import Example, Reason
 from storage.trace import Message, Tool
-from tests.exporters.rows import SHARED, example
+from tests.exporters.rows import example
 from tests.loaders.conversations import DATA_SETS, assert_shown, fitting
+from tests.shared import data_set
 
 transformers = pytest.importorskip("transformers", reason="requirements-trainers.lock")
 trl = pytest.importorskip("trl", reason="requirements-trainers.lock")
@@ -93,9 +94,7 @@ def test_reasoning_is_shown_once(name: str, tokenizer: Any) -> None:
 @pytest.mark.parametrize("name", TEMPLATES)
 @pytest.mark.parametrize("data", ["dpo_en", "dpo_zh"])
 def test_templates_show_both_answers_of_a_pair(name: str, data: str, tokenizer: Any) -> None:
-    path = SHARED / f"{data}.jsonl"
-    if not path.exists():
-        pytest.skip(f"the shared data sets are not beside the checkout: {path}")
+    path = data_set(data)
     for line in path.read_text().splitlines()[:50]:
         pair = json.loads(line)
         asked, labels = Message("user", pair["messages"][0]["content"]), pair["labels"]
