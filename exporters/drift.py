@@ -18,11 +18,11 @@ from typing import Literal
 
 import msgspec
 
-from exporters.findings import Finding, Unseen, find, find_unseen, varies
-from exporters.measures import FEATURES, Side
+from exporters.findings import Distribution, Effect, Finding, Unseen, find, find_unseen, varies
+from exporters.measures import FEATURES, Kind, Side
 from exporters.windows import Measured, Window
 
-REPORT_VERSION = 1
+REPORT_VERSION = 2
 ALPHA = 0.001
 GROUPS_MIN = 200  # with fewer, a tenth of the traffic could change unnoticed
 
@@ -34,28 +34,68 @@ class FeatureVersionError(Exception):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of one feature. `note` says why it was not tested, else it is empty."""
+    """What became of one feature. `note` says why it was not tested, else it is empty.
+
+    `effect` is the feature's largest (see `Finding.effect`), beyond chance or not; None where it
+    was not tested. `distribution` is what a chart of it shows.
+    """
 
     feature: str
     side: Side
-    kind: Literal["number", "category", "term"]
+    kind: Kind
     p_adjusted: float
     drift: bool
     note: str
+    effect: Effect | None = None
+    floor: float = 0.0
+    distribution: Distribution | None = None
 
 
 class WindowSummary(msgspec.Struct, frozen=True):
-    """`calls` that qualified, and of how many groups one call each was compared."""
+    """`calls` that qualified, and of how many groups one call each was compared.
+
+    `compared`: groups left where hours were matched with hours. `sampled`: of those, how many have
+    terms. The times are those of the first and the last call, in µs; 0 where there is none.
+    """
 
     label: str
     calls: int
     groups: int
+    compared: int = 0
+    sampled: int = 0
+    first_started_at: int = 0
+    last_started_at: int = 0
+
+
+class Classifier(msgspec.Struct, frozen=True):
+    """How well a classifier tells current calls from reference calls it was not trained on.
+
+    `auc`: 0.5 not at all, 1 always. `novel`: so large a share, 0..1, of the current calls at least
+    (95 %) is unlike all of the reference. `scores` is what a histogram of both sides shows.
+    """
+
+    side: Side
+    auc: Effect
+    novel: float
+    scores: Distribution
+
+
+class SelfCheck(msgspec.Struct, frozen=True):
+    """Train against test of one export: nothing changed between them, so it ought to be quiet."""
+
+    verdict: Verdict
+    why: str
+    alpha: float
+    train_groups: int
+    test_groups: int
 
 
 class DriftReport(msgspec.Struct, frozen=True):
     """A whole comparison. `exporters.report` writes it as JSON, with these names, and as text.
 
-    `shared_groups` are in both windows: they can only make them look more alike.
+    `shared_groups` are in both windows: they can only make them look more alike. `hours` says what
+    was done so that like hours of the week are compared. `notes`: what a reader should know of the
+    data, a sentence each.
     """
 
     version: int
@@ -69,6 +109,10 @@ class DriftReport(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
     unseen: tuple[Unseen, ...]
     outcomes: tuple[Outcome, ...]
+    classifiers: tuple[Classifier, ...] = ()
+    self_check: SelfCheck | None = None
+    hours: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def compare(reference: Window, current: Window, *, alpha: float = ALPHA) -> DriftReport:

@@ -12,13 +12,12 @@ neither; `UNSEEN_MAX` unseen values are listed; `EXAMPLES_MAX` calls are named.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import msgspec
 import numpy as np
 
 from exporters import statistics
-from exporters.measures import Category, Feature, Number, Side, Term
+from exporters.measures import Category, Feature, Kind, Number, Set, Side
 from exporters.statistics import CountArray, FloatArray, Interval, bonferroni
 from exporters.windows import Measured
 
@@ -37,7 +36,7 @@ Rows = Sequence[Measured]
 
 
 class Effect(msgspec.Struct, frozen=True):
-    """How much changed, with its 95 % interval: a KS distance, or by how much a share grew."""
+    """How much changed, with its 95 % interval: see `Finding.effect` for the unit."""
 
     estimate: float
     lower: float
@@ -49,18 +48,32 @@ class Effect(msgspec.Struct, frozen=True):
         return max(self.lower, -self.upper, 0.0)
 
 
+class Slice(msgspec.Struct, frozen=True):
+    """One of equal spans of the current window: from when (µs), its calls, the share of them."""
+
+    started_at: int
+    calls: int
+    share: float
+
+
 class Finding(msgspec.Struct, frozen=True):
     """A change beyond chance. `drift`: the bound of its effect also passes `floor`.
 
-    `reference` and `current` are shares, 0..1, of the calls that have `value`: a category or a
-    term; for a number "> 24" or "<= 24", where the windows differ most; the values that gained,
-    joined by commas, where a category moved without one value standing out. The examples are
-    current calls that have it, newest first, or reference calls where none has it any more.
+    `reference` and `current` are shares, 0..1, of the calls that have `value`: a category, a member
+    of a set, a term; for a number "> 24" or "<= 24", where the windows differ most; the values that
+    gained, joined by commas, where a category moved without one value standing out; for a
+    classifier and for embeddings the calls that read like the current window (`value` is empty).
+    `term_hash` is set for a term, whose `value` is that hash in hex until somebody reads the word
+    from an example call. The examples are current calls that have it, newest first (a classifier's:
+    most typical first), or reference calls where none has it any more.
+
+    `effect`: the KS distance of a number; by how much the share grew, of a value or a term; the AUC
+    of a classifier less 0.5; for embeddings the distance of the means, in standard deviations.
     """
 
     feature: str
     side: Side
-    kind: Literal["number", "category", "term"]
+    kind: Kind
     value: str
     sentence: str
     reference: float
@@ -72,6 +85,22 @@ class Finding(msgspec.Struct, frozen=True):
     unseen: bool
     drift: bool
     example_call_ids: tuple[str, ...]
+    term_hash: int | None = None
+    over_time: tuple[Slice, ...] = ()
+
+
+class Distribution(msgspec.Struct, frozen=True):
+    """What a chart of a feature shows: the share of each side's calls in each bar.
+
+    Of a number, bar i holds what is at least `edges[i]` and below `edges[i + 1]` (the last bar its
+    upper edge too); `labels` is empty. Of the others, bar i holds `labels[i]`, commonest first, and
+    `edges` is empty; shares of a set or of terms need not add up to 1.
+    """
+
+    labels: tuple[str, ...]
+    edges: tuple[float, ...]
+    reference: tuple[float, ...]
+    current: tuple[float, ...]
 
 
 class UnseenValue(msgspec.Struct, frozen=True):
@@ -83,12 +112,16 @@ class UnseenValue(msgspec.Struct, frozen=True):
 
 
 class Unseen(msgspec.Struct, frozen=True):
-    """The `value_count` values of a feature no reference call has; the commonest are listed."""
+    """The `value_count` values of a feature no reference call has; the commonest are listed.
+
+    `ratio`: the share, 0..1, of the current calls that have any of them.
+    """
 
     feature: str
     side: Side
     value_count: int
     values: tuple[UnseenValue, ...]
+    ratio: float = 0.0
 
 
 def varies(feature: Feature, reference: Rows, current: Rows) -> bool:
@@ -125,7 +158,8 @@ def find_unseen(feature: Feature, reference: Rows, current: Rows) -> Unseen | No
         UnseenValue(value, counts[value] / len(current), _examples(feature, {value}, current))
         for value in _commonest(counts)[:UNSEEN_MAX]
     )
-    return Unseen(feature.name, feature.side, len(counts), listed)
+    having = sum(not known.issuperset(feature.read(row)) for row in current)
+    return Unseen(feature.name, feature.side, len(counts), listed, having / len(current))
 
 
 def _find_number(
@@ -154,7 +188,7 @@ def _find_number(
 
 
 def _find_values(
-    feature: Category | Term, reference: Rows, current: Rows, alpha: float, feature_count: int
+    feature: Category | Set, reference: Rows, current: Rows, alpha: float, feature_count: int
 ) -> tuple[float, list[Finding]]:
     before, after = _count(feature, reference), _count(feature, current)
     values = _commonest(before + after)
@@ -219,7 +253,7 @@ def _find_spread(
 
 
 def _grown(
-    feature: Category | Term,
+    feature: Category | Set,
     values: set[str],
     named: str,
     says: str,
@@ -296,7 +330,7 @@ def _numbers(feature: Number, rows: Rows) -> FloatArray:
     return np.fromiter((feature.read(row) for row in rows), dtype=np.float64, count=len(rows))
 
 
-def _count(feature: Category | Term, rows: Rows) -> Counter[str]:
+def _count(feature: Category | Set, rows: Rows) -> Counter[str]:
     return Counter(value for row in rows for value in feature.read(row))
 
 
@@ -309,7 +343,7 @@ def _commonest(counts: Counter[str]) -> list[str]:
     return sorted(counts, key=lambda value: (-counts[value], value))
 
 
-def _examples(feature: Category | Term, values: set[str], rows: Rows) -> tuple[str, ...]:
+def _examples(feature: Category | Set, values: set[str], rows: Rows) -> tuple[str, ...]:
     return _newest([row.call_id for row in rows if not values.isdisjoint(feature.read(row))])
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 from exporters.windows import Measured
 
 Side = Literal["prompt", "answer", "call"]
+Kind = Literal["number", "category", "set", "term", "classifier", "embedding"]
 
 
 @dataclass(frozen=True)
@@ -39,17 +40,17 @@ class Category:
 
 
 @dataclass(frozen=True)
-class Term:
+class Set:
     """A feature of which a call has any number of values: "2 % of prompts name the year 2024"."""
 
     name: str
     side: Side
     says: str
     read: Callable[[Measured], tuple[str, ...]]
-    kind: Literal["term"] = "term"
+    kind: Literal["set"] = "set"
 
 
-Feature = Number | Category | Term
+Feature = Number | Category | Set
 
 
 @lru_cache(maxsize=4_096)
@@ -72,7 +73,7 @@ FEATURES: tuple[Feature, ...] = (
     Category("finish_reason", "answer", "answers finish with", lambda m: (m.finish_reason,)),
     Category("tools_hash", "call", "calls offer tool set", lambda m: (m.features.tools_hash,)),
     Category("template_hash", "call", "calls have template", lambda m: (m.features.template_hash,)),
-    Term("tools_called", "answer", "answers call", lambda m: _items(m.features.tools_called)),
-    Term("prompt_years", "prompt", "prompts name", lambda m: _items(m.features.prompt_years)),
-    Term("answer_years", "answer", "answers name", lambda m: _items(m.features.answer_years)),
+    Set("tools_called", "answer", "answers call", lambda m: _items(m.features.tools_called)),
+    Set("prompt_years", "prompt", "prompts name", lambda m: _items(m.features.prompt_years)),
+    Set("answer_years", "answer", "answers name", lambda m: _items(m.features.answer_years)),
 )

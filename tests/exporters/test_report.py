@@ -33,6 +33,10 @@ def test_the_json_has_the_documented_names() -> None:
         "findings",
         "unseen",
         "outcomes",
+        "classifiers",
+        "self_check",
+        "hours",
+        "notes",
     ]
     assert list(written["findings"][0])[:8] == [
         "feature",
