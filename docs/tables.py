@@ -9,6 +9,7 @@ A table stands between `<!-- table: NAME -->` and `<!-- end -->`; what is betwee
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import typer.main
@@ -19,7 +20,8 @@ from typer.core import TyperCommand, TyperGroup
 from proxy.metrics import CallMetrics
 from shalt.cli import app
 from shalt.metrics import RestartCollector
-from shalt.settings import Settings, Upstream
+from shalt.settings import TABLES as SETTING_TABLES
+from shalt.settings import Settings
 from shalt.sources import variable
 from storage.capture import SystemClock
 from storage.filters import COLUMNS
@@ -48,16 +50,15 @@ def settings() -> str:
     rows = (
         (f"`{name}`", _default(Settings, name), f"`{variable(name)}`", meaning)
         for name, meaning in _meanings(Settings)
-        if name != "upstreams"
+        if name not in SETTING_TABLES
     )
     return _table(("setting", "default", "variable", "meaning"), rows)
 
 
-def upstreams() -> str:
-    """Every setting of an upstream."""
-    rows = (
-        (f"`{name}`", _default(Upstream, name), meaning) for name, meaning in _meanings(Upstream)
-    )
+def settings_of(table: str) -> str:
+    """Every setting of an upstream, of a monitor, of drift."""
+    model = SETTING_TABLES[table]
+    rows = ((f"`{name}`", _default(model, name), meaning) for name, meaning in _meanings(model))
     return _table(("setting", "default", "meaning"), rows)
 
 
@@ -114,7 +115,7 @@ def all_commands() -> dict[str, TyperCommand | TyperGroup]:
 
 TABLES: dict[str, Callable[[], str]] = {
     "settings": settings,
-    "upstreams": upstreams,
+    **{name: partial(settings_of, name) for name in SETTING_TABLES},
     "columns": columns,
     "metrics": metrics,
     "commands": commands,

@@ -4,6 +4,7 @@ In reading order; a module imports only those above it:
 
     sources     files, variables and options as trees; where a value came from
     upstreams   one upstream: where it is, how it is spoken to
+    monitors    what is asked of drift monitors: against what, how often, how surely
     settings    every setting: name, default, unit, one sentence; read once
     places      what lies where in a data directory, and the one lock on it
     metrics     the supervisor for Prometheus, and its children's files

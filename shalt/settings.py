@@ -19,6 +19,7 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
     ByteSize,
     Field,
@@ -32,6 +33,7 @@ from pydantic_settings import PydanticBaseSettingsSource as Source
 from pydantic_settings import SettingsError as UnreadableVariable
 
 from shalt import sources
+from shalt.monitors import MONITORS_MAX, Drift, Monitor, check_name
 from shalt.sources import PREFIX, SettingsError, Tree
 from shalt.upstreams import UPSTREAM_NAME, Seconds, Upstream, complete, guess_dialect
 from storage.grouping import validate_group_by
@@ -43,6 +45,12 @@ UPSTREAMS_MAX = 64  # each has a connection pool of its own in every worker
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 _LIST = "; `shalt config` lists them all"
+# Settings that are tables: `[upstreams.NAME]` and `[monitors.NAME]` by name, `[drift]` itself.
+TABLES: Mapping[str, type[BaseModel]] = {
+    "upstreams": Upstream,
+    "monitors": Monitor,
+    "drift": Drift,
+}
 
 
 def _words(value: object) -> object:
@@ -140,6 +148,10 @@ class Settings(BaseSettings):
     """Index the words of prompts and answers as calls are stored (docs/searching.md)."""
     metrics_models: Annotated[Words, Field(max_length=200)] = ()
     """Model names that are metric labels of their own; every other model is `other`."""
+    monitors: Annotated[dict[str, Monitor], Field(max_length=MONITORS_MAX)] = {}
+    """Drift monitors, by name (docs/drift.md)."""
+    drift: Drift = Drift()
+    """What all comparisons of drift share."""
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @property
@@ -196,6 +208,8 @@ class Settings(BaseSettings):
         for name in self.upstreams:
             if not UPSTREAM_NAME.fullmatch(name):
                 raise ValueError(f"upstream name {name!r} must match {UPSTREAM_NAME.pattern}")
+        for name in self.monitors:
+            check_name(name)
         defaults = [name for name, upstream in self.upstreams.items() if upstream.default]
         if len(defaults) != 1:
             raise ValueError(
@@ -252,7 +266,7 @@ def explain(settings: Settings) -> Iterator[Explained]:
     """Tell of every setting its value, where that came from, and what it means."""
     origins = settings._origins
     for name, field in Settings.model_fields.items():
-        if name != "upstreams":
+        if name not in TABLES:
             text = _text(getattr(settings, name))
             text = sources.without_password(text) if name == "store" else text
             yield Explained(name, text, origins.get(name, "default"), field.description or "")
@@ -262,6 +276,13 @@ def explain(settings: Settings) -> Iterator[Explained]:
             place = f"upstreams.{name}.{key}"
             source = origins.get("upstream" if key in replaced else place, "default")
             yield Explained(place, _text(getattr(upstream, key)), source, field.description or "")
+    tables: dict[str, BaseModel] = {"drift": settings.drift}
+    tables |= {f"monitors.{name}": monitor for name, monitor in settings.monitors.items()}
+    for above, table in tables.items():
+        for key, field in type(table).model_fields.items():
+            place = f"{above}.{key}"
+            source = origins.get(place, "default")
+            yield Explained(place, _text(getattr(table, key)), source, field.description or "")
 
 
 def _is_loopback(host: str) -> bool:
@@ -284,12 +305,13 @@ def _read_variables() -> Tree:
 def _check_variable(name: str, value: str) -> None:
     """Refuse a variable that names no setting: it would be silently without effect."""
     first, *rest = name.removeprefix(PREFIX).lower().split("__")
-    in_upstream = first == "upstreams" and len(rest) == 2
-    if in_upstream and rest[1] in Upstream.model_fields:
+    in_table = first in TABLES and len(rest) == (1 if first == "drift" else 2)
+    if in_table and rest[-1] in TABLES[first].model_fields:
         return
     if not rest and first in Settings.model_fields:
         return
-    known = [f"upstreams.{rest[0]}.{key}" for key in Upstream.model_fields] if in_upstream else []
+    above = ".".join((first, *rest[:-1]))
+    known = [f"{above}.{key}" for key in TABLES[first].model_fields] if in_table else []
     known = known or list(Settings.model_fields)
     message = f"{name}: is not a setting{sources.nearest(name, map(sources.variable, known))}"
     if value.startswith(("tcp://", "udp://")) or first.startswith("service_"):
@@ -307,7 +329,7 @@ def _describe(error: ValidationError, origins: Mapping[str, str]) -> str:
         steps = [str(step) for step in mistake["loc"]]
         place, text = ".".join(steps), mistake["msg"].removeprefix("Value error, ")
         if mistake["type"] == "extra_forbidden":
-            known = Settings.model_fields if len(steps) == 1 else Upstream.model_fields
+            known = Settings.model_fields if len(steps) == 1 else TABLES[steps[0]].model_fields
             text = f"is not a setting{sources.nearest(steps[-1], known)}{_LIST}"
         source = _source_of(steps, origins)
         is_named = not place or source in (sources.variable(place), sources.option(place))

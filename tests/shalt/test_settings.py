@@ -88,6 +88,12 @@ def test_invalid_toml_names_its_file() -> None:
             "[upstreams.a]\nbase_url='http://a'\nidle_second = 1",
             r"shalt.toml: upstreams.a.idle_second: .* did you mean idle_seconds\?",
         ),
+        (
+            "[monitors.a]\nreference='r'\nevry='1h'",
+            r"shalt.toml: monitors.a.evry: .* did you mean every\?",
+        ),
+        ("[monitors.A]\nreference='r'", "monitor name 'A' must match"),
+        ("[drift]\nmodel='r'", r"shalt.toml: drift.model: is not a setting"),
         ("port = 99999", "shalt.toml: port: .*less than or equal to 65535"),
         ("spool_sync = 'never'", "shalt.toml: spool_sync: .*'interval' or 'always'"),
         ("group_by = ['weekday']", "shalt.toml: group_by: .*'weekday' is nothing to group by"),
@@ -129,6 +135,35 @@ def test_an_unknown_variable_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_an_unknown_variable_of_an_upstream_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHALT_UPSTREAMS__OPENAI__KEYS", "x")
     with pytest.raises(SettingsError, match=r"did you mean SHALT_UPSTREAMS__OPENAI__KEY\?"):
+        load()
+
+
+def test_monitors_and_drift_are_tables_with_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    write("[monitors.calls]\nreference = 'a'\n[drift]\nembedding_model = 'e'")
+    monkeypatch.setenv("SHALT_MONITORS__CALLS__ALPHA", "0.01")
+    monkeypatch.setenv("SHALT_DRIFT__EMBEDDING_UPSTREAM", "local")
+    settings, rows = load(), explained()
+    assert settings.monitors["calls"].alpha == 0.01
+    assert settings.drift.embedding_upstream == "local"
+    assert rows["monitors.calls.alpha"].source == "SHALT_MONITORS__CALLS__ALPHA"
+    assert (rows["monitors.calls.windows"].value, rows["drift.embedding_model"].source) == (
+        "1h,1d,7d",
+        "shalt.toml",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("SHALT_MONITORS__A__REFERENC", "SHALT_MONITORS__A__REFERENCE"),
+        ("SHALT_DRIFT__EMBEDDING_MODELS", "SHALT_DRIFT__EMBEDDING_MODEL"),
+    ],
+)
+def test_an_unknown_variable_of_a_table_is_an_error(
+    name: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(SettingsError, match=rf"did you mean {meant}\?"):
         load()
 
 
