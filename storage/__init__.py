@@ -37,7 +37,10 @@ In reading order; a module imports only those above it:
     grouping        Span to group: explicit session, else the masked root of the conversation
     digests         messages as digests, tolerant of what clients change
     features        what is measured of a span for drift; versioned
+    terms           the words of a call's texts as hashes, of a sample of calls
     prices          what a call cost, by the table of genai-prices
+    column_types    what the tables of the schema are made with
+    drift_tables    the tables of drift: what is measured of calls, reports
     schema          the SQL tables, and nothing else
     migration       run the numbered Alembic revisions
     store_errors    what can be wrong with the store, by what one can do about it
@@ -56,6 +59,7 @@ In reading order; a module imports only those above it:
     filter_syntax   the text of a filter to a syntax tree; errors that point into it
     filter_bounds   what a filter implies of ids, tags and outcome, so that an index can help
     filter_scores   scores and labels in a filter
+    filter_features  features of calls in a filter
     filters         the one filter language, checked by sqlglot, compiled to SQL
     search_words    the words of a text, of a call, of a search
     search_sqlite   the index of words in SQLite: FTS5

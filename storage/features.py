@@ -68,6 +68,37 @@ class Features(msgspec.Struct, frozen=True):
     tools_called: str  # names
     prompt_years: str  # whole numbers 1900 to 2099
     answer_years: str
+    prompt_sentences: int = 0
+    prompt_lines: int = 0
+    prompt_word_length: int = 0  # hundredths of a character, the mean of all words
+    prompt_digits_permille: int = 0  # of the characters that are read, as the next three
+    prompt_punctuation_permille: int = 0
+    prompt_uppercase_permille: int = 0
+    prompt_non_ascii_permille: int = 0
+    prompt_unique_words_permille: int = 0  # of the words that are read
+    answer_sentences: int = 0
+    answer_lines: int = 0
+    answer_word_length: int = 0
+    answer_digits_permille: int = 0
+    answer_punctuation_permille: int = 0
+    answer_uppercase_permille: int = 0
+    answer_non_ascii_permille: int = 0
+    answer_unique_words_permille: int = 0
+    refusal: int = 0  # 1: the answer reads like one
+    prompt_dates: str = ""  # names of date formats
+    prompt_scripts: str = ""
+    prompt_marks: str = ""  # code, heading, link, list, table
+    prompt_json: str = ""  # array, broken, object; else empty
+    answer_dates: str = ""
+    answer_scripts: str = ""
+    answer_marks: str = ""
+    answer_json: str = ""
+    answer_new_years: str = ""  # years that the answer names and nothing in the request
+    answer_keys: str = ""  # hash of the keys of an answer that is a JSON object
+    roles: str = ""  # who speaks in the request: assistant,system,user
+    system_hash: str = ""  # of the system and developer messages as they are
+    system_fingerprint: str = ""
+    parameters: str = ""  # JSON object of what the request sets of sampling
 
 
 def features_of(span: Span) -> Features:

@@ -29,6 +29,7 @@ from sqlalchemy import (
     Float,
     Integer,
     LargeBinary,
+    SmallInteger,
     String,
     Table,
     any_,
@@ -237,7 +238,8 @@ def _copy_statement(
 def _type_name(target: Table, name: str) -> str:
     """Name the PostgreSQL type of a column: a binary COPY converts nothing."""
     for kind, type_name in (
-        (BigInteger, "int8"),  # before Integer, which it is one of
+        (BigInteger, "int8"),  # this and the next before Integer, which they are kinds of
+        (SmallInteger, "int2"),
         (Integer, "int4"),
         (Boolean, "bool"),
         (Float, "float8"),

@@ -26,36 +26,45 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
-    String,
     Table,
-    Text,
-    text,
-)
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.types import TypeEngine
-
-SCHEMA_REVISION = "0003"  # the last one in migrations/versions: what this code reads and writes
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    }
 )
 
-_BYTEWISE = postgresql.TEXT(collation="C")
-TEXT: TypeEngine[str] = Text().with_variant(_BYTEWISE, "postgresql")
-ID: TypeEngine[str] = String(32).with_variant(_BYTEWISE, "postgresql")
-HASH: TypeEngine[str] = String(64).with_variant(_BYTEWISE, "postgresql")
+from storage.column_types import HASH, ID, TEXT, metadata, partial_index
+from storage.drift_tables import drift_report, feature, text_feature, tool_set
 
+__all__ = [  # with those of other modules, so that one import has them all
+    "HASH",
+    "ID",
+    "SCHEMA_REVISION",
+    "TEXT",
+    "body",
+    "body_base",
+    "body_part",
+    "call",
+    "dataset",
+    "dataset_item",
+    "dictionary",
+    "drift_report",
+    "dropped_call",
+    "erased_call",
+    "erasure",
+    "feature",
+    "label",
+    "metadata",
+    "part",
+    "reservation",
+    "reservation_change",
+    "score",
+    "split_policy",
+    "spool_checkpoint",
+    "tag",
+    "test_set",
+    "test_set_call",
+    "text_feature",
+    "tool_set",
+]
 
-def _partial(name: str, condition: str, *columns: str) -> Index:
-    """Make an index of few rows. A query uses it where the condition stands in it literally."""
-    where = text(condition)
-    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
-
+SCHEMA_REVISION = "0004"  # the last one in migrations/versions: what this code reads and writes
 
 # One row per recorded call: what lists show and filters ask for.
 call = Table(
@@ -111,12 +120,12 @@ call = Table(
     Column("edited_from", TEXT, nullable=False),
     Index(None, "project", "id"),  # newest first, page by page, and by time: ids begin with it
     # A few of a hundred calls; one outcome is found without reading the rows of the others.
-    _partial("ix_call_project_id_failed", "outcome <> 'complete'", "project", "id", "outcome"),
+    partial_index("ix_call_project_id_failed", "outcome <> 'complete'", "project", "id", "outcome"),
     Index(None, "project", "group_id"),
     Index(None, "project", "session_id"),
     Index(None, "project", "provider_id"),
     # Most calls continue nothing, and would fill the index with the empty text.
-    _partial("ix_call_project_linked_to", "linked_to <> ''", "project", "linked_to"),
+    partial_index("ix_call_project_linked_to", "linked_to <> ''", "project", "linked_to"),
     postgresql_partition_by="RANGE (id)",
 )
 
@@ -174,29 +183,6 @@ tag = Table(
     Column("key", TEXT, primary_key=True),
     Column("value", TEXT, nullable=False),
     Index(None, "key", "value", "call_id"),
-    sqlite_with_rowid=False,
-    postgresql_partition_by="RANGE (call_id)",
-)
-
-# What drift is measured on (storage.features says what each column holds).
-feature = Table(
-    "feature",
-    metadata,
-    Column("call_id", ID, ForeignKey("call.id"), primary_key=True),
-    Column("feature_version", Integer, nullable=False),
-    Column("prompt_chars", Integer, nullable=False),
-    Column("prompt_words", Integer, nullable=False),
-    Column("answer_chars", Integer, nullable=False),
-    Column("answer_words", Integer, nullable=False),
-    Column("turn_count", Integer, nullable=False),
-    Column("message_count", Integer, nullable=False),
-    Column("tool_count", Integer, nullable=False),
-    Column("tool_call_count", Integer, nullable=False),
-    Column("tools_hash", TEXT, nullable=False),
-    Column("template_hash", TEXT, nullable=False),
-    Column("tools_called", TEXT, nullable=False),  # JSON array of names, sorted
-    Column("prompt_years", TEXT, nullable=False),  # JSON array of numbers, sorted
-    Column("answer_years", TEXT, nullable=False),
     sqlite_with_rowid=False,
     postgresql_partition_by="RANGE (call_id)",
 )
@@ -326,7 +312,7 @@ erasure = Table(
     Column("scrubbed_at", BigInteger),  # the last byte is gone
     Index(None, "requested_at"),
     # Every read asks which are not done, and receipts pile up.
-    _partial("ix_erasure_scrubbed_at", "scrubbed_at IS NULL", "scrubbed_at"),
+    partial_index("ix_erasure_scrubbed_at", "scrubbed_at IS NULL", "scrubbed_at"),
 )
 
 # The ids of erased calls, so that one can be told of them.
@@ -379,8 +365,8 @@ score = Table(
     Index(None, "call_id", "name"),
     Index(None, "project", "name"),
     # Of both kinds there are few, and every batch of calls asks for them.
-    _partial("ix_score_waiting", "joined_at IS NULL", "provider_id"),
-    _partial("ix_score_session", "session_id <> ''", "project", "session_id"),
+    partial_index("ix_score_waiting", "joined_at IS NULL", "provider_id"),
+    partial_index("ix_score_session", "session_id <> ''", "project", "session_id"),
 )
 
 # Corrected answers, and verdicts on them: rows with the id of a label. Rows are only added.
@@ -393,6 +379,6 @@ label = Table(
     Column("message", TEXT, nullable=False),  # JSON; empty in a verdict
     Column("note", TEXT, nullable=False),
     Index(None, "call_id"),
-    _partial("ix_label_waiting", "joined_at IS NULL", "provider_id"),
-    _partial("ix_label_session", "session_id <> ''", "project", "session_id"),
+    partial_index("ix_label_waiting", "joined_at IS NULL", "provider_id"),
+    partial_index("ix_label_session", "session_id <> ''", "project", "session_id"),
 )
