@@ -24,6 +24,7 @@ from shalt.settings import TABLES as SETTING_TABLES
 from shalt.settings import Settings
 from shalt.sources import variable
 from storage.capture import SystemClock
+from storage.filter_columns import FEATURES
 from storage.filters import COLUMNS
 from storage.metrics import RecorderMetrics, SpoolCollector
 from storage.store import TraceStore
@@ -65,6 +66,11 @@ def settings_of(table: str) -> str:
 def columns() -> str:
     """Every column that a filter may name."""
     return _table(("column", "meaning"), ((f"`{name}`", text) for name, text in COLUMNS.items()))
+
+
+def features() -> str:
+    """Every feature that a filter may name."""
+    return _table(("feature", "meaning"), ((f"`{name}`", text) for name, text in FEATURES.items()))
 
 
 def metrics() -> str:
@@ -117,6 +123,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "settings": settings,
     **{name: partial(settings_of, name) for name in SETTING_TABLES},
     "columns": columns,
+    "features": features,
     "metrics": metrics,
     "commands": commands,
 }

@@ -9,7 +9,7 @@ from sqlalchemy import Boolean, String
 
 from storage.capture import Dialect, Endpoint, Outcome
 from storage.rows import microseconds_of
-from storage.schema import call
+from storage.schema import call, feature, text_feature
 from storage.trace import Side
 
 COLUMNS: dict[str, str] = {
@@ -64,6 +64,52 @@ COLUMNS: dict[str, str] = {
     "edited_from": "The call of its group whose last message it says otherwise; empty if none.",
 }
 
+# Of prompt and answer each; "{}" is one of the two. What is measured how: storage.features.
+_OF_TEXTS: dict[str, str] = {
+    "chars": "Characters of the {}.",
+    "words": "Words of the {}, as white space separates them.",
+    "sentences": "Sentences of the {}.",
+    "lines": "Lines of the {}.",
+    "word_length": "Mean length of the words of the {}, in hundredths of a character.",
+    "digits_permille": "Of a thousand characters of the {}, how many are digits.",
+    "punctuation_permille": "Of a thousand characters of the {}, how many are punctuation.",
+    "uppercase_permille": "Of a thousand characters of the {}, how many are capitals.",
+    "non_ascii_permille": "Of a thousand characters of the {}, how many are not ASCII.",
+    "unique_words_permille": "Of a thousand words of the {}, how many are different ones.",
+    "years": "A list: years that the {} names.",
+    "dates": "A list: the ways in which the {} writes dates.",
+    "scripts": "A list: the scripts that the {} is written in.",
+    "marks": "A list: code, list, heading, table, link, as the {} has them.",
+    "json": "What JSON the {} is: object, array, broken; empty where it is none.",
+    "language": "The language of the {}; NULL for a call that is not in the sample.",
+}
+
+# Measured of a call for drift; NULL for a call of which nothing was measured.
+FEATURES: dict[str, str] = {
+    **{
+        f"{text}_{name}": meaning.format({"prompt": "last user message"}.get(text, text))
+        for text in ("prompt", "answer")
+        for name, meaning in _OF_TEXTS.items()
+    },
+    "answer_new_years": "A list: years that the answer names and nothing in the request does.",
+    "answer_keys": "A hash of the keys of an answer that is a JSON object; else empty.",
+    "refusal": "1 where the answer reads like a refusal, else 0.",
+    "turn_count": "How many user messages the request has.",
+    "message_count": "How many messages the request has.",
+    "tool_count": "How many tools the request offers.",
+    "tool_call_count": "How many tools the answer calls.",
+    "tools_called": "A list: names of the tools that the answer calls.",
+    "tools_offered": "A list: the tools that the request offers, as name@hash.",
+    "tools_hash": "A hash of the tools that the request offers.",
+    "template_hash": "A hash of the system message, its numbers, dates and ids masked.",
+    "system_hash": "A hash of the system message as it is.",
+    "system_fingerprint": "The fingerprint of the upstream's system, as the answer has it.",
+    "roles": "The roles of the request's messages: assistant,system,user.",
+    "parameters": "The sampling parameters that the request sets, as a JSON object.",
+    "feature_version": "The version of the code that measured the call.",
+}
+LISTS = frozenset(name for name, text in FEATURES.items() if text.startswith("A list: "))
+
 LABELLED = "labelled"  # whether a call has a label that is accepted: no column, but as one
 
 # Columns of a closed list: another value is a slip that would match nothing, or everything.
@@ -82,6 +128,7 @@ FUNCTIONS: dict[str, str] = {
     "abs(number)": "The number without its sign.",
     "round(number, digits)": "The number rounded, to whole ones where digits are left out.",
     "coalesce(value, …)": "The first of the values that is not NULL.",
+    "has(list, text)": "Whether a list that is measured holds this: has(prompt_years, '2024').",
 }
 
 
@@ -93,6 +140,7 @@ class Kind(StrEnum):
     BOOLEAN = "condition"
     TIME = "time"
     NULL = "NULL"
+    LIST = "list"  # of texts, for `has` alone
     SCORE = "score"  # a number, a condition or a text, by what is beside it
 
 
@@ -104,6 +152,14 @@ def kind_of(name: str) -> Kind:
     if isinstance(column_type, String):
         return Kind.TEXT
     return Kind.BOOLEAN if isinstance(column_type, Boolean) else Kind.NUMBER
+
+
+def feature_kind(name: str) -> Kind:
+    """Say what kind of value a column of FEATURES holds."""
+    if name in LISTS:
+        return Kind.LIST
+    column = (text_feature if name.endswith("_language") else feature).c[name]
+    return Kind.TEXT if isinstance(column.type, String) else Kind.NUMBER
 
 
 def read_time(text: str) -> int:
@@ -118,7 +174,7 @@ def read_time(text: str) -> int:
 
 def nearest(name: str) -> str:
     """Say which columns may have been meant by a name that is none."""
-    close = difflib.get_close_matches(name, [*COLUMNS, LABELLED], n=3, cutoff=0.6)
+    close = difflib.get_close_matches(name, [*COLUMNS, *FEATURES, LABELLED], n=3, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(close)}?"
     return f"there are {', '.join([*COLUMNS, LABELLED])}, tags['key'] and scores['name']"

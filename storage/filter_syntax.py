@@ -4,7 +4,8 @@ Only what may be a condition is parsed: a statement is not even read. Limits are
 tokens, before the parser's recursion sees them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
+from typing import Final
 
 from sqlglot import Dialect, exp
 from sqlglot.errors import ParseError, TokenError
@@ -16,6 +17,39 @@ TEXT_CHARS_MAX = 10_000
 NESTING_MAX = 16  # parentheses, brackets and CASE; the parser takes 20 stack frames for each
 SHOWN_CHARS = 70  # of the filter, on either side of the place an error points at
 EXAMPLE = "outcome = 'complete'"
+
+# What each node may hold. Anything else that the parser has put there is not understood here.
+_COMPARING = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
+_CALCULATING = (exp.Add, exp.Sub, exp.Mul, exp.Div)
+ARGUMENTS: Final[Mapping[type[exp.Expr], Set[str]]] = {
+    exp.Column: {"this"},
+    exp.Literal: {"this", "is_string"},
+    exp.Boolean: {"this"},
+    exp.Null: set(),
+    exp.Paren: {"this"},
+    exp.Bracket: {"this", "expressions"},
+    exp.Not: {"this"},
+    exp.Neg: {"this"},
+    exp.And: {"this", "expression"},
+    exp.Or: {"this", "expression"},
+    exp.Is: {"this", "expression"},
+    exp.Like: {"this", "expression", "negate"},
+    exp.ILike: {"this", "expression", "negate"},
+    exp.DPipe: {"this", "expression", "safe"},
+    exp.In: {"this", "expressions"},
+    exp.Between: {"this", "low", "high"},
+    exp.Case: {"this", "ifs", "default"},
+    exp.Substring: {"this", "start", "length"},
+    exp.Lower: {"this"},
+    exp.Upper: {"this"},
+    exp.Length: {"this"},
+    exp.Abs: {"this"},
+    exp.Round: {"this", "decimals"},
+    exp.Coalesce: {"this", "expressions"},
+    exp.Anonymous: {"this", "expressions"},  # a function that only this language has
+    **{kind: {"this", "expression"} for kind in _COMPARING},
+    **{kind: {"this", "expression", "typed", "safe"} for kind in _CALCULATING},
+}
 
 _DIALECT = Dialect.get_or_raise(None)
 _OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE}
@@ -59,6 +93,14 @@ def parse(text: str) -> exp.Expr:
     if len(trees) != 1 or trees[0] is None:  # a sign or a keyword alone is no expression
         raise FilterError("something is missing around this", text, 0, len(text))
     return trees[0]
+
+
+def is_known(node: exp.Expr) -> bool:
+    """Tell whether the language has such a node, with what the parser has put into it."""
+    known = ARGUMENTS.get(type(node))
+    if known is None or any(given and name not in known for name, given in node.args.items()):
+        return False
+    return not isinstance(node, exp.Anonymous) or node.name.lower() == "has"
 
 
 def extent(node: exp.Expr, text: str) -> tuple[int, int]:

@@ -1,11 +1,12 @@
 """The one filter language, checked by sqlglot, compiled to SQL.
 
-A filter is a condition as it stands after WHERE, over the columns of COLUMNS, `tags['key']`,
-`scores['name']` and `labelled`:
+A filter is a condition as it stands after WHERE, over the columns of COLUMNS and FEATURES,
+`tags['key']`, `scores['name']` and `labelled`:
 
     outcome = 'complete' and request_model like 'gpt-4%'
     tags['task'] = 'intent' and started_at >= '2026-10-01' and started_at < '2026-11-01'
     scores['quality'] >= 4 or scores['thumbs'] = true or labelled
+    prompt_words > 200 and has(prompt_years, '2024')
 
 Allowed: = <> < <= > >=, AND OR NOT, IN (…), BETWEEN, IS [NOT] NULL, LIKE, ILIKE, + - * /, ||,
 CASE, parentheses, the functions of FUNCTIONS, and text, number, boolean and NULL literals.
@@ -45,9 +46,29 @@ from sqlalchemy import (
 )
 from sqlglot import exp
 
+from storage import filter_features as measured
 from storage import filter_scores as judged
-from storage.filter_columns import COLUMNS, FUNCTIONS, Kind, kind_of, nearest, never, read_time
-from storage.filter_syntax import EXAMPLE, TEXT_CHARS_MAX, FilterError, extent, parse, refusal
+from storage.filter_columns import (
+    COLUMNS,
+    FEATURES,
+    FUNCTIONS,
+    LISTS,
+    Kind,
+    feature_kind,
+    kind_of,
+    nearest,
+    never,
+    read_time,
+)
+from storage.filter_syntax import (
+    EXAMPLE,
+    TEXT_CHARS_MAX,
+    FilterError,
+    extent,
+    is_known,
+    parse,
+    refusal,
+)
 from storage.rows import read_column
 from storage.schema import TEXT, call, tag
 
@@ -92,36 +113,6 @@ _ARITHMETIC: dict[type[exp.Expr], _Operator] = {
     exp.Div: operator.truediv,
 }
 
-# What each node may hold. Anything else that the parser has put there is not understood here.
-_ARGUMENTS: dict[type[exp.Expr], set[str]] = {
-    exp.Column: {"this"},
-    exp.Literal: {"this", "is_string"},
-    exp.Boolean: {"this"},
-    exp.Null: set(),
-    exp.Paren: {"this"},
-    exp.Bracket: {"this", "expressions"},
-    exp.Not: {"this"},
-    exp.Neg: {"this"},
-    exp.And: {"this", "expression"},
-    exp.Or: {"this", "expression"},
-    exp.Is: {"this", "expression"},
-    exp.Like: {"this", "expression", "negate"},
-    exp.ILike: {"this", "expression", "negate"},
-    exp.DPipe: {"this", "expression", "safe"},
-    exp.In: {"this", "expressions"},
-    exp.Between: {"this", "low", "high"},
-    exp.Case: {"this", "ifs", "default"},
-    exp.Substring: {"this", "start", "length"},
-    exp.Lower: {"this"},
-    exp.Upper: {"this"},
-    exp.Length: {"this"},
-    exp.Abs: {"this"},
-    exp.Round: {"this", "decimals"},
-    exp.Coalesce: {"this", "expressions"},
-    **{kind: {"this", "expression"} for kind in _COMPARISONS},
-    **{kind: {"this", "expression", "typed", "safe"} for kind in _ARITHMETIC},
-}
-
 
 class _Compiler:
     """One filter on its way to SQL. `value` walks; a method for each kind of node."""
@@ -132,10 +123,7 @@ class _Compiler:
 
     def value(self, node: exp.Expr) -> _Value:
         """Compile a node and all below it."""
-        kind = type(node)
-        if kind not in _ARGUMENTS or any(
-            given and name not in _ARGUMENTS[kind] for name, given in node.args.items()
-        ):
+        if not is_known(node):
             raise self._error(node, refusal(node))
         self._depth += 1
         if self._depth > DEPTH_MAX:
@@ -180,6 +168,8 @@ class _Compiler:
             return _Value(read_column(name), kind_of(name), node)
         if name in judged.COLUMNS:
             return _Value(judged.COLUMNS[name](), Kind.BOOLEAN, node)
+        if name in FEATURES:
+            return _Value(measured.measured(name), feature_kind(name), node)
         if name in ("tags", "scores"):
             raise self._error(node, f"name the {name[:-1]}: {name}['key']")
         if node.this.args.get("quoted"):
@@ -285,6 +275,8 @@ class _Compiler:
         return _Value(case(*pairs, else_=otherwise), kind, node)
 
     def _function(self, node: exp.Expr) -> _Value:
+        if isinstance(node, exp.Anonymous):
+            return self._has(node)
         if isinstance(node, exp.Coalesce):
             values = self._alike([self.value(part) for part in _operands(node)], null_allowed=True)
             return _Value(func.coalesce(*(each.sql for each in values)), _common(values), node)
@@ -309,6 +301,14 @@ class _Compiler:
             return _Value(func.length(text), Kind.NUMBER, node)
         folded = func.lower(text) if isinstance(node, exp.Lower) else func.upper(text)
         return _Value(folded, Kind.TEXT, node)
+
+    def _has(self, node: exp.Anonymous) -> _Value:
+        given = node.expressions
+        if len(given) != 2 or not isinstance(given[1], exp.Literal) or not given[1].is_string:
+            raise self._error(node, "it takes a list and a text: has(prompt_years, '2024')")
+        if self.value(given[0]).kind is not Kind.LIST:
+            raise self._error(given[0], f"no list; there are {', '.join(sorted(LISTS))}")
+        return _Value(measured.has(given[0].name.lower(), given[1].name), Kind.BOOLEAN, node)
 
     def _of(self, kind: Kind, node: exp.Expr) -> ColumnElement[Any]:
         """Compile a node that must be of a kind."""

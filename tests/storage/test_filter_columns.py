@@ -1,13 +1,40 @@
 """What a filter may name is what is there, and is documented."""
 
-from storage.filter_columns import COLUMNS, FUNCTIONS, Kind, kind_of, nearest
+from storage.filter_columns import (
+    COLUMNS,
+    FEATURES,
+    FUNCTIONS,
+    LISTS,
+    Kind,
+    feature_kind,
+    kind_of,
+    nearest,
+)
 from storage.filters import FilterError, compile_filter
-from storage.schema import call
+from storage.schema import call, feature, text_feature
 
 
 def test_every_column_of_a_call_is_documented_in_a_sentence() -> None:
     assert set(COLUMNS) == set(call.c.keys())
     assert all(meaning[0].isupper() and meaning[-1] in ".…" for meaning in COLUMNS.values())
+
+
+def test_every_feature_of_a_call_is_documented_in_a_sentence() -> None:
+    of_sample = {"prompt_language", "answer_language"}
+    assert of_sample < set(text_feature.c.keys())
+    assert set(FEATURES) == set(feature.c.keys()) - {"call_id"} | of_sample | {"tools_offered"}
+    assert all(meaning[0].isupper() or meaning[0] == "1" for meaning in FEATURES.values())
+    assert all(meaning[-1] in ".…" for meaning in FEATURES.values())
+
+
+def test_no_feature_has_the_name_of_a_column() -> None:
+    assert not FEATURES.keys() & COLUMNS.keys()
+
+
+def test_features_have_the_kind_of_what_they_hold() -> None:
+    assert feature_kind("prompt_words") is feature_kind("refusal") is Kind.NUMBER
+    assert feature_kind("template_hash") is feature_kind("prompt_language") is Kind.TEXT
+    assert {feature_kind(name) for name in LISTS} == {Kind.LIST}
 
 
 def test_columns_have_the_kind_of_what_they_hold() -> None:
@@ -24,7 +51,13 @@ def test_a_misspelt_column_has_a_suggestion() -> None:
 
 def test_every_documented_function_is_known() -> None:
     names = {signature.partition("(")[0] for signature in FUNCTIONS}
-    arguments = {"substr": "'a', 1, 1", "coalesce": "'a', 'b'", "abs": "1", "round": "1, 1"}
+    arguments = {
+        "has": "prompt_years, '2024'",
+        "substr": "'a', 1, 1",
+        "coalesce": "'a', 'b'",
+        "abs": "1",
+        "round": "1, 1",
+    }
     for name in names:
         compile_filter(f"{name}({arguments.get(name, repr('a'))}) is not null")
 
