@@ -14,7 +14,9 @@ In reading order; a module imports only those above it:
     recording  a worker's way to the spool, and the watch over its open calls
     body_copy  what passed of one body, bounded
     exchange   one call: its copy, its clock and its end
-    upstream   a pooled HTTP/1.1 client that passes bytes through
+    dialling   the way to an upstream: DNS, TCP, an egress proxy, TLS
+    connection  one connection to an upstream: HTTP/1.1 that passes bytes through
+    upstream   the connections to one upstream, used again and again
     routes     which path goes to which upstream, and with which headers
     websocket  two ends of a WebSocket joined, until both have ended
     relay      the ASGI application: client on one side, upstream on the other

@@ -14,18 +14,13 @@ from typing import Any, Final, Literal
 
 from proxy import errors
 from proxy.access import Access, Denied, without_keys
+from proxy.connection import Connection, ResponseHead, UpstreamCut, UpstreamNotHttp
 from proxy.context import Wanted, read_context
+from proxy.dialling import UpstreamUnreachable
 from proxy.errors import OwnError
 from proxy.exchange import Exchange
 from proxy.recording import Recording
 from proxy.routes import Route, Routes, Upstream, request_head, response_headers
-from proxy.upstream import (
-    Connection,
-    ResponseHead,
-    UpstreamCut,
-    UpstreamNotHttp,
-    UpstreamUnreachable,
-)
 from proxy.websocket import ClientGone, Upgrade, join
 from storage.capture import Dialect, Headers, Outcome, endpoint_of
 
@@ -268,6 +263,8 @@ class _Passage:
         since_ns = self._exchange.wait_for_upstream(upstream.first_byte_seconds)
         head = await self._connection.head()
         self._exchange.waited(since_ns)
+        if head.status_code == 407 and upstream.egress is not None:
+            raise upstream.egress.refused(407)  # meant for us, as its credentials are ours
         return head
 
     async def _upload(self, upstream: Upstream) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.context import RecordMode
+from proxy.dialling import Egress
 from proxy.upstream import UpstreamPool
 from storage.capture import Dialect, Headers
 
@@ -42,8 +43,9 @@ class Upstream:
     """An upstream as the settings describe it, its connections included.
 
     `host` is what to put in the Host header, None for the client's own; `base_path` is the path of
-    the base URL without a final slash; `key_header` is the header with
-    the key shalt holds for it, or None when the client's own key passes through.
+    the base URL without a final slash; `key_header` is the header with the key shalt holds for it,
+    or None when the client's own key passes through. `egress` is the proxy that gets the requests
+    of a plain http upstream; `base_path` is then the whole base URL, for that is the form it takes.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Upstream:
     connect_seconds: float
     first_byte_seconds: float
     idle_seconds: float
+    egress: Egress | None = None
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,8 @@ def request_head(
         lines += (name, b": ", value, b"\r\n")
     if upstream.key_header is not None:
         lines += (upstream.key_header[0], b": ", upstream.key_header[1], b"\r\n")
+    if upstream.egress is not None:
+        lines.append(upstream.egress.headers)
     if chunked:
         lines.append(b"transfer-encoding: chunked\r\n")
     if request_id:

@@ -1,306 +1,23 @@
-"""A pooled HTTP/1.1 client that passes bytes through. The one place where a library would cost
-the user a factor of three or more (design: hot path), so it is ours, on httptools.
+"""The connections to one upstream: a pool, by which a call costs no handshake.
 
-It promises: body bytes as they came, transfer-decoded and nothing else; no header added, no
-cookie kept, no redirect followed, no proxy from the environment; one address, the configured one;
-llhttp validates all framing. Back-pressure both ways: reading stops when READ_BYTES_MAX wait to be
-taken, `drain` waits while the peer does not read.
+It promises: no header added, no cookie kept, no redirect followed; one address, the configured one,
+by way of the egress proxy if the settings name one. With proxy.connection and proxy.dialling it is
+the one place where a library would cost the user a factor of three or more (design: hot path), so
+it is ours, on httptools.
 
 It does not time anything out: whoever waits on a connection is cancelled by its call's deadline.
 """
 
 import asyncio
-import os
-import socket
-import ssl
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
-import httptools
+from proxy.connection import Connection
+from proxy.dialling import Address, dial
 
-READ_BYTES_MAX: Final = 256 * 1024
 # An idle connection older than this is not used again: many servers close at 60 s or more, and a
 # connection that dies under a request costs a retry.
 IDLE_SECONDS_MAX: Final = 55.0
-_QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)  # Linux only
-
-
-class UpstreamUnreachable(Exception):
-    """No connection could be made; not a byte of the call has left."""
-
-
-class UpstreamCut(Exception):
-    """The connection ended before the answer did. `before_first_byte`: nothing came at all."""
-
-    def __init__(self, message: str, *, before_first_byte: bool) -> None:
-        super().__init__(message)
-        self.before_first_byte = before_first_byte
-
-
-class UpstreamNotHttp(Exception):
-    """What came back is not HTTP."""
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where an upstream listens: host and port, or a Unix socket; `tls` is None for plain HTTP."""
-
-    host: str
-    port: int
-    tls: ssl.SSLContext | None = None
-    unix_path: Path | None = None
-
-
-@dataclass(frozen=True)
-class ResponseHead:
-    """Status and headers of an answer: names in lower case, order and repeats as they came."""
-
-    status_code: int
-    headers: list[tuple[bytes, bytes]]
-
-
-class Connection(asyncio.Protocol):
-    """One connection to an upstream, used for one call at a time."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.closed = False
-        self.used_before = False
-        self.idle_since = 0.0
-        self._loop = loop
-        self._transport: asyncio.Transport
-        self._socket: socket.socket | None = None
-        self._reader_waits: asyncio.Future[None] | None = None
-        self._writer_waits: asyncio.Future[None] | None = None
-        self._write_paused = False
-        self._busy = False
-        self._reset()
-
-    def _reset(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._head: ResponseHead | None = None
-        self._chunks: list[bytes] = []
-        self._chunk_bytes = 0
-        self._read_paused = False
-        self._complete = False
-        self._keep_alive = False
-        self._bodyless = False
-        self._upgrade = False
-        self._got_bytes = False
-        self._failure: Exception | None = None
-
-    # What a call does with it.
-
-    def start(self, data: bytes, *, bodyless: bool, upgrade: bool = False) -> None:
-        """Send the head of a request, and as much of its body as there is.
-
-        `bodyless`: the answer has no body whatever its headers say (the request is a HEAD).
-        `upgrade`: the answer may be 101; then the connection waits, unread, for `switch`.
-        """
-        self._busy = True
-        self._bodyless = bodyless
-        self._upgrade = upgrade
-        self._transport.write(data)
-
-    def write(self, data: bytes) -> None:
-        """Send more of the body."""
-        self._transport.write(data)
-
-    async def drain(self) -> None:
-        """Wait until the upstream has taken most of what was written."""
-        while self._write_paused and not self.closed:
-            self._writer_waits = self._loop.create_future()
-            await self._writer_waits
-
-    async def head(self) -> ResponseHead:
-        """Wait for the head of the answer; 1xx are skipped.
-
-        Raises UpstreamCut and UpstreamNotHttp.
-        """
-        while self._head is None:
-            if self._failure is not None:
-                raise self._failure
-            await self._more()
-        return self._head
-
-    async def read(self) -> bytes:
-        """Wait for more of the body and return all that is here; empty at its end.
-
-        Raises UpstreamCut and UpstreamNotHttp after everything that came has been returned.
-        """
-        while not self._chunks:
-            if self._complete:
-                return b""
-            if self._failure is not None:
-                raise self._failure
-            await self._more()
-        chunks = self._chunks
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        self._chunks = []
-        self._chunk_bytes = 0
-        if self._read_paused:
-            self._read_paused = False
-            self._transport.resume_reading()
-        return data
-
-    def switch(self, protocol: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
-        """Hand over the connection after a 101, and what came behind that."""
-        self._release_socket()
-        self._transport.set_protocol(protocol)
-        return self._transport, b"".join(self._chunks)
-
-    @property
-    def complete(self) -> bool:
-        """The whole answer is here and has been read."""
-        return self._complete and not self._chunks
-
-    @property
-    def reusable(self) -> bool:
-        """The answer is over and both sides keep the connection."""
-        return self.complete and self._keep_alive and not self.closed and self._failure is None
-
-    def abort(self) -> None:
-        """Close at once; what the upstream still sends is of no interest."""
-        self._busy = False
-        self._transport.abort()
-
-    def rest(self) -> None:
-        """Get ready for the next call."""
-        self._busy = False
-        self.used_before = True
-        self.idle_since = self._loop.time()
-        self._reset()
-
-    async def _more(self) -> None:
-        self._reader_waits = self._loop.create_future()
-        try:
-            await self._reader_waits
-        finally:
-            self._reader_waits = None
-
-    def _wake(self) -> None:
-        waiting = self._reader_waits
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
-
-    def _fail(self, failure: Exception) -> None:
-        if self._failure is None and not self._complete:
-            self._failure = failure
-        self._wake()
-
-    # asyncio.Protocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        given = transport.get_extra_info("socket")
-        if _QUICKACK is not None and given is not None and given.family != socket.AF_UNIX:
-            self._socket = socket.socket(fileno=os.dup(given.fileno()))
-
-    def data_received(self, data: bytes) -> None:
-        if not self._busy:
-            self._transport.abort()  # bytes nobody asked for: never give them to the next call
-            return
-        self._got_bytes = True
-        if self._head is not None and self._head.status_code == 101:
-            self._chunks.append(data)
-            return
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            if self._head is None or self._head.status_code != 101:
-                self._fail(UpstreamNotHttp("the upstream switched protocols unasked"))
-            else:
-                self._transport.pause_reading()
-                self._chunks.append(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            self._fail(UpstreamNotHttp(f"the upstream's answer is not HTTP: {error}"))
-            self._transport.abort()
-        self._wake()
-        if not self._complete:
-            self._acknowledge()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.closed = True
-        self._release_socket()
-        if self._busy and not self._complete:
-            if error is None and self._head is not None and self._ends_with_connection():
-                self._complete = True
-            else:
-                what = f"the upstream closed the connection: {error or 'end of stream'}"
-                self._fail(UpstreamCut(what, before_first_byte=not self._got_bytes))
-        self._wake()
-        self.resume_writing()
-
-    def pause_writing(self) -> None:
-        self._write_paused = True
-
-    def resume_writing(self) -> None:
-        self._write_paused = False
-        waiting = self._writer_waits
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
-
-    def _release_socket(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
-    def _acknowledge(self) -> None:
-        """Acknowledge what came, now.
-
-        A server that writes head and body apart without TCP_NODELAY sends the second piece only
-        when the first is acknowledged, which Linux delays by 40 ms on a connection that is used
-        again. The client would not have waited, on a connection of its own.
-        """
-        if self._socket is not None and _QUICKACK is not None:
-            self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-
-    def _ends_with_connection(self) -> bool:
-        """Tell whether the answer has no framing of its own (RFC 9112, section 6.3, point 8)."""
-        names = {name for name, _ in self._headers}
-        return b"content-length" not in names and b"transfer-encoding" not in names
-
-    # httptools callbacks
-
-    def on_message_begin(self) -> None:
-        if self._complete:
-            # A second answer to one request: never to be mistaken for the next call's.
-            self._failure = UpstreamNotHttp("the upstream answered twice")
-            self._keep_alive = False
-        self._headers = []
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._head is None:  # later ones are trailers, which ASGI cannot carry
-            self._headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        status_code = self._parser.get_status_code()
-        if status_code < 100:  # three digits, as the grammar has it, but no status there is
-            self._fail(UpstreamNotHttp(f"the upstream's answer has the status {status_code:03}"))
-        switches = status_code == 101 and self._upgrade and self._parser.should_upgrade()
-        if (status_code < 200 and not switches) or self._head is not None:
-            return
-        self._keep_alive = self._parser.should_keep_alive() and not switches
-        self._head = ResponseHead(status_code, self._headers)
-        if self._bodyless:
-            self._complete = True
-            self._keep_alive = False  # llhttp waits for a body that will not come
-
-    def on_body(self, data: bytes) -> None:
-        if self._bodyless or self._complete:
-            return
-        self._chunks.append(data)
-        self._chunk_bytes += len(data)
-        if self._chunk_bytes > READ_BYTES_MAX and not self._read_paused:
-            self._read_paused = True
-            self._transport.pause_reading()
-
-    def on_message_complete(self) -> None:
-        if self._head is not None:
-            self._complete = True
 
 
 class UpstreamPool:
@@ -339,7 +56,8 @@ class UpstreamPool:
                 raise
         self._count += 1
         try:
-            return await self._connect()
+            loop = asyncio.get_running_loop()
+            return await dial(self._address, lambda: Connection(loop))
         except BaseException:
             self._count -= 1
             self._wake_one()
@@ -362,21 +80,6 @@ class UpstreamPool:
         """Close what is idle."""
         while self._idle:
             self._let_go(self._idle.popleft())
-
-    async def _connect(self) -> Connection:
-        loop = asyncio.get_running_loop()
-        make: Callable[[], Connection] = lambda: Connection(loop)  # noqa: E731
-        address = self._address
-        try:
-            if address.unix_path is not None:
-                _, connection = await loop.create_unix_connection(make, str(address.unix_path))
-            else:
-                _, connection = await loop.create_connection(
-                    make, address.host, address.port, ssl=address.tls
-                )
-        except (OSError, ssl.SSLError, ValueError) as error:
-            raise UpstreamUnreachable(f"cannot connect to the upstream: {error}") from error
-        return connection
 
     def _usable(self, connection: Connection) -> bool:
         idle_seconds = asyncio.get_running_loop().time() - connection.idle_since

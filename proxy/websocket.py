@@ -18,9 +18,9 @@ import os
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from proxy.connection import Connection
 from proxy.exchange import Exchange
 from proxy.routes import switching_head
-from proxy.upstream import Connection
 from storage.capture import Headers, Outcome
 from storage.frames import CLOSE, FrameWalk, frame_of
 

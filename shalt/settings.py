@@ -275,7 +275,11 @@ def explain(settings: Settings) -> Iterator[Explained]:
         for key, field in Upstream.model_fields.items():
             place = f"upstreams.{name}.{key}"
             source = origins.get("upstream" if key in replaced else place, "default")
-            yield Explained(place, _text(getattr(upstream, key)), source, field.description or "")
+            text = _text(getattr(upstream, key))
+            if key == "proxy":
+                text = upstream.egress.url if upstream.egress else "none"
+                source = upstream.egress_variable or source
+            yield Explained(place, text, source, field.description or "")
     tables: dict[str, BaseModel] = {"drift": settings.drift}
     tables |= {f"monitors.{name}": monitor for name, monitor in settings.monitors.items()}
     for above, table in tables.items():

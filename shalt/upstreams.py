@@ -17,6 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from proxy.dialling import Egress
+from shalt.egress import find_egress
 from shalt.sources import Tree
 from storage.capture import Dialect
 
@@ -54,12 +56,26 @@ class Upstream(BaseModel):
     """Serves `/v1/*`; exactly one upstream does. A single one need not say so."""
     ca_file: Path | None = None
     """PEM file of the authorities to trust instead of the system's."""
+    proxy: str = Field(default="", repr=False)  # it may hold a password
+    """Egress proxy: `http://host:port`, or `none`; empty: as HTTPS_PROXY and NO_PROXY say."""
+    _egress: Egress | None = PrivateAttr(None)
+    _egress_variable: str = PrivateAttr("")
     _secret: SecretStr | None = PrivateAttr(None)
 
     @property
     def secret(self) -> SecretStr | None:
         """The key shalt holds; None if the client brings its own, or its variable is not set."""
         return self._secret
+
+    @property
+    def egress(self) -> Egress | None:
+        """The proxy by which this upstream is reached; None: directly."""
+        return self._egress
+
+    @property
+    def egress_variable(self) -> str:
+        """The environment variable that named the proxy; empty if none did."""
+        return self._egress_variable
 
     @field_validator("base_url")
     @classmethod
@@ -75,6 +91,11 @@ class Upstream(BaseModel):
             rule = "without white space, its path in ASCII, its port from 1 to 65535"
             raise ValueError(f"must be a URL {rule}")
         return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _find_egress(self) -> "Upstream":
+        self._egress, self._egress_variable = find_egress(self.base_url, self.proxy)
+        return self
 
     @model_validator(mode="after")
     def _resolve_key(self) -> "Upstream":

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http import httptools_impl
 
 from proxy.access import KEYS_MAX, Access
+from proxy.dialling import Address
 from proxy.metrics import CallMetrics
 from proxy.protocol import ClientLimits, limited
 from proxy.rates import Rates
@@ -28,7 +29,7 @@ from proxy.recording import Recording
 from proxy.redact import Redactor
 from proxy.relay import Relay
 from proxy.routes import Routes, Upstream
-from proxy.upstream import Address, UpstreamPool
+from proxy.upstream import UpstreamPool
 from shalt import settings as settings_module
 from shalt.child import Orders, listen_to_signals, receive_orders
 from shalt.places import Places
@@ -161,17 +162,20 @@ def _build_upstream(name: str, given: settings_module.Upstream) -> Upstream:
     tls = None
     if parts.scheme == "https":
         tls = ssl.create_default_context(cafile=str(given.ca_file) if given.ca_file else None)
-    port = parts.port or (443 if tls else 80)
+    address = Address(host, parts.port or (443 if tls else 80), tls, egress=given.egress)
+    named = parts.netloc.encode("idna" if not parts.netloc.isascii() else "ascii")
+    handed_on = given.egress is not None and tls is None  # to the proxy, which wants whole URLs
     return Upstream(
         name=name,
         dialect=given.dialect,
-        pool=UpstreamPool(Address(host, port, tls), connections_max=given.connections_max),
-        host=parts.netloc.encode("idna" if not parts.netloc.isascii() else "ascii"),
-        base_path=parts.path.encode("ascii"),
+        pool=UpstreamPool(address, connections_max=given.connections_max),
+        host=named,
+        base_path=(b"http://" + named if handed_on else b"") + parts.path.encode("ascii"),
         key_header=_key_header(given),
         connect_seconds=given.connect_seconds,
         first_byte_seconds=given.first_byte_seconds,
         idle_seconds=given.idle_seconds,
+        egress=given.egress if handed_on else None,
     )
 
 

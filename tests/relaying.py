@@ -14,13 +14,14 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 
 from proxy.access import Access
+from proxy.dialling import Address
 from proxy.metrics import CallMetrics
 from proxy.protocol import ClientLimits
 from proxy.recording import Recording
 from proxy.redact import Redactor
 from proxy.relay import Receive, Relay, Scope, Send
 from proxy.routes import Routes, Upstream
-from proxy.upstream import Address, UpstreamPool
+from proxy.upstream import UpstreamPool
 from shalt.worker import server_config
 from storage.capture import Capture, Dialect, SystemClock
 from storage.counters import Tally, read_tally

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.upstream import Address, UpstreamPool
+from proxy.dialling import Address
+from proxy.upstream import UpstreamPool
 from storage.capture import DropReason, Outcome
 from storage.spool import FrameKind, SpoolLimits
 from tests.client import request, send_and_leave

@@ -1,9 +1,12 @@
 """Tests of proxy.routes."""
 
+from dataclasses import replace
+
 import pytest
 
+from proxy.dialling import Address, Egress
 from proxy.routes import Routes, Upstream, request_head, response_headers
-from proxy.upstream import Address, UpstreamPool
+from proxy.upstream import UpstreamPool
 from storage.capture import Dialect
 
 
@@ -56,6 +59,20 @@ def test_a_chunked_request_stays_chunked() -> None:
     head, chunked = request_head(upstream("openai"), "POST", b"/v1/x", b"", headers)
     assert chunked
     assert head.count(b"transfer-encoding: chunked\r\n") == 1
+
+
+def test_an_egress_proxy_gets_whole_urls_and_its_credentials_and_nothing_of_the_clients() -> None:
+    egress = Egress("proxy", 3128, b"Basic b3du")
+    behind = replace(upstream("openai", b"http://api.example/v1"), egress=egress)
+    route = Routes([behind], default="openai", console=upstream("console", b"", None))
+    found = route.find(b"/v1/chat/completions")
+    assert found.upstream is behind
+    headers = [(b"host", b"evil"), (b"proxy-authorization", b"Basic Y2xpZW50")]
+    head, _ = request_head(behind, "POST", found.path, b"", headers)
+    assert head == (
+        b"POST http://api.example/v1/chat/completions HTTP/1.1\r\nhost: api.example\r\n"
+        b"proxy-authorization: Basic b3du\r\n\r\n"
+    )
 
 
 def test_the_console_is_told_which_request_it_is_and_by_us_alone() -> None:

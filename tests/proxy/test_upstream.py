@@ -1,24 +1,15 @@
-"""Tests of proxy.upstream: the pool and its connections, against a real upstream."""
+"""Tests of proxy.upstream: the pool, against a real upstream."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
-from proxy.upstream import (
-    Address,
-    Connection,
-    ResponseHead,
-    UpstreamCut,
-    UpstreamNotHttp,
-    UpstreamPool,
-    UpstreamUnreachable,
-)
+from proxy.connection import Connection, ResponseHead, UpstreamCut, UpstreamNotHttp
+from proxy.dialling import Address, UpstreamUnreachable
+from proxy.upstream import UpstreamPool
 from tests.upstream import Upstream, running_upstream
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "traffic" / "recorded.jsonl"
 GET = b"GET /%b HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
@@ -128,77 +119,3 @@ def test_nobody_there_is_unreachable() -> None:
                 await pool.acquire()
 
     asyncio.run(scenario())
-
-
-ANSWERS = {
-    "sized": b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\nX-A: 1\r\nx-a: 2\r\n\r\nhello world",
-    "chunked": (
-        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
-        b"6;ext=1\r\nhello \r\n5\r\nworld\r\n0\r\nx-trailer: 1\r\n\r\n"
-    ),
-    "continued": (
-        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: <a>\r\n\r\n"
-        b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nhello world"
-    ),
-}
-
-
-@pytest.mark.parametrize("name", sorted(ANSWERS))
-def test_an_answer_cut_at_every_byte_is_the_same_answer(name: str) -> None:
-    async def scenario() -> None:
-        answer = ANSWERS[name]
-        whole = await _parse([answer])
-        assert whole[1] == b"hello world"
-        for cut in range(1, len(answer)):
-            assert await _parse([answer[:cut], answer[cut:]]) == whole
-
-    asyncio.run(scenario())
-
-
-@pytest.mark.parametrize("name", sorted(ANSWERS))
-def test_a_second_answer_nobody_asked_for_is_no_part_of_the_first(name: str) -> None:
-    async def scenario() -> None:
-        connection = Connection(asyncio.get_running_loop())
-        connection.connection_made(_NoTransport())
-        connection.start(b"", bodyless=False)
-        second = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nTWO"
-        connection.data_received(ANSWERS[name] + second)
-        assert (await whole_answer(connection))[1] == b"hello world"
-        assert not connection.reusable
-
-    asyncio.run(scenario())
-
-
-@pytest.mark.skipif(not DATA.exists(), reason="the recorded traffic is not beside the checkout")
-def test_recorded_answers_in_small_pieces_come_out_whole() -> None:
-    async def scenario() -> None:
-        with DATA.open() as lines:
-            recordings = [json.loads(line) for line in lines][:200]
-        for recording in recordings:
-            body = (recording["response_body"] or "").encode()
-            head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body)
-            answer = head + body
-            pieces = [answer[start : start + 97] for start in range(0, len(answer), 97)]
-            assert (await _parse(pieces))[1] == body
-
-    asyncio.run(scenario())
-
-
-class _NoTransport(asyncio.Transport):
-    """What a connection writes to when nobody listens."""
-
-    def write(self, data: object) -> None: ...
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
-    def abort(self) -> None: ...
-
-
-async def _parse(pieces: list[bytes]) -> tuple[ResponseHead, bytes]:
-    connection = Connection(asyncio.get_running_loop())
-    connection.connection_made(_NoTransport())
-    connection.start(b"", bodyless=False)
-    for piece in pieces:
-        connection.data_received(piece)
-    answer = await whole_answer(connection)
-    assert connection.reusable
-    return answer

@@ -1,0 +1,171 @@
+"""Tests of proxy.dialling: addresses of every kind, egress proxies that behave and that do not."""
+
+import asyncio
+import shutil
+import socket
+import ssl
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy.connection import Connection
+from proxy.dialling import CONNECT_BYTES_MAX, Address, Egress, UpstreamUnreachable, dial
+from tests.egress import EgressProxy, running_egress
+from tests.upstream import Upstream, running_upstream
+
+GET = b"GET /plain HTTP/1.1\r\nhost: x\r\n\r\n"
+
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is missing")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for the name upstream.example that is its own authority; its key beside it."""
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-subj", "/CN=test", "-addext", "subjectAltName=DNS:upstream.example"]
+    command += ["-out", str(path), "-keyout", str(path.with_suffix(".key"))]
+    subprocess.run(command, check=True, capture_output=True)
+    return path
+
+
+@pytest.fixture
+def upstream(certificate: Path) -> Iterator[Upstream]:
+    """An upstream over TLS, of which nobody but the egress proxy knows where it is."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    with running_upstream(context) as seen:
+        yield seen
+
+
+def address_behind(
+    proxy: EgressProxy, certificate: Path | None, authorization: bytes | None = None
+) -> Address:
+    tls = None if certificate is None else ssl.create_default_context(cafile=str(certificate))
+    egress = Egress("127.0.0.1", proxy.port, authorization)
+    return Address("upstream.example", 443, tls, egress=egress)
+
+
+def dialled(
+    address: Address, scenario: Callable[[Connection], Awaitable[bytes]] | None = None
+) -> bytes:
+    """Dial and ask for a page."""
+
+    async def ask(connection: Connection) -> bytes:
+        connection.start(GET, bodyless=False)
+        await connection.head()
+        return await connection.read()
+
+    async def run() -> bytes:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(5):
+            connection = await dial(address, lambda: Connection(loop))
+            try:
+                return await (scenario or ask)(connection)
+            finally:
+                connection.abort()
+
+    return asyncio.run(run())
+
+
+@needs_openssl
+def test_tls_goes_through_the_tunnel_to_the_upstream(upstream: Upstream, certificate: Path) -> None:
+    with running_egress(upstream.port) as proxy:
+        assert dialled(address_behind(proxy, certificate)) == b'{"object": "plain"}'
+    assert proxy.targets == [b"CONNECT upstream.example:443"]
+
+
+@needs_openssl
+def test_credentials_are_for_the_proxy_alone(upstream: Upstream, certificate: Path) -> None:
+    with running_egress(upstream.port, authorization=b"Basic c2VjcmV0") as proxy:
+        dialled(address_behind(proxy, certificate, b"Basic c2VjcmV0"))
+        assert b"proxy-authorization: Basic c2VjcmV0\r\n" in proxy.heads[0]
+        assert b"c2VjcmV0" not in upstream.sent()
+        with pytest.raises(UpstreamUnreachable, match=r"answered 407.*credentials") as refused:
+            dialled(address_behind(proxy, certificate, b"Basic d3Jvbmc="))
+    assert "d3Jvbmc" not in str(refused.value) + repr(refused.value)
+
+
+@needs_openssl
+def test_a_proxy_cannot_pass_for_the_upstream(certificate: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-subj", "/CN=x", "-addext", "subjectAltName=DNS:elsewhere.example"]
+    command += ["-out", str(other), "-keyout", str(other.with_suffix(".key"))]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(other, other.with_suffix(".key"))
+    with running_upstream(context) as impostor, running_egress(impostor.port) as proxy:
+        for trusted in (certificate, other):  # not vouched for; vouched for under another name
+            with pytest.raises(UpstreamUnreachable, match="certificate verify failed"):
+                dialled(address_behind(proxy, trusted))
+    assert impostor.heads == []
+
+
+@needs_openssl
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        (b"HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno", "answered 403"),
+        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "answered 502"),
+        (b"what is HTTP?", "not HTTP"),
+        (b"HTTP/1.1 200 OK\r\n\r\nSSH-2.0", "spoke before"),
+        (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * (CONNECT_BYTES_MAX // 6 + 1), "no end"),
+        (b"HTTP/1.1 200", "closed the connection"),
+    ],
+    ids=["403", "502", "garbage", "early", "endless", "cut"],
+)
+def test_what_a_proxy_does_instead_is_said(certificate: Path, answer: bytes, what: str) -> None:
+    with (
+        running_egress(1, answer=answer) as proxy,
+        pytest.raises(UpstreamUnreachable, match=what),
+    ):
+        dialled(address_behind(proxy, certificate))
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_proxy_that_is_not_there_is_named(tls: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    context = ssl.create_default_context() if tls else None
+    address = Address("upstream.example", 443, context, egress=Egress("127.0.0.1", port))
+    with pytest.raises(UpstreamUnreachable, match=f"egress proxy http://127.0.0.1:{port}"):
+        dialled(address)
+
+
+def test_who_gives_up_leaves_no_connection_to_the_proxy(certificate: Path) -> None:
+    async def run() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            egress = Egress("127.0.0.1", server.getsockname()[1])
+            tls = ssl.create_default_context(cafile=str(certificate))
+            address = Address("upstream.example", 443, tls, egress=egress)
+            loop = asyncio.get_running_loop()
+            dialling = asyncio.create_task(dial(address, lambda: Connection(loop)))
+            server.setblocking(False)
+            client, _ = await loop.sock_accept(server)
+            with client:
+                assert (await loop.sock_recv(client, 4096)).startswith(b"CONNECT ")
+                dialling.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await dialling
+                async with asyncio.timeout(5):
+                    assert await loop.sock_recv(client, 1) == b""
+
+    asyncio.run(run())
+
+
+def test_the_name_is_looked_up_for_every_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = []
+
+    async def look_up(self: object, host: object, port: object, **given: object) -> object:
+        names.append(host)
+        kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", seen.port))
+        return [kind]
+
+    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "getaddrinfo", look_up)
+    with running_upstream() as seen:
+        for _ in range(2):
+            dialled(Address("moving.example", 80))
+    assert names == ["moving.example"] * 2
