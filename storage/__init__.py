@@ -79,6 +79,7 @@ In reading order; a module imports only those above it:
     withheld        groups that must not leave for training; targeted test sets, as they are read
     group_counts    how many groups and calls each side has, which groups are largest
     reader          everything that only looks at the store: get, list, scan, features, counts
+    drift_reports   kept drift reports: what two windows differed in, and what is forgotten of it
     placed          why a group is on its side, where its hash says another
     choosing        what a filter chooses among all calls, and what was measured of some
     grouped         calls group by group, in ranges that several processes can read

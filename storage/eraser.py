@@ -30,6 +30,7 @@ from sqlalchemy import Connection, func, select, update
 from storage import database, erasure, label_store, search
 from storage.capture import Clock
 from storage.deletion import delete_calls
+from storage.drift_reports import forget_in_reports
 from storage.erasure import Erasure, Kind
 from storage.partitions import Partition, partition_of
 from storage.poison import PoisonDirectory
@@ -172,6 +173,7 @@ class Eraser:
         with database.reading(self._store.engine) as connection:
             selects = erasure.matcher(connection, wanted)
         clear_poison(self._poison, selects, named)
+        forget_in_reports(self._store, wanted.project)
         with database.writing(self._store.engine) as connection:
             label_store.keep_apart(connection, adding=False)
             label_store.forget_waiting(connection, wanted)
