@@ -19,9 +19,11 @@ from typing import Final
 
 import msgspec
 
+from exporters import columns
 from exporters.drift import ALPHA, compare
+from exporters.reservoir import Reservoir
 from exporters.statistics import wilson
-from exporters.windows import Measured, Reservoir, Window
+from exporters.windows import Measured, Window
 from tests.exporters.calls import Traffic, window
 
 POOL_COUNT: Final = 40_000
@@ -136,7 +138,7 @@ def resent_draw(pool: Sequence[Measured], count: int) -> Callable[[bool], Draw]:
                     row, call_id=f"{row.call_id[1:]}{time_sent}", group_id=group_id
                 )
                 reservoir.offer(group_id, sent.call_id, lambda sent=sent: sent)  # type: ignore[misc]
-        return Window("", reservoir.call_count, reservoir.rows())
+        return columns.window_of(reservoir.rows(), "", reservoir.call_count)
 
     def choose(one_per_group: bool) -> Draw:
         def draw(chance: random.Random) -> tuple[Window, Window]:
@@ -149,7 +151,7 @@ def resent_draw(pool: Sequence[Measured], count: int) -> Callable[[bool], Draw]:
 
 
 def window_of(rows: Sequence[Measured]) -> Window:
-    return Window("", len(rows), tuple(sorted(rows, key=lambda row: row.call_id)))
+    return columns.window_of(rows, "")
 
 
 def time_comparison(seed: int) -> None:

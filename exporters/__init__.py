@@ -5,7 +5,11 @@ In reading order; a module imports only those above it:
     statistics  KS, chi-square, exact counts, intervals: pure functions with sources
     two_samples  how far two samples of grouped calls differ: lift, difference, AUC
     representative  whether a test side is a fair draw: tests at group level
-    windows     reference window and current window: one call of each group
+    windows     reference window and current window: columns of one call of each group
+    columns     which columns a window has, and how rows become a window
+    periods     which calls a window is of, as a person writes it
+    reservoir   one call of each group, of many groups a bounded sample
+    loading     a window out of a store, or from beside an export
     measures    which features drift looks at, and how a sentence speaks of them
     findings    one feature in two windows: does it differ, by how much, in which calls
     drift       two windows to a DriftReport, findings ranked

@@ -17,12 +17,13 @@ from exporters.manifest import (
     TargetedEntry,
 )
 from exporters.parts import LEAVING
+from exporters.periods import iso_time
 from exporters.planning import Plan
 from exporters.reference import Sample
 from exporters.request import label_policy
 from exporters.row_lines import file_of
 from exporters.tally import Tally, of_part
-from exporters.windows import REFERENCE_FILE, iso_time
+from exporters.windows import REFERENCE_FILE
 from storage.features import FEATURE_VERSION
 from storage.trace import DERIVE_VERSION, Side
 

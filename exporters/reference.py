@@ -10,12 +10,8 @@ from datetime import datetime
 
 import msgspec
 
-from exporters.windows import (
-    REFERENCE_GROUPS_MAX,
-    Measured,
-    Reservoir,
-    counts_for_drift,
-)
+from exporters.reservoir import Reservoir
+from exporters.windows import REFERENCE_GROUPS_MAX, Measured, counts_for_drift
 from storage.features import features_of
 from storage.rows import storable, time_of
 from storage.trace import Span

@@ -11,11 +11,12 @@ import msgspec
 from exporters.formats import FORMATS, Shape, refusal_of_shape
 from exporters.images import Images
 from exporters.labelling import DEFAULT_POLICY, LabelPolicy, LabelPolicyError
+from exporters.periods import Between, parse_range
 from exporters.selection import Turns
 from exporters.tool_files import ToolsError, read_tools
 from exporters.toolsets import ToolMode, ToolPolicy
 from exporters.trainers import Method
-from exporters.windows import Between, WindowError, parse_range
+from exporters.windows import WindowError
 
 SUBSETS_MAX: Final = 16
 REASON_CHARS_MAX: Final = 1_000

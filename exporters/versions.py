@@ -18,10 +18,10 @@ from typing import TypeVar
 
 import msgspec
 
+from exporters.periods import iso_time
 from exporters.selection import Example
 from exporters.tool_changes import FINGERPRINT_CHARS, Change, fingerprints
 from exporters.toolsets import FUNCTIONS
-from exporters.windows import iso_time
 from storage.grouping import masked
 from storage.rows import time_of
 from storage.trace import Message, Tool

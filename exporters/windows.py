@@ -1,39 +1,34 @@
-"""The two sides of a drift comparison: which calls, and one of each group.
+"""The two sides of a drift comparison, in columns: one call of each group.
 
-A window is written as one of
+The calls that count are conversations with a complete answer: errors have counters of their own,
+a failed call has no answer to measure, and made-up calls (`synthetic`) are no traffic. Of each
+group one call counts, the one whose id hashes lowest: turns of one conversation resemble each
+other, and counting them as independent raised a false alarm in 34 to 100 % of comparisons of
+unchanged traffic (docs/drift.md). Of more groups than a window holds those count whose ids hash
+lowest. So what a window holds depends on the calls alone: not on their order, nor on who read
+which of them where.
 
-    DIR              what an export was drawn from: its train side (`reference.jsonl`)
-    FROM..TO         calls started in a half-open range of UTC times, ISO 8601; either may be empty
-    7d, 36h, 2w      the last so many days, hours, weeks, up to now
-    where:SQL        calls the filter matches
+Text features are of a sample of calls: those whose id's SHA-256 begins with `sample_bits` zero
+bits. Samples of different bits nest, and windows are compared at the larger of the two
+(`with_sample_bits`). How columns are made: exporters.columns; read from a store: exporters.loading.
 
-Of these, the calls that count are conversations with a complete answer: errors have counters of
-their own, a failed call has no answer to measure, and made-up calls (`synthetic`) are no traffic.
-Of each group one call counts, the one whose id hashes lowest: turns of one conversation resemble
-each other, and counting them as independent raised a false alarm in 34 to 100 % of comparisons of
-unchanged traffic (docs/drift.md).
-
-Limits: a window keeps `WINDOW_GROUPS_MAX` groups, those whose ids hash lowest, so memory is
-bounded (about 1.5 KB a group) and the same calls give the same sample in any order. Reading a
-window reads one row of two tables for each of its calls, never a body.
+Limits: `WINDOW_GROUPS_MAX` groups, of which `TEXT_ROWS_MAX` have text features: 150 MB, mostly
+hashes of terms. No content but names, years and parameters that calls set.
 """
 
 import hashlib
-import heapq
-import re
-import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from storage.capture import Clock, Endpoint, Outcome
+from storage.capture import Endpoint, Outcome
 from storage.features import Features
 from storage.rows import CallRow
-from storage.store import TraceStore
+from storage.terms import TextFeatures
 from storage.trace import Span
 from storage.withheld import SYNTHETIC
 
@@ -43,7 +38,9 @@ REFERENCE_FILE = "reference.jsonl"
 WINDOW_GROUPS_MAX = 100_000
 # One export's sample. Its own error is shared by every later comparison with it: 0.7 points.
 REFERENCE_GROUPS_MAX = 20_000
+TEXT_ROWS_MAX = 20_000  # some 4 KB of hashes each
 assert REFERENCE_GROUPS_MAX <= WINDOW_GROUPS_MAX
+assert TEXT_ROWS_MAX <= WINDOW_GROUPS_MAX
 
 CONVERSATIONS = frozenset(
     {
@@ -54,8 +51,15 @@ CONVERSATIONS = frozenset(
     }
 )
 
-_DURATION = re.compile(r"([0-9]{1,5})(h|d|w)")
-_HOURS = {"h": 1, "d": 24, "w": 168}
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+CodeArray = NDArray[np.int32]
+HashArray = NDArray[np.uint32]
+
+_HOUR_MICROSECONDS: Final = 3_600_000_000
+_WEEK_HOURS: Final = 168
+_MONDAY_HOURS: Final = 96  # 1970 began on a Thursday; so many hours later it was Monday
+_RANK_BITS: Final = 64
 
 
 class WindowError(Exception):
@@ -63,7 +67,11 @@ class WindowError(Exception):
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """One call of a window, and one line of `reference.jsonl`: nothing here is content."""
+    """One call as a window takes it in. `scores`: numbers (a boolean is 0 or 1) and texts by name.
+
+    `tools`: the JSON list of the tools offered, `name@hash` each. `text`: None where the call is
+    not in the sample. Times are microseconds since 1970 UTC.
+    """
 
     call_id: str
     group_id: str
@@ -71,156 +79,137 @@ class Measured(msgspec.Struct, frozen=True):
     response_model: str
     finish_reason: str
     features: Features
+    started_at: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    duration_ms: float | None = None
+    time_to_first_token_ms: float | None = None
+    tools: str = ""
+    scores: dict[str, float | str] = {}
+    text: TextFeatures | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """A value for each row: `values[codes[row]]`; code -1 where it was not measured."""
+
+    codes: CodeArray
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Sets:
+    """Any number of values for each row: `values[code]` of `codes[starts[row]:starts[row + 1]]`."""
+
+    starts: IntArray
+    codes: CodeArray
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """Hashes of terms of the rows in the sample: `rows`, ascending, are their numbers.
+
+    Those of `rows[each]` are `hashes[starts[each]:starts[each + 1]]`, sorted, without repeats.
+    """
+
+    rows: CodeArray
+    starts: IntArray
+    hashes: HashArray
+
+
+@dataclass(frozen=True, eq=False)
 class Window:
-    """`rows`: one call of each group, by call id. `call_count`: calls they were chosen from."""
+    """One call of each group, in the order of call ids; `call_count`: calls chosen from.
+
+    A number that a call does not have is NaN. `started_at` is microseconds since 1970 UTC.
+    `sample_bits`: rows whose call is in the sample of so many bits have terms and languages.
+    """
 
     label: str
     call_count: int
-    rows: tuple[Measured, ...]
+    feature_version: int
+    call_ids: tuple[str, ...]
+    group_ids: tuple[str, ...]
+    started_at: IntArray
+    numbers: Mapping[str, FloatArray]
+    categories: Mapping[str, Codes]
+    sets: Mapping[str, Sets]
+    terms: Mapping[str, Terms]
+    sample_bits: int = 0
+    rows: tuple[Measured, ...] = ()  # what the columns were made of, where they were made of rows
+
+    def __len__(self) -> int:
+        return len(self.call_ids)
 
 
-@dataclass(frozen=True)
-class Exported:
-    """What the export in this directory was drawn from."""
-
-    directory: Path
-
-
-@dataclass(frozen=True)
-class Between:
-    """Calls started at or after `start` and before `end`; None where open."""
-
-    start: datetime | None
-    end: datetime | None
+def hour_of_week(window: Window) -> IntArray:
+    """Number the hour of the week, UTC, that each call started in: 0 is Monday's first, to 167."""
+    hours = window.started_at // _HOUR_MICROSECONDS
+    return (hours - _MONDAY_HOURS) % _WEEK_HOURS
 
 
-@dataclass(frozen=True)
-class Matching:
-    """Calls the filter matches."""
+def take(window: Window, rows: Iterable[int] | IntArray, label: str | None = None) -> Window:
+    """Return some rows of a window, each once, as a window of their own. Values stay as they are.
 
-    where: str
-
-
-WindowSpec = Exported | Between | Matching
-
-
-def parse_window(text: str, clock: Clock) -> WindowSpec:
-    """Read a window as a person writes it; raise WindowError, which names the four forms."""
-    if text.startswith("where:"):
-        return Matching(text.removeprefix("where:"))
-    if duration := _DURATION.fullmatch(text):
-        now = datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC)
-        span = timedelta(hours=int(duration[1]) * _HOURS[duration[2]])
-        return Between(now - span, now)
-    if (bounds := parse_range(text)) is not None:
-        return bounds
-    if (Path(text) / MANIFEST_FILE).is_file():
-        return Exported(Path(text))
-    raise WindowError(
-        f"{text!r} is not a window: give the directory of an export, a range of UTC times "
-        "FROM..TO (2026-10-01..2026-11-01), a duration that ends now (36h, 7d, 2w), or where:SQL"
+    `call_count` becomes the number of rows: what they were chosen from is not known any more.
+    """
+    chosen = np.unique(np.fromiter(rows, dtype=np.int64))
+    ids = np.array(window.call_ids, dtype=object)[chosen]
+    groups = np.array(window.group_ids, dtype=object)[chosen]
+    return replace(
+        window,
+        label=window.label if label is None else label,
+        call_count=len(chosen),
+        call_ids=tuple(ids.tolist()),
+        group_ids=tuple(groups.tolist()),
+        started_at=window.started_at[chosen],
+        numbers={name: values[chosen] for name, values in window.numbers.items()},
+        categories={
+            name: Codes(each.codes[chosen], each.values) for name, each in window.categories.items()
+        },
+        sets={name: _take_sets(each, chosen) for name, each in window.sets.items()},
+        terms={name: _take_terms(each, chosen) for name, each in window.terms.items()},
+        rows=tuple(window.rows[row] for row in chosen) if window.rows else (),
     )
 
 
-def parse_range(text: str) -> Between | None:
-    """Read FROM..TO; None where it is no such thing, WindowError where it ends before it begins."""
-    first, dots, last = text.partition("..")
-    if not dots or not (first or last):
-        return None
-    try:
-        bounds = Between(_time(first), _time(last))
-    except ValueError:
-        return None  # not times on both sides: a path such as ../export
-    if bounds.start and bounds.end and bounds.start >= bounds.end:
-        raise WindowError(f"the window {text!r} ends before it begins")
-    return bounds
+def with_sample_bits(window: Window, bits: int) -> Window:
+    """Cut the text features of a window to the sample of so many bits; the rows all stay.
 
-
-def load_window(store: TraceStore, project: str, spec: WindowSpec) -> Window:
-    """Read a window's calls, one of each group.
-
-    Raises WindowError where an export cannot be read, and what the store raises (FilterError for
-    a filter that is not one).
+    A window whose sample has as many bits or more is returned as it is.
     """
-    match spec:
-        case Exported(directory):
-            return _read_reference(directory)
-        case Between(start, end):
-            label = f"{iso_time(start) if start else ''}..{iso_time(end) if end else ''}"
-            return _load_matching(store, project, label, _range_filter(start, end))
-        case Matching(where):
-            return _load_matching(store, project, f"where:{where}", where)
+    if bits <= window.sample_bits:
+        return window
+    stays = np.fromiter((in_sample(id, bits) for id in window.call_ids), bool, len(window))
+    categories = dict(window.categories)
+    for name in LANGUAGES:
+        if name in categories:
+            codes, values = categories[name].codes, categories[name].values
+            categories[name] = Codes(np.where(stays, codes, np.int32(-1)), values)
+    terms = {}
+    for name, each in window.terms.items():
+        kept = np.flatnonzero(stays[each.rows])
+        starts, at = _slices(each.starts, kept)
+        terms[name] = Terms(each.rows[kept], starts, each.hashes[at])
+    return replace(window, categories=categories, terms=terms, sample_bits=bits)
 
 
-class Reservoir:
-    """Keep one call of each group, and of many groups those that hash lowest.
+LANGUAGES = ("prompt_language", "answer_language")
 
-    What is kept depends only on the set of calls offered, not on their order: the call of a group
-    whose id hashes lowest, and the `groups_max` groups whose ids hash lowest. `rank_max`: groups
-    that rank behind are passed over, because another reservoir has no room for them.
+
+def rank_of(text: str) -> int:
+    """Hash an id to 64 bits, by which calls and groups are chosen: lowest first.
+
+    The first eight bytes of SHA-256 of its UTF-8.
     """
-
-    def __init__(self, groups_max: int, rank_max: int | None = None) -> None:
-        self.call_count = 0
-        self._groups_max = groups_max
-        self._rank_max = rank_max
-        self._kept: dict[str, tuple[tuple[int, str], Measured]] = {}
-        self._worst: list[tuple[int, str]] = []  # a heap of (-rank, group id)
-
-    def offer(self, group_id: str, call_id: str, measure: Callable[[], Measured]) -> None:
-        """Count a call, and keep it if it ranks; only then is it measured."""
-        self.call_count += 1
-        kept = self._kept.get(group_id)
-        if kept is None and not self._admit(group_id):
-            return
-        rank = (_rank(call_id), call_id)
-        if kept is None or rank < kept[0]:
-            self._kept[group_id] = (rank, measure())
-
-    def rows(self) -> tuple[Measured, ...]:
-        return tuple(sorted((row for _, row in self._kept.values()), key=lambda row: row.call_id))
-
-    def add(self, rows: Iterable[Measured], call_count: int) -> None:
-        """Take in what another reservoir of other groups has kept."""
-        for row in rows:
-            self.offer(row.group_id, row.call_id, partial(_same, row))
-            self.call_count -= 1
-        self.call_count += call_count
-
-    @property
-    def rank_max(self) -> int | None:
-        """The rank behind which no group gets in any more, None while there is room."""
-        return -self._worst[0][0] if len(self._worst) == self._groups_max else None
-
-    def _admit(self, group_id: str) -> bool:
-        rank = _rank(group_id)
-        if self._rank_max is not None and rank > self._rank_max:
-            return False
-        entry = (-rank, group_id)
-        if len(self._worst) < self._groups_max:
-            heapq.heappush(self._worst, entry)
-            return True
-        if entry <= self._worst[0]:
-            return False
-        _, evicted = heapq.heapreplace(self._worst, entry)
-        del self._kept[evicted]
-        return True
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8])
 
 
-def measured(row: CallRow, features: Features) -> Measured:
-    """Take of a stored call what a window keeps."""
-    return Measured(
-        row.id,
-        row.group_id,
-        # Ten thousand calls name the same two models: one text of each is enough.
-        sys.intern(row.request_model),
-        sys.intern(row.response_model),
-        sys.intern(row.finish_reason),
-        features,
-    )
+def in_sample(call_id: str, bits: int) -> bool:
+    """Say whether a call is in the sample of so many bits."""
+    return rank_of(call_id) >> (_RANK_BITS - bits) == 0
 
 
 def counts_for_drift(row: CallRow | Span) -> bool:
@@ -232,67 +221,22 @@ def counts_for_drift(row: CallRow | Span) -> bool:
     return is_whole and row.source != SYNTHETIC
 
 
-def _load_matching(store: TraceStore, project: str, label: str, where: str | None) -> Window:
-    """Scan the calls a filter matches; see TraceStore.features for the index it uses."""
-    reservoir = Reservoir(WINDOW_GROUPS_MAX)
-    for page in store.features(project, where):
-        for call in page:
-            row = call.row
-            if counts_for_drift(row):
-                reservoir.offer(row.group_id, row.id, partial(measured, row, call.features))
-    return Window(label, reservoir.call_count, reservoir.rows())
+def _take_sets(sets: Sets, rows: IntArray) -> Sets:
+    starts, at = _slices(sets.starts, rows)
+    return Sets(starts, sets.codes[at], sets.values)
 
 
-def _read_reference(directory: Path) -> Window:
-    """Read the sample an export left of its train side, proved by the manifest's hash."""
-    manifest_path, path = directory / MANIFEST_FILE, directory / REFERENCE_FILE
-    try:
-        manifest = msgspec.json.decode(manifest_path.read_bytes(), type=_Manifest)
-        lines = path.read_bytes()
-        rows = tuple(map(_decode_line, lines.splitlines()))
-    except OSError as error:
-        raise WindowError(f"{directory} is not a whole export: {error}") from error
-    except msgspec.MsgspecError as error:
-        raise WindowError(f"{directory} was not written by this version: {error}") from error
-    if hashlib.sha256(lines).hexdigest() != manifest.reference.sha256:
-        raise WindowError(f"{path} was changed since the export: its SHA-256 is not the manifest's")
-    return Window(str(directory), manifest.reference.calls, rows)
+def _take_terms(terms: Terms, rows: IntArray) -> Terms:
+    chosen = np.flatnonzero(np.isin(terms.rows, rows))
+    starts, at = _slices(terms.starts, chosen)
+    numbers = np.searchsorted(rows, terms.rows[chosen]).astype(np.int32)
+    return Terms(numbers, starts, terms.hashes[at])
 
 
-class _Reference(msgspec.Struct, frozen=True):
-    sha256: str
-    calls: int
-
-
-class _Manifest(msgspec.Struct, frozen=True):
-    """The part of a manifest that a window needs; exporters.dataset writes the whole."""
-
-    reference: _Reference
-
-
-_decode_line = msgspec.json.Decoder(Measured).decode
-
-
-def _time(text: str) -> datetime | None:
-    """Read an ISO 8601 time, UTC where it does not say; None for an empty text."""
-    if not text:
-        return None
-    time = datetime.fromisoformat(text)
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-
-
-def _range_filter(start: datetime | None, end: datetime | None) -> str:
-    bounds = [(">=", start), ("<", end)]
-    return " and ".join(f"started_at {sign} '{iso_time(time)}'" for sign, time in bounds if time)
-
-
-def iso_time(time: datetime) -> str:
-    return time.isoformat().replace("+00:00", "Z")
-
-
-def _same(row: Measured) -> Measured:
-    return row
-
-
-def _rank(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8])
+def _slices(starts: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the starts of some slices put one after the other, and where their items are now."""
+    lengths = starts[rows + 1] - starts[rows]
+    ends = np.cumsum(lengths)
+    new_starts = np.concatenate((np.zeros(1, dtype=np.int64), ends))
+    at = np.arange(new_starts[-1]) + np.repeat(starts[rows] - new_starts[:-1], lengths)
+    return new_starts, at

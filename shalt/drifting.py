@@ -6,8 +6,9 @@ from contextlib import closing
 from pathlib import Path
 
 from exporters.drift import DriftReport, compare
+from exporters.loading import load_windows
+from exporters.periods import parse_window
 from exporters.report import report_json, report_text
-from exporters.windows import load_window, parse_window
 from shalt.recording import open_store
 from shalt.settings import Settings
 from shalt.terminal import print_line
@@ -23,10 +24,10 @@ class ReportNotWritten(Exception):
 def drift(settings: Settings, reference: str, current: str, *, json_file: Path | None) -> int:
     """Compare `current` with `reference`; return 0 quiet, 3 drift, 4 too few calls."""
     clock = SystemClock()
-    windows = [parse_window(text, clock) for text in (reference, current)]
+    specs = parse_window(reference, clock), parse_window(current, clock)
     with closing(open_store(settings)) as store:
         store.check()
-        report = compare(*(load_window(store, settings.project, window) for window in windows))
+        report = compare(*load_windows(store, settings.project, *specs))
     if json_file:
         _write(report, json_file)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100

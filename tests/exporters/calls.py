@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from exporters.columns import window_of
 from exporters.windows import Measured, Window
 from storage.capture import Body, Capture, Dialect, Endpoint, Outcome
 from storage.derive import derive
@@ -108,7 +109,7 @@ def window(traffic: Traffic, count: int, seed: int) -> Window:
         measured_of(traffic.understood(chance), f"{seed:016x}{number:016x}")
         for number in range(count)
     ]
-    return Window(f"seed {seed}", count, tuple(rows))
+    return window_of(rows, f"seed {seed}")
 
 
 def said(role: str, content: Json, **more: Json) -> dict[str, Json]:

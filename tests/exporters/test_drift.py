@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from scipy import stats
 
+from exporters.columns import window_of
 from exporters.drift import ALPHA, GROUPS_MIN, FeatureVersionError, compare
 from exporters.windows import Measured, Window
 from storage.trace import Choice, Message, Understood
@@ -89,7 +90,7 @@ def rows_of_models(shares: list[float], count: int, seed: int) -> Window:
         measured_of(Understood(request_model=model), f"{seed:016x}{number:016x}")
         for number, model in enumerate(models)
     )
-    return Window("", count, rows)
+    return window_of(rows, "")
 
 
 def test_many_small_moves_between_values_are_found_together() -> None:
@@ -115,7 +116,7 @@ def test_a_change_below_the_floor_is_reported_and_is_no_drift() -> None:
 def test_a_new_value_is_listed_although_no_test_can_see_it() -> None:
     reference = rows_of_models([1.0], 500, 1)
     once = measured_of(Understood(request_model="new"), "f" * 32)
-    report = compare(reference, Window("", 501, (*rows_of_models([1.0], 500, 2).rows, once)))
+    report = compare(reference, window_of((*rows_of_models([1.0], 500, 2).rows, once), ""))
     (unseen,) = report.unseen
     assert report.verdict == "quiet"
     assert (unseen.feature, unseen.value_count) == ("request_model", 1)
@@ -130,7 +131,7 @@ def test_too_few_groups_are_insufficient_and_not_quiet() -> None:
 
 
 def test_empty_windows_are_insufficient() -> None:
-    empty = Window("", 0, ())
+    empty = window_of((), "")
     assert compare(empty, empty).verdict == "insufficient"
 
 
@@ -170,8 +171,8 @@ def rows_of_set(name: str, project: str) -> list[Measured]:
 def test_another_data_set_is_drift() -> None:
     clinc, banking = rows_of_set("clinc150", "a"), rows_of_set("banking77", "b")
     report = compare(
-        Window("clinc150", len(clinc), tuple(clinc)),
-        Window("banking77", len(banking), tuple(banking)),
+        window_of(clinc, "clinc150"),
+        window_of(banking, "banking77"),
     )
     assert report.verdict == "drift"
 
@@ -182,8 +183,6 @@ def test_random_halves_of_a_data_set_are_quiet(name: str, seed: int) -> None:
     rows = rows_of_set(name, "a")
     random.Random(seed).shuffle(rows)
     half = len(rows) // 2
-    report = compare(
-        Window("", half, tuple(rows[:half])), Window("", len(rows) - half, tuple(rows[half:]))
-    )
+    report = compare(window_of(rows[:half], ""), window_of(rows[half:], ""))
     assert report.verdict == "quiet"
     assert report.alpha == ALPHA

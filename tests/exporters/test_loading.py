@@ -1,0 +1,126 @@
+"""A window out of a store, or from beside an export: which calls count."""
+
+from pathlib import Path
+
+import pytest
+
+from exporters.dataset import export
+from exporters.loading import load_window, load_windows
+from exporters.periods import parse_window
+from exporters.request import ExportRequest
+from exporters.windows import MANIFEST_FILE, REFERENCE_FILE, Window, WindowError
+from storage.capture import Clock, Outcome
+from storage.filters import FilterError
+from storage.store import TraceStore
+from tests.exporters.calls import chat, conversation, record, said
+
+DAY_NS = 86_400_000_000_000
+FIRST_OF_OCTOBER_NS = 1_790_812_800_000_000_000
+
+
+def load(store: TraceStore, text: str, clock: Clock) -> Window:
+    return load_window(store, "default", parse_window(text, clock))
+
+
+def test_a_range_is_half_open(store: TraceStore, clock: Clock) -> None:
+    for day in range(3):
+        started = FIRST_OF_OCTOBER_NS + day * DAY_NS
+        number = (started // 10**6 << 80) + day  # ids begin with the millisecond of their call
+        record(
+            store,
+            [
+                chat(
+                    number,
+                    [said("user", str(day))],
+                    said("assistant", "a"),
+                    started_at_ns=started,
+                )
+            ],
+        )
+    loaded = load(store, "2026-10-01..2026-10-03", clock)
+    assert [int(call_id[-1]) for call_id in loaded.call_ids] == [0, 1]
+    assert loaded.label == "2026-10-01T00:00:00Z..2026-10-03T00:00:00Z"
+    # A duration ends now, at noon of the second.
+    assert [int(call_id[-1]) for call_id in load(store, "1d", clock).call_ids] == [1]
+
+
+def test_turns_of_a_conversation_count_once(store: TraceStore, clock: Clock) -> None:
+    record(store, [*conversation(1, "hi", 5), *conversation(10, "ho", 3)])
+    loaded = load(store, "where:outcome = 'complete'", clock)
+    assert (len(loaded), loaded.call_count) == (2, 8)
+
+
+def test_errors_and_other_endpoints_do_not_count(store: TraceStore, clock: Clock) -> None:
+    user, answer = said("user", "x"), said("assistant", "a")
+    record(
+        store,
+        [
+            chat(1, [user], answer),
+            chat(2, [said("user", "y")], None, outcome=Outcome.UPSTREAM_ERROR),
+            chat(3, [said("user", "z")], answer, path="/v1/embeddings"),
+        ],
+    )
+    assert len(load(store, "where:1 = 1", clock)) == 1
+
+
+def test_calls_that_nobody_made_do_not_count(store: TraceStore, clock: Clock) -> None:
+    record(store, conversation(1, "made", 1) + conversation(2, "lived", 1))
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE call SET source = 'synthetic' WHERE id = '{1:032x}'")
+    window = load_window(store, "default", parse_window("where:id > ''", clock))
+    assert list(window.call_ids) == [f"{2:032x}"]
+
+
+def test_a_bad_filter_is_the_filters_own_error(store: TraceStore, clock: Clock) -> None:
+    with pytest.raises(FilterError):
+        load(store, "where:no_such_column = 1", clock)
+
+
+def exported(store: TraceStore, tmp_path: Path) -> Path:
+    for number in range(40):
+        record(store, conversation(100 * number, f"q {number}", 2), number + 1)
+    export(store, ExportRequest(), tmp_path / "out")
+    return tmp_path / "out"
+
+
+def test_an_export_is_the_window_of_its_train_side(
+    store: TraceStore, tmp_path: Path, clock: Clock
+) -> None:
+    loaded = load(store, str(exported(store, tmp_path)), clock)
+    of_the_store = load(store, "where:side = 'train'", clock)
+    assert loaded.call_ids == of_the_store.call_ids
+    assert loaded.call_count == of_the_store.call_count
+
+
+def test_a_reference_that_was_changed_is_refused(
+    store: TraceStore, tmp_path: Path, clock: Clock
+) -> None:
+    directory = exported(store, tmp_path)
+    path = directory / REFERENCE_FILE
+    path.write_bytes(path.read_bytes().replace(b"tiny-1", b"tiny-9"))
+    with pytest.raises(WindowError, match="changed since the export"):
+        load(store, str(directory), clock)
+
+
+@pytest.mark.parametrize("manifest", [b"{}", b"", b"[]"])
+def test_a_manifest_of_something_else_is_refused(
+    manifest: bytes, store: TraceStore, tmp_path: Path, clock: Clock
+) -> None:
+    (tmp_path / REFERENCE_FILE).write_bytes(b"")
+    (tmp_path / MANIFEST_FILE).write_bytes(manifest)
+    with pytest.raises(WindowError, match="not written by this version"):
+        load(store, str(tmp_path), clock)
+
+
+def test_the_previous_period_ends_where_the_current_one_begins(
+    store: TraceStore, clock: Clock
+) -> None:
+    specs = parse_window("previous", clock), parse_window("2026-10-02..2026-10-03", clock)
+    reference, current = load_windows(store, "default", *specs)
+    assert reference.label == "2026-10-01T00:00:00Z..2026-10-02T00:00:00Z"
+    assert current.label == "2026-10-02T00:00:00Z..2026-10-03T00:00:00Z"
+
+
+def test_the_previous_period_alone_is_no_window(store: TraceStore, clock: Clock) -> None:
+    with pytest.raises(WindowError, match="can only be the reference"):
+        load(store, "previous", clock)
