@@ -90,12 +90,25 @@ class SelfCheck(msgspec.Struct, frozen=True):
     test_groups: int
 
 
+class ScoreShift(msgspec.Struct, frozen=True):
+    """A score in both windows: of how many calls, the means, the difference (current less
+    reference) with its 95 % interval; None where a side has fewer than two."""
+
+    name: str
+    reference_calls: int
+    current_calls: int
+    reference_mean: float
+    current_mean: float
+    difference: Effect | None = None
+
+
 class DriftReport(msgspec.Struct, frozen=True):
     """A whole comparison. `exporters.report` writes it as JSON, with these names, and as text.
 
     `shared_groups` are in both windows: they can only make them look more alike. `hours` says what
     was done so that like hours of the week are compared. `notes`: what a reader should know of the
-    data, a sentence each.
+    data, a sentence each. `scores`: what was said of the answers, for drift is not a loss of
+    quality.
     """
 
     version: int
@@ -113,6 +126,7 @@ class DriftReport(msgspec.Struct, frozen=True):
     self_check: SelfCheck | None = None
     hours: str = ""
     notes: tuple[str, ...] = ()
+    scores: tuple[ScoreShift, ...] = ()
 
 
 def compare(reference: Window, current: Window, *, alpha: float = ALPHA) -> DriftReport:
