@@ -1,12 +1,17 @@
-"""uvicorn's HTTP protocol, with what it lacks: limits of connections and of a request's head, and
-connections that are handed over where the upstream takes a WebSocket.
+"""uvicorn's HTTP protocol, with what it lacks: limits, HTTP/1.0, and connections that are handed
+over where the upstream takes a WebSocket.
 
-Both are refused before there is a call: such a request is not in the ledger, but it is counted
-(`shalt_proxy_refused_total`), and the client is told which setting refused it.
+Too many connections, too long a head and what is not HTTP are refused before there is a call: such
+a request is not in the ledger, but it is counted (`shalt_proxy_refused_total`), and the client is
+told why. What comes behind a whole request and cannot be read never spoils that one's answer; the
+connection ends with it. Requests sent ahead of answers wait, PIPELINED_MAX of them.
 
 The head of a request that comes in one piece may be as long as what one read of the socket brings
 (256 KiB), and is refused after it was parsed; one that comes in pieces is refused as soon as the
 pieces exceed the limit. It costs a request 0.3 us.
+
+A client that speaks HTTP/1.0 knows no chunks: an answer whose length nobody said ends with its
+connection, so that it looks whole where it was cut (RFC 1945 has no more to offer).
 
 A request for a WebSocket becomes a call like any other, with this connection in its scope
 (`UPGRADE`), so that the relay may take it over; what the client sends meanwhile waits, and the
@@ -23,12 +28,19 @@ from dataclasses import dataclass
 from typing import Final
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
+from uvicorn._types import ASGISendEvent as Event
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from proxy.relay import UPGRADE
 from proxy.websocket import ClientGone, Tunnel
 
 EARLY_BYTES_MAX: Final = 64 * 1024
+PIPELINED_MAX: Final = 64  # each costs some 5 KB before it is a call
 
 
 @dataclass(frozen=True)
@@ -57,14 +69,23 @@ class ClientProtocol(HttpToolsProtocol):
     _tunnel: Tunnel | None = None
     _retold: bytes | None = None  # the head of a request that is to be parsed without its offer
     _offers: tuple[tuple[int, bytes], ...] = ()  # the `upgrade` headers left out of it
+    _answering: RequestResponseCycle | None = None  # uvicorn's `cycle` is the last that came
+    _deaf = False  # what comes is no HTTP, and the connection ends with the answer under way
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self.limits.connections_max:
-            self._refuse(503, "too_many_connections", "client_connections_max")
+            self._refuse_limit(503, "too_many_connections", "client_connections_max")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        answering = self._answering
+        if answering is not None and not answering.response_complete:
+            answering.disconnected = True  # which uvicorn tells only the last request that came
+            answering.message_event.set()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._deaf:
             return
         if self._early is not None:
             self._hold(data)
@@ -83,6 +104,11 @@ class ClientProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if self._deaf or self.transport.is_closing():
+            return
+        if len(self.pipeline) >= PIPELINED_MAX:
+            self._refuse(503, "too_many_requests", f"{PIPELINED_MAX} requests wait for answers")
+            return
         if self._head_bytes + self._piece_bytes > self.limits.head_bytes_max and self._is_long():
             self._refuse_head()
             return
@@ -102,11 +128,11 @@ class ClientProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        if not self.transport.is_closing():
+        if not (self._deaf or self.transport.is_closing()):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if self._retold is None and not self.transport.is_closing():
+        if self._retold is None and not (self._deaf or self.transport.is_closing()):
             super().on_message_complete()
 
     def switch(self, tunnel: Tunnel) -> tuple[asyncio.Transport, bytes]:
@@ -133,7 +159,8 @@ class ClientProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+            what = "the request is not HTTP, or could be read in two ways"
+            self._refuse(400, "not_http", what)
         except httptools.HttpParserUpgrade as upgrade:
             rest = data[upgrade.args[0] :]
             if self._early is not None:
@@ -144,6 +171,13 @@ class ClientProtocol(HttpToolsProtocol):
                 self.parser = httptools.HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
                 self._parse(head + rest)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        if cycle.scope["http_version"] == "1.0":
+            cycle.waiting_for_100_continue = False  # which it does not know either
+            app = _without_chunks(app, cycle)
+        super()._start_asgi_task(cycle, app)
 
     def _retell(self) -> None:
         """Write the head again without its offer, which is put back once it has been parsed."""
@@ -177,18 +211,50 @@ class ClientProtocol(HttpToolsProtocol):
         return length > self.limits.head_bytes_max
 
     def _refuse_head(self) -> None:
-        self._refuse(431, "head_too_long", "header_bytes_max")
+        self._refuse_limit(431, "head_too_long", "header_bytes_max")
 
-    def _refuse(self, status_code: int, code: str, setting: str) -> None:
-        """Answer and close. No dialect is known here: OpenAI's envelope, as most read it."""
+    def _refuse_limit(self, status_code: int, code: str, setting: str) -> None:
+        self._refuse(status_code, code, f"refused by shalt's limit {setting}")
+
+    def _refuse(self, status_code: int, code: str, message: str) -> None:
+        """Answer and close. No dialect is known here: OpenAI's envelope, as most read it.
+
+        Where whole requests wait for answers, they get them first, and nothing more is read. In
+        the middle of a request that is being answered there is nothing to say.
+        """
         self.limits.refused(code)
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.transport.close()  # in the middle of another answer there is nothing to say
+        cycle = self.cycle
+        if cycle is not None and not (cycle.response_complete or cycle.more_body):
+            cycle.keep_alive = False
+            self._deaf = True
             return
-        message = f"refused by shalt's limit {setting}"
+        if cycle is not None and cycle.more_body:
+            if cycle is not self._answering or cycle.response_started:
+                self.transport.close()
+                return
         error = {"message": message, "type": "proxy_error", "param": None, "code": code}
         body = json.dumps({"error": error}).encode()
         head = b"content-type: application/json\r\nx-shalt-error: %b\r\ncontent-length: %d\r\n"
         head = head % (code.encode(), len(body)) + b"connection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[status_code] + head + body)
         self.transport.close()
+
+
+def _without_chunks(app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Application:
+    """Let an answer of unknown length end with its connection, which is closed after it anyway."""
+
+    async def answer(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        sized = True
+
+        async def send_plain(message: Event) -> None:
+            nonlocal sized
+            if message["type"] == "http.response.start":
+                sized = any(name.lower() == b"content-length" for name, _ in message["headers"])
+                cycle.chunked_encoding = None if sized else False
+            elif message["type"] == "http.response.body" and not sized:
+                cycle.expected_content_length = len(message["body"])  # as much as there is
+            await send(message)
+
+        await app(scope, receive, send_plain)
+
+    return answer

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from proxy.protocol import PIPELINED_MAX
 from storage.capture import Outcome
 from tests.client import Answer, request, send_and_leave
 from tests.relaying import RunningRelay, running_relay, upstream_at, wait_until
-from tests.upstream import running_upstream
+from tests.upstream import EVENTS, GZIPPED, running_upstream
 
 
 def answer_to(port: int, pieces: list[bytes]) -> Answer:
@@ -90,3 +91,124 @@ def test_more_calls_than_allowed_are_refused_and_recorded(tmp_path: Path) -> Non
         held.close()
         wait_until(lambda: relay.recording.open_count == 0)
         assert request(relay.port, "/v1/plain").status == 200
+
+
+def exchange(port: int, sent: bytes) -> bytes:
+    """Send raw bytes and read until the connection ends."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(sent)
+        received = b""
+        while data := client.recv(65536):
+            received += data
+        return received
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("plain", b'{"object": "plain"}'), ("chunked", b"hello world"), ("stream", b"".join(EVENTS)),
+     ("old", b"old school"), ("empty", b""), ("gzip", GZIPPED), ("hang", None)],
+)  # fmt: skip
+def test_a_client_of_http_1_0_gets_the_body_and_no_chunks(
+    tmp_path: Path, path: str, body: bytes | None
+) -> None:
+    with (
+        running_upstream() as upstream,
+        running_relay(tmp_path, [upstream_at(upstream.port, first_byte_seconds=0.2)]) as relay,
+    ):
+        lines = b"Expect: 100-continue\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n{}"
+        answer = exchange(relay.port, b"POST /v1/%b HTTP/1.0\r\n" % path.encode() + lines)
+        head, _, received = answer.partition(b"\r\n\r\n")
+        assert b"100 Continue" not in head
+        assert b"transfer-encoding" not in head
+        assert b"\r\nconnection: close" in head
+        assert upstream.sent().startswith(b"POST /v1/%b HTTP/1.1\r\n" % path.encode())
+        capture = relay.calls(1)[0]
+        if body is None:
+            assert b"504 Gateway Timeout" in head
+            assert b"upstream_timeout" in received
+        else:
+            assert received == body
+            assert capture.outcome is Outcome.COMPLETE
+        assert capture.response_body.data == received
+
+
+def test_head_of_http_1_0_has_the_length_and_no_body(tmp_path: Path) -> None:
+    with (
+        running_upstream() as upstream,
+        running_relay(tmp_path, [upstream_at(upstream.port)]) as relay,
+    ):
+        answer = exchange(relay.port, b"HEAD /v1/plain HTTP/1.0\r\n\r\n")
+        assert b"\r\ncontent-length: 19\r\n" in answer
+        assert answer.endswith(b"\r\n\r\n")
+
+
+SIZED = b"POST /v1/upload HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b"
+
+
+def test_requests_sent_ahead_are_answered_in_order(tmp_path: Path) -> None:
+    with (
+        running_upstream() as upstream,
+        running_relay(tmp_path, [upstream_at(upstream.port)]) as relay,
+    ):
+        bodies = [b"x" * number for number in range(1, 20)]
+        sent = b"".join(SIZED % (len(body), body) for body in bodies)
+        answers = exchange(relay.port, sent + b"GET /v1/plain HTTP/1.0\r\n\r\n")
+        sizes = [line.split()[0] for line in answers.split(b"\r\n\r\n")[1:-1]]
+        assert sizes == [b"%d" % len(body) for body in bodies]
+        assert len(relay.calls(20)) == 20
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"\x16\x03\x01 hello", b"GET / HTTP/9.9\r\n\r\n", b"POST / HTTP/1.1\r\ncontent-length: 1\r\n"
+     b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n"],
+)  # fmt: skip
+def test_garbage_behind_a_request_does_not_spoil_its_answer(tmp_path: Path, garbage: bytes) -> None:
+    with (
+        running_upstream() as upstream,
+        running_relay(tmp_path, [upstream_at(upstream.port)]) as relay,
+    ):
+        answer = exchange(relay.port, SIZED % (2, b"{}") + garbage)
+        assert answer.count(b"HTTP/1.1 ") == 1
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"\r\n\r\n2 " in answer
+        assert refusals(relay, "not_http") == 1
+        answer = exchange(relay.port, garbage)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"x-shalt-error: not_http\r\n" in answer
+        assert len(upstream.heads) == 1
+
+
+def test_garbage_in_a_body_ends_the_call_and_its_connection(tmp_path: Path) -> None:
+    with (
+        running_upstream() as upstream,
+        running_relay(tmp_path, [upstream_at(upstream.port)]) as relay,
+    ):
+        head = b"POST /v1/plain HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+        assert exchange(relay.port, head + b"2\r\n{}\r\nxyz\r\n").startswith(b"HTTP/1.1 400 ")
+        assert relay.calls(1)[0].outcome is Outcome.CLIENT_GONE
+        assert request(relay.port, "/v1/plain").status == 200
+
+
+def test_more_requests_ahead_than_may_wait_are_not_answered(tmp_path: Path) -> None:
+    with (
+        running_upstream() as upstream,
+        running_relay(tmp_path, [upstream_at(upstream.port)]) as relay,
+    ):
+        answer = exchange(relay.port, b"GET /v1/plain HTTP/1.1\r\nhost: x\r\n\r\n" * 500)
+        assert answer.count(b"HTTP/1.1 200 OK") == PIPELINED_MAX + 1
+        assert refusals(relay, "too_many_requests") == 1
+        assert len(upstream.heads) == PIPELINED_MAX + 1
+
+
+def test_a_client_that_leaves_with_requests_waiting_cancels_the_first(tmp_path: Path) -> None:
+    with (
+        running_upstream() as upstream,
+        running_relay(tmp_path, [upstream_at(upstream.port, first_byte_seconds=60)]) as relay,
+    ):
+        client = send_and_leave(relay.port, "/v1/hang")
+        client.sendall(SIZED % (2, b"{}"))
+        wait_until(lambda: len(upstream.heads) == 1)
+        client.close()
+        wait_until(lambda: upstream.lost == ["hang"])
+        assert [call.outcome for call in relay.calls(1)] == [Outcome.CLIENT_GONE]
