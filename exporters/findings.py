@@ -56,6 +56,19 @@ class Slice(msgspec.Struct, frozen=True):
     share: float
 
 
+class Action(msgspec.Struct, frozen=True):
+    """What may be done about a finding (exporters.advice).
+
+    `advice` says it. `where` chooses the calls, in the language of filters; `command` exports them.
+    `calls`: at least so many are to be added to training; 0 where adding helps nothing.
+    """
+
+    advice: str
+    where: str = ""
+    command: str = ""
+    calls: int = 0
+
+
 class Finding(msgspec.Struct, frozen=True):
     """A change beyond chance. `drift`: the bound of its effect also passes `floor`.
 
@@ -87,6 +100,8 @@ class Finding(msgspec.Struct, frozen=True):
     example_call_ids: tuple[str, ...]
     term_hash: int | None = None
     over_time: tuple[Slice, ...] = ()
+    also: tuple[str, ...] = ()  # other terms and values that say the same (exporters.naming)
+    action: Action | None = None
 
 
 class Distribution(msgspec.Struct, frozen=True):
