@@ -6,6 +6,9 @@ In reading order; a module imports only those above it:
     access     who may call: keys, and no web page that spends a key shalt holds
     redact     no secret in headers and addresses that are recorded
     secrets    what looks like a provider's key in a body
+    texts      where the texts of a body are, JSON escapes undone
+    personal   what personal data looks like, and what stands in its place
+    redact_personal  personal data found in bodies, whole or as they come
     redact_bodies  no secret in bodies that are recorded
     redact_frames  no secret in the WebSocket messages that are recorded
     metrics    calls and our own overhead for Prometheus

@@ -14,7 +14,7 @@ from proxy.body_copy import HELD_BYTES_MAX, BodyCopy
 from proxy.context import RecordMode, is_sampled
 from proxy.metrics import Phases
 from proxy.recording import Recording
-from proxy.redact_bodies import Strainer
+from proxy.redact_bodies import BodyRedactor, Strainer
 from proxy.redact_frames import FrameStrainer
 from storage.capture import (
     Body,
@@ -137,7 +137,7 @@ class Exchange:
 
     def switched(self) -> None:
         """What passes now are the frames of a WebSocket, which may be open for long: begin it."""
-        bodies = self._recording.bodies
+        bodies = self._bodies()
         if bodies is not None:
             self._strainers = {False: FrameStrainer(bodies), True: FrameStrainer(bodies)}
         self._spool_what_came()
@@ -244,7 +244,7 @@ class Exchange:
             response = self.response.describe(b"", self._strainers.get(True))
             kind = FrameKind.END
         else:
-            bodies = self._recording.bodies
+            bodies = self._bodies()
             request = self.request.take_whole(bodies, self._headers)
             response = self.response.take_whole(bodies, self._response_headers)
             kind = FrameKind.CALL
@@ -279,7 +279,7 @@ class Exchange:
         """Take what has come of a body, and return what of it may be kept."""
         copy = self.response if of_response else self.request
         data = copy.take() if copy.held_bytes else b""
-        bodies = self._recording.bodies
+        bodies = self._bodies()
         if bodies is None:
             return data
         strainer = self._strainers.get(of_response)
@@ -289,6 +289,11 @@ class Exchange:
             headers = self._response_headers if of_response else self._headers
             strainer = self._strainers[of_response] = Strainer(bodies, headers)
         return strainer.strain(data, last=last)
+
+    def _bodies(self) -> BodyRedactor | None:
+        """Return what takes secrets out of the bodies of this call's project."""
+        bodies = self._recording.bodies
+        return None if bodies is None else bodies.of(self.project)
 
     def _capture(
         self,

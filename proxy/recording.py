@@ -47,13 +47,13 @@ class Recording:
         body_bytes_max: int,
         sample_ratio: float,
         redactor: Redactor,
-        redact_bodies: bool,
+        bodies: BodyRedactor | None,
         metrics: CallMetrics,
         clock: Clock,
     ) -> None:
         self.clock = clock
         self.redactor = redactor
-        self.bodies = BodyRedactor(redactor) if redact_bodies else None
+        self.bodies = bodies
         self.metrics = metrics
         self.body_bytes_max = body_bytes_max
         self.sample_ratio = sample_ratio

@@ -1,5 +1,8 @@
 """No secret in the bodies that are recorded: found and replaced before the spool. The wire passes.
 
+Secrets are provider's keys (proxy.secrets) and, where rules are configured, personal data
+(proxy.redact_personal).
+
 A body in which nothing is found is kept as it passed, byte for byte. One with a secret is kept with
 `redacted:` and a fingerprint in the secret's place; if it was encoded (gzip, br, …) it is kept
 decoded. The record says `redacted`, and has length and SHA-256 of what was on the wire.
@@ -17,6 +20,7 @@ from typing import Final
 
 from proxy import secrets
 from proxy.redact import Redactor
+from proxy.redact_personal import PersonalRules, PersonalSearch
 from proxy.secrets import Found
 from storage.capture import Headers
 from storage.encoding import decode
@@ -27,10 +31,36 @@ HELD_BYTES_MAX: Final = 256 * 2**10
 
 
 class BodyRedactor:
-    """Replaces secrets in whole bodies."""
+    """Replaces secrets in whole bodies.
 
-    def __init__(self, redactor: Redactor) -> None:
+    `keys`: whether provider's keys are looked for. `rules`, if there are any, find personal data in
+    the calls of the projects they are for; `of` gives the redactor of a project.
+    """
+
+    def __init__(
+        self,
+        redactor: Redactor,
+        rules: PersonalRules | None = None,
+        *,
+        keys: bool = True,
+        project: str = "",
+    ) -> None:
         self._redactor = redactor
+        self._rules = rules
+        self._keys = keys
+        self._project = project
+
+    def of(self, project: str) -> "BodyRedactor":
+        """Return the redactor for the calls of a project."""
+        if self._rules is None:
+            return self
+        return BodyRedactor(self._redactor, self._rules, keys=self._keys, project=project)
+
+    def search(self, events: bool) -> PersonalSearch | None:
+        """Begin to search a body for personal data; None where no rule is for this project."""
+        if self._rules is None:
+            return None
+        return self._rules.search(self._project, events=events)
 
     def whole(self, data: bytes, headers: Headers) -> bytes | None:
         """Return the body without its secrets; None where there are none, so it is kept as it is.
@@ -48,23 +78,35 @@ class BodyRedactor:
         found = self.find(text, events)
         return self.put(text, found) if found else None
 
-    def find(self, text: bytes, events: bool) -> list[tuple[Found, ...]]:
-        """Find the secrets of decoded text: of each its pieces, in order of their beginnings."""
-        found: list[tuple[Found, ...]] = [(each,) for each in secrets.find(text)]
-        if events:
-            found += secrets.across_events(text)
+    def find(
+        self, text: bytes, events: bool, search: PersonalSearch | None = None
+    ) -> list[tuple[Found, ...]]:
+        """Find the secrets of decoded text: of each its pieces, in order of their beginnings.
+
+        `search`: the one of this body, where the text is but a piece of it.
+        """
+        found: list[tuple[Found, ...]] = []
+        if self._keys:
+            found += [(each,) for each in secrets.find(text)]
+            if events:
+                found += secrets.across_events(text)
+        if self._rules is not None:
+            search = search or self.search(events)
+            if search is not None:
+                found += search.find(text)
         return found
 
     def put(self, text: bytes, found: Iterable[tuple[Found, ...]]) -> bytes:
         """Return text with something else in place of its secrets."""
         pieces: list[bytes] = []
         end = 0
-        for place in sorted(piece for each in found for piece in each):
+        for place in sorted((piece for each in found for piece in each), key=_longest_first):
             if place.start < end:
-                continue  # inside one that was replaced
+                end = max(end, place.end)  # the one that was replaced hides this one, too
+                continue
             pieces.append(text[end : place.start])
             if place.secret:
-                pieces.append(self._redactor.replacement(place.secret))
+                pieces.append(place.token or self._redactor.replacement(place.secret))
             end = place.end
         pieces.append(text[end:])
         return b"".join(pieces)
@@ -73,7 +115,10 @@ class BodyRedactor:
 class Strainer:
     """One body, searched piece by piece. `kept` counts the bytes handed out so far."""
 
-    __slots__ = ("_encoded", "_events", "_headers", "_held", "_redactor", "cut", "kept", "redacted")
+    __slots__ = (
+        "_encoded", "_events", "_headers", "_held", "_redactor", "_search", "cut", "kept",
+        "redacted",
+    )  # fmt: skip
 
     def __init__(self, redactor: BodyRedactor, headers: Headers) -> None:
         self.redacted = False
@@ -82,6 +127,7 @@ class Strainer:
         self._redactor = redactor
         self._headers = headers
         self._encoded, self._events = _kind_of(headers)
+        self._search = redactor.search(self._events)
         self._held = b""
 
     def strain(self, data: bytes, *, last: bool = False) -> bytes:
@@ -92,8 +138,10 @@ class Strainer:
         if self._encoded:
             return self._strain_encoded(last)
         text, self._held = self._held, b""
-        found = self._redactor.find(text, self._events)
+        found = self._redactor.find(text, self._events, self._search)
         until = len(text) if last else self._until(text, found)
+        if self._search is not None:
+            self._search.passed(text, until)
         text, self._held = text[:until], text[until:]
         found = [each for each in found if each[0].start < until]
         if found:
@@ -122,6 +170,11 @@ class Strainer:
         until = secrets.could_begin(text)
         if self._events:
             until = secrets.line_of(text, min(until, secrets.could_begin_across(text)))
+        if self._search is not None:
+            undecided = self._search.undecided(text)
+            until = undecided if undecided <= until else self._search.cut(text, until)
+            if len(text) - until > HELD_BYTES_MAX:
+                until = self._search.force(text)
         for each in sorted(found, reverse=True):
             if each[0].begin < until < each[-1].end:
                 until = each[0].begin
@@ -132,6 +185,10 @@ class Strainer:
     def _keep(self, data: bytes) -> bytes:
         self.kept += len(data)
         return data
+
+
+def _longest_first(place: Found) -> tuple[int, int]:
+    return place.start, -place.end
 
 
 def _kind_of(headers: Headers) -> tuple[bool, bool]:

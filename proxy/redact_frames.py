@@ -23,13 +23,16 @@ MESSAGE_BYTES_MAX: Final = 16 * 2**20  # OpenAI takes 15 MiB in one message
 class FrameStrainer:
     """One direction, searched message by message. `kept` counts the bytes handed out so far."""
 
-    __slots__ = ("_bodies", "_inflated", "_reader", "_waiting", "cut", "kept", "redacted")
+    __slots__ = (
+        "_bodies", "_inflated", "_reader", "_search", "_waiting", "cut", "kept", "redacted",
+    )  # fmt: skip
 
     def __init__(self, bodies: BodyRedactor) -> None:
         self.redacted = False
         self.cut = False  # something was not kept because it could not be searched
         self.kept = 0
         self._bodies = bodies
+        self._search = bodies.search(True)
         self._reader = MessageReader(MESSAGE_BYTES_MAX)
         self._waiting: list[SocketMessage] = []
         self._inflated = False  # messages are stored inflated from now on
@@ -60,7 +63,7 @@ class FrameStrainer:
         text = b"".join(texts)
         if not text:
             return b""
-        found = self._bodies.find(text, True)
+        found = self._bodies.find(text, True, self._search)
         until = len(text) if last else self._until(text, found)
         places = sorted(place for each in found for place in each)
         released: list[bytes] = []
@@ -81,6 +84,8 @@ class FrameStrainer:
         until = secrets.could_begin_across(text)
         if self._reader.trouble:
             until = min(until, secrets.could_begin(text))
+        if self._search is not None:
+            until = min(until, self._search.undecided(text))
         for each in sorted(found, reverse=True):
             if each[0].begin < until < each[-1].end:
                 until = each[0].begin
@@ -107,4 +112,5 @@ def _text_of(message: SocketMessage) -> bytes:
 def _within(place: Found, start: int, end: int) -> Found:
     """Cut a found secret to one message; what it says counts where it begins."""
     secret = place.secret if place.start >= start else b""
-    return Found(max(place.start, start) - start, min(place.end, end) - start, secret, 0)
+    first, last = max(place.start, start) - start, min(place.end, end) - start
+    return Found(first, last, secret, 0, place.token)

@@ -72,13 +72,15 @@ _PIECE: Final = re.compile(
 class Found(NamedTuple):
     """A secret: where in the data it stands, and what it says.
 
-    `begin`: where that begins by which it is known, such as the name of its member.
+    `begin`: where that begins by which it is known, such as the name of its member. `token`: what
+    is to stand in its place; empty where that follows from the secret.
     """
 
     start: int
     end: int
     secret: bytes
     begin: int
+    token: bytes = b""
 
 
 def find(data: bytes) -> list[Found]:

@@ -4,10 +4,12 @@ In reading order; a module imports only those above it:
 
     sources     files, variables and options as trees; where a value came from
     egress      which proxy leads to an upstream: the setting, or the environment
+    redaction   a rule that finds personal data
     upstreams   one upstream: where it is, how it is spoken to
     monitors    what is asked of drift monitors: against what, how often, how surely
     settings    every setting: name, default, unit, one sentence; read once
     places      what lies where in a data directory, and the one lock on it
+    redacting   secrets and personal data out of what is kept
     metrics     the supervisor for Prometheus, and its children's files
     child       what every child process of the supervisor begins with
     worker      the relaying application

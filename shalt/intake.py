@@ -3,8 +3,9 @@
 And what is said of calls: scores, labels, verdicts (`keep`), which no ledger counts.
 
 They take the way of every call from there on: the same recorder, the same ledger, the same safety.
-Secrets in headers are taken out as the relay does it. A call that the store knows, or that came
-through here before, is left out and not counted as accepted: it is there already.
+Secrets and personal data are taken out as the relay does it (shalt.redacting). A call that the
+store knows, or that came through here before, is left out and not counted as accepted: it is there
+already.
 
 `put` returns when all it was given would survive a power cut. It may be called from any thread,
 one at a time gets through. Limits: RECENT_MAX ids of calls that came through are remembered, some
@@ -17,10 +18,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-import msgspec
-
-from proxy.redact import Redactor
 from shalt.places import Places
+from shalt.redacting import Redacting
 from shalt.settings import Settings
 from storage.capture import Capture, Clock
 from storage.database import StoreUnavailable
@@ -68,7 +67,8 @@ class Intake:
         self._lock = threading.Lock()
         self._recent: OrderedDict[str, None] = OrderedDict()
         self._writer: SpoolWriter | None = None
-        self._redactor: Redactor | None = None
+        self._settings = settings
+        self._redacting: Redacting | None = None
         self._measured_ns = 0
         self.taken_count = 0  # calls that went into the spool
 
@@ -89,6 +89,7 @@ class Intake:
             if new:
                 self._measure(writer)
                 self._flush(writer)  # nothing may be left over of a try before
+            redacting = self._open_redacting()
             waiting = 0
             for capture in new:
                 if waiting > FLUSH_BYTES:
@@ -97,7 +98,7 @@ class Intake:
                 self._refuse_when_full(writer)
                 writer.counters.add("accepted")
                 writer.roster.enter(capture.id)
-                taken = writer.append(FrameKind.CALL, self._redacted(capture))
+                taken = writer.append(FrameKind.CALL, redacting.capture(capture))
                 assert taken, "there is room: it has been flushed"
                 self._remember(capture.id)
                 waiting += len(capture.request_body.data) + len(capture.response_body.data)
@@ -115,8 +116,9 @@ class Intake:
             self._measure(writer)
             self._flush(writer)  # nothing may be left over of a try before
             self._refuse_when_full(writer)
+            redacting = self._open_redacting()
             for each in said:
-                taken = writer.append(kind_of(each), each)
+                taken = writer.append(kind_of(each), redacting.said(each))
                 assert taken, "there is room: it has been flushed"
             self._flush(writer)
             self._sync(writer)
@@ -168,16 +170,10 @@ class Intake:
         if writer.unsynced:
             raise SpoolRefused("the spool's disk cannot be synced: see that it is whole")
 
-    def _redacted(self, capture: Capture) -> Capture:
-        if self._redactor is None:
-            self._redactor = Redactor(self._places.read_fingerprint_key())
-        redactor = self._redactor
-        return msgspec.structs.replace(
-            capture,
-            target=redactor.target(capture.target.encode("latin-1", "replace")).decode("latin-1"),
-            request_headers=redactor.headers(capture.request_headers),
-            response_headers=redactor.headers(capture.response_headers),
-        )
+    def _open_redacting(self) -> Redacting:
+        if self._redacting is None:
+            self._redacting = Redacting(self._settings)
+        return self._redacting
 
     def _remember(self, call_id: str) -> None:
         self._recent[call_id] = None

@@ -34,6 +34,7 @@ from pydantic_settings import SettingsError as UnreadableVariable
 
 from shalt import sources
 from shalt.monitors import MONITORS_MAX, Drift, Monitor, check_name
+from shalt.redaction import RULES_MAX, Redaction, check_rule
 from shalt.sources import PREFIX, SettingsError, Tree
 from shalt.upstreams import UPSTREAM_NAME, Seconds, Upstream, complete, guess_dialect
 from storage.grouping import validate_group_by
@@ -50,6 +51,7 @@ TABLES: Mapping[str, type[BaseModel]] = {
     "upstreams": Upstream,
     "monitors": Monitor,
     "drift": Drift,
+    "redaction": Redaction,
 }
 
 
@@ -114,6 +116,8 @@ class Settings(BaseSettings):
     """Calls in flight in each worker; further ones are refused with 503, and recorded so."""
     redact_bodies: bool = True
     """Keep what looks like an API key, or is called one, out of recorded bodies, too."""
+    redaction: Annotated[dict[str, Redaction], Field(max_length=RULES_MAX)] = {}
+    """Personal data that is kept out of recorded bodies, by name (docs/security.md)."""
     sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the calls that is recorded, whole sessions or traces; the others are counted."""
     body_bytes_max: Bytes = ByteSize(64 * MIB)
@@ -210,6 +214,8 @@ class Settings(BaseSettings):
                 raise ValueError(f"upstream name {name!r} must match {UPSTREAM_NAME.pattern}")
         for name in self.monitors:
             check_name(name)
+        for name, rule in self.redaction.items():
+            check_rule(name, rule)
         defaults = [name for name, upstream in self.upstreams.items() if upstream.default]
         if len(defaults) != 1:
             raise ValueError(
@@ -282,6 +288,7 @@ def explain(settings: Settings) -> Iterator[Explained]:
             yield Explained(place, text, source, field.description or "")
     tables: dict[str, BaseModel] = {"drift": settings.drift}
     tables |= {f"monitors.{name}": monitor for name, monitor in settings.monitors.items()}
+    tables |= {f"redaction.{name}": rule for name, rule in settings.redaction.items()}
     for above, table in tables.items():
         for key, field in type(table).model_fields.items():
             place = f"{above}.{key}"

@@ -33,6 +33,7 @@ from proxy.upstream import UpstreamPool
 from shalt import settings as settings_module
 from shalt.child import Orders, listen_to_signals, receive_orders
 from shalt.places import Places
+from shalt.redacting import build_bodies
 from storage.capture import Dialect, SystemClock
 from storage.spool import SpoolLimits
 
@@ -112,14 +113,15 @@ def build_recording(settings: settings_module.Settings) -> Recording:
         segment_bytes=settings.spool_segment_bytes,
         segment_seconds=settings.spool_segment_seconds,
     )
+    redactor = Redactor(places.read_fingerprint_key())
     return Recording(
         places.spool,
         limits=limits,
         sync=settings.spool_sync,
         body_bytes_max=settings.body_bytes_max,
         sample_ratio=settings.sample_ratio,
-        redactor=Redactor(places.read_fingerprint_key()),
-        redact_bodies=settings.redact_bodies,
+        redactor=redactor,
+        bodies=build_bodies(settings, redactor),
         metrics=CallMetrics(CollectorRegistry()),
         clock=SystemClock(),
     )

@@ -19,6 +19,7 @@ from proxy.metrics import CallMetrics
 from proxy.protocol import ClientLimits
 from proxy.recording import Recording
 from proxy.redact import Redactor
+from proxy.redact_bodies import BodyRedactor
 from proxy.relay import Receive, Relay, Scope, Send
 from proxy.routes import Routes, Upstream
 from proxy.upstream import UpstreamPool
@@ -67,6 +68,7 @@ class RunningRelay:
     port: int
     spool: Path
     recording: Recording
+    loop: asyncio.AbstractEventLoop
 
     def tally(self) -> Tally:
         """Read the worker's counters."""
@@ -118,12 +120,14 @@ def running_relay(
     console = upstream_at(1, "console", host=None, base_path=b"")
     ready = threading.Event()
     relays: list[Relay] = []
+    loops: list[asyncio.AbstractEventLoop] = []
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
             await relays[0](scope, receive, send)
             return
         await receive()
+        loops.append(asyncio.get_running_loop())
         recording = Recording(
             spool,
             limits=limits or SpoolLimits(),
@@ -131,7 +135,7 @@ def running_relay(
             body_bytes_max=body_bytes_max,
             sample_ratio=sample_ratio,
             redactor=Redactor(b"key"),
-            redact_bodies=True,
+            bodies=BodyRedactor(Redactor(b"key")),
             metrics=CallMetrics(CollectorRegistry()),
             clock=SystemClock(),
         )
@@ -165,7 +169,7 @@ def running_relay(
     clients = ClientLimits(header_bytes_max, client_connections_max, refused)
     with _serving(server_config(application, 1, clients)) as port:
         assert ready.wait(WAIT_SECONDS)
-        yield RunningRelay(port, spool, relays[0].recording)
+        yield RunningRelay(port, spool, relays[0].recording, loops[0])
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from proxy.exchange import Exchange
 from proxy.metrics import CallMetrics
 from proxy.recording import Recording
 from proxy.redact import Redactor
+from proxy.redact_bodies import BodyRedactor
 from storage.capture import Dialect, Outcome, SystemClock
 from storage.spool import SpoolLimits
 
@@ -22,7 +23,7 @@ async def opened(spool: Path) -> tuple[Recording, Exchange]:
         body_bytes_max=1000,
         sample_ratio=1.0,
         redactor=Redactor(b"key"),
-        redact_bodies=True,
+        bodies=BodyRedactor(Redactor(b"key")),
         metrics=CallMetrics(CollectorRegistry()),
         clock=SystemClock(),
     )

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from proxy.metrics import CallMetrics
 from proxy.recording import Recording
 from proxy.redact import Redactor
+from proxy.redact_bodies import BodyRedactor
 from storage.capture import SystemClock
 from storage.counters import read_tally
 from storage.replay import SpoolReader
@@ -34,7 +35,7 @@ def recording_in(spool: Path) -> Recording:
         limits=SpoolLimits(),
         sync="always",
         sample_ratio=1.0,
-        redact_bodies=True,
+        bodies=BodyRedactor(Redactor(b"key")),
         body_bytes_max=100,
         redactor=Redactor(b"key"),
         metrics=CallMetrics(CollectorRegistry()),
