@@ -81,6 +81,7 @@ In reading order; a module imports only those above it:
     reader          everything that only looks at the store: get, list, scan, features, counts
     drift_reports   kept drift reports: what two windows differed in, and what is forgotten of it
     placed          why a group is on its side, where its hash says another
+    measured        what was measured of many calls, in columns, for drift
     choosing        what a filter chooses among all calls, and what was measured of some
     grouped         calls group by group, in ranges that several processes can read
     shared_state    one state of the store, seen by several processes

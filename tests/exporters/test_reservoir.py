@@ -2,7 +2,7 @@
 
 import random
 
-from exporters.reservoir import Reservoir
+from exporters.reservoir import Reservoir, choose_calls
 from exporters.windows import Measured
 from storage.trace import Understood
 from tests.exporters.calls import measured_of
@@ -31,3 +31,19 @@ def test_a_reservoir_with_room_keeps_one_call_of_every_group() -> None:
     rows = [measured_of(Understood(), f"{n:032x}", f"group {n % 7}") for n in range(70)]
     kept = offered(rows, 100).rows()
     assert {row.group_id for row in kept} == {f"group {n}" for n in range(7)}
+
+
+def test_calls_are_chosen_as_a_reservoir_chooses_them() -> None:
+    chance = random.Random(3)
+    calls = [(f"{number:032x}", f"group {chance.randrange(90)}") for number in range(600)]
+    rows = [measured_of(Understood(), *call) for call in calls]
+    for groups_max in (1, 20, 89, 90, 1_000):
+        chosen = [row.call_id for row in offered(rows, groups_max).rows()]
+        assert len(chosen) == min(groups_max, 90)
+        for page_size in (1, 7, 600):
+            pages = [calls[start : start + page_size] for start in range(0, 600, page_size)]
+            assert choose_calls(pages, groups_max) == (chosen, 600)
+
+
+def test_no_calls_are_chosen_of_none() -> None:
+    assert choose_calls([], 10) == ([], 0)

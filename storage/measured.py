@@ -1,0 +1,129 @@
+"""What was measured of many calls, read for drift: columns, in pages, and never a body.
+
+Two looks: which calls there are (two columns of each), and what was measured of those chosen.
+Whoever wants both of one state of the store makes them in one `reading`.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
+from typing import Any, Final
+
+import pyarrow as pa
+from sqlalchemy import ColumnElement, Connection, Row, and_, select
+
+from storage.capture import Endpoint, Outcome
+from storage.database import among
+from storage.erasure import visible
+from storage.label_rows import score_names
+from storage.lists import conditions
+from storage.schema import call, feature, score, text_feature, tool_set
+from storage.withheld import SYNTHETIC
+
+ROWS_AT_ONCE: Final = 2_000  # more at a time are slower: the garbage collector looks at them all
+
+Scores = dict[str, dict[str, float | str]]  # of calls by their ids, by name
+
+_TERMS: Final = ("prompt_terms", "answer_terms", "answer_fields")
+
+
+def read_candidates(
+    connection: Connection, project: str, where: str | None, endpoints: Collection[Endpoint]
+) -> Iterator[Sequence[Row[str, str]]]:
+    """Read id and group of the complete calls that a filter matches and somebody made, in pages.
+
+    Of some endpoints, in no order. Index (project, id) for a time, or what the planner prefers for
+    the filter; raises FilterError.
+    """
+    query = select(call.c.id, call.c.group_id).where(
+        *conditions(project, where),
+        call.c.outcome == Outcome.COMPLETE.value,
+        call.c.endpoint.in_(sorted(endpoint.value for endpoint in endpoints)),
+        call.c.source != SYNTHETIC,
+        *visible(connection),
+    )
+    result = connection.execute(query, execution_options={"yield_per": ROWS_AT_ONCE})
+    with closing(result):
+        yield from result.partitions()
+
+
+def read_columns(connection: Connection, call_ids: Sequence[str], schema: pa.Schema) -> pa.Table:
+    """Read columns of some calls, in the order of their ids, but for terms and tools.
+
+    Each field of `schema` is a column of `feature`, `call` or `text_feature`, by its name; what is
+    not in the sample of texts is null there, as are `tools` and the terms. Calls without features
+    are left out. Primary keys.
+    """
+    read = [field.name for field in schema if field.name not in (*_TERMS, "tools")]
+    same = text_feature.c.feature_version == feature.c.feature_version
+    sampled = and_(text_feature.c.call_id == call.c.id, same)
+    query = (
+        select(*map(_column, read))
+        .join_from(call, feature, feature.c.call_id == call.c.id)
+        .outerjoin(text_feature, sampled)
+    )
+    tables = []
+    for start in range(0, len(call_ids), ROWS_AT_ONCE):
+        part = call_ids[start : start + ROWS_AT_ONCE]
+        of_part = query.where(among(connection, call.c.id, part)).order_by(call.c.id)
+        rows = connection.execute(of_part).all()
+        values = dict(zip(read, zip(*rows, strict=True), strict=True)) if rows else {}
+        arrays = [
+            pa.array(values[field.name], field.type)
+            if field.name in values
+            else pa.nulls(len(rows), field.type)
+            for field in schema
+        ]
+        tables.append(pa.table(arrays, schema))
+    table = pa.concat_tables(tables) if tables else schema.empty_table()
+    return table
+
+
+def read_terms(connection: Connection, call_ids: Sequence[str]) -> dict[str, Sequence[bytes]]:
+    """Read the terms of some calls in the sample: those of prompts, of answers, of fields.
+
+    Nothing for a call that is not in it. Primary key.
+    """
+    query = select(text_feature.c.call_id, *(text_feature.c[name] for name in _TERMS))
+    terms: dict[str, Sequence[bytes]] = {}
+    for start in range(0, len(call_ids), ROWS_AT_ONCE):
+        part = call_ids[start : start + ROWS_AT_ONCE]
+        rows = connection.execute(query.where(among(connection, text_feature.c.call_id, part)))
+        terms.update((row[0], row[1:]) for row in rows)
+    return terms
+
+
+def read_tool_sets(connection: Connection, hashes: Sequence[str]) -> dict[str, str]:
+    """Read the JSON lists of tools that some hashes stand for. Primary key."""
+    known: dict[str, str] = {}
+    for start in range(0, len(hashes), ROWS_AT_ONCE):
+        part = hashes[start : start + ROWS_AT_ONCE]
+        query = select(tool_set.c.tools_hash, tool_set.c.tools)
+        rows = connection.execute(query.where(among(connection, tool_set.c.tools_hash, part)))
+        known.update((row.tools_hash, row.tools) for row in rows)
+    return known
+
+
+def read_score_values(connection: Connection, project: str, call_ids: Sequence[str]) -> Scores:
+    """Read the scores of some calls by name: a number, 0 or 1 for a truth value, or a text.
+
+    Of several under one name the newest. Index (call_id, name).
+    """
+    scores: Scores = {}
+    if not score_names(connection, project):
+        return scores
+    query = select(score.c.call_id, score.c.name, score.c.number, score.c.text)
+    for start in range(0, len(call_ids), ROWS_AT_ONCE):
+        part = call_ids[start : start + ROWS_AT_ONCE]
+        of_part = query.where(among(connection, score.c.call_id, part))
+        ordered = of_part.order_by(score.c.created_at, score.c.id)
+        for call_id, name, number, text in connection.execute(ordered):
+            scores.setdefault(call_id, {})[name] = text if number is None else number
+    return scores
+
+
+def _column(name: str) -> ColumnElement[Any]:
+    if name == "call_id":
+        return call.c.id
+    if name in feature.c:
+        return feature.c[name]
+    return text_feature.c[name] if name in text_feature.c else call.c[name]
