@@ -2,7 +2,9 @@
 
 In reading order; a module imports only those above it:
 
-    statistics  KS, chi-square, exact counts, intervals: pure functions with sources
+    statistics  KS, chi-square, intervals, corrections: pure functions with sources
+    exact_counts  which of many things are commoner in one sample: exact, and quick
+    ks_columns  Kolmogorov-Smirnov on many columns in a batch
     two_samples  how far two samples of grouped calls differ: lift, difference, AUC
     representative  whether a test side is a fair draw: tests at group level
     windows     reference window and current window: columns of one call of each group
@@ -11,7 +13,16 @@ In reading order; a module imports only those above it:
     reservoir   one call of each group, of many groups a bounded sample
     loading     a window out of a store, or from beside an export
     measures    which features drift looks at, and how a sentence speaks of them
-    findings    one feature in two windows: does it differ, by how much, in which calls
+    findings    what a comparison says: findings, unseen values, how shares are written
+    comparison  two windows that are compared, and what every finding says alike
+    number_differences  how numbers differ, in a batch
+    value_differences   how values of categories and of sets differ, and which are new
+    term_differences    which words and fields of answers are commoner in one window
+    domain_classifier   how well a classifier tells texts it has not seen
+    mean_discrepancy    whether embeddings of two samples are of one population
+    text_differences    how texts differ as a whole: classifier, embeddings
+    cycles      like hours of the week compared with like hours
+    alarms      alpha to days between false alarms, and back
     drift       two windows to a DriftReport, findings ranked
     report      a DriftReport as text and JSON
     languages   the language of a text

@@ -1,41 +1,72 @@
-"""Which features drift looks at, how each is read from a call, and how a sentence speaks of it.
+"""Which features drift looks at, and how a sentence speaks of each.
 
-Adding one is a row of `FEATURES`, a column of `storage.features` if it is not recorded yet, and
-nothing else. The list is short on purpose: each row is a test more that all share alpha with.
+The names are those of a window's columns (`exporters.columns`); scores join by name. The list is
+closed, for each row of it is a test more that all share alpha with: `KIND_SHARES` says how the
+kinds divide it.
 """
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
-from exporters.windows import Measured
+from exporters.windows import Window
 
 Side = Literal["prompt", "answer", "call"]
 Kind = Literal["number", "category", "set", "term", "classifier", "embedding"]
 
+FLOOR_NUMBER = 0.05  # of the KS distance: one call in twenty lies elsewhere
+FLOOR_SHARE = 0.01  # of the calls have the value now, or have it no longer
+# What the reference never had is another matter than a share that moved: the model was never
+# shown it. Half the floor, so that a new tool set on 1 % of the calls can pass it at all.
+FLOOR_UNSEEN = 0.005
+# Latency moves with the load of a server; a call in four must lie elsewhere to say more than that.
+FLOOR_LATENCY = 0.25
+# One short text in a hundred is taken for another language than it has: its first sight means
+# nothing, and neither does a second.
+UNSEEN_LANGUAGE_RATIO = 0.02
+
+SCORE_PREFIX: Final = "score:"
+
+# Of alpha, to each kind that has something to test. Terms say most of what changes in traffic, in
+# a few families; the many shapes of a text say much the same as one another.
+KIND_SHARES: Final[Mapping[Kind, float]] = {
+    "number": 0.20,
+    "category": 0.20,
+    "set": 0.15,
+    "term": 0.20,
+    "classifier": 0.15,
+    "embedding": 0.10,
+}
+
 
 @dataclass(frozen=True)
 class Number:
-    """A feature that counts something: "30 % of prompts have more than 24 words"."""
+    """A feature that counts something. `says` has a place for "more than 24" or "at most 24".
+
+    What is shown is the value times `scale`.
+    """
 
     name: str
     side: Side
-    subject: str
-    unit: str
-    read: Callable[[Measured], int]
+    says: str
+    scale: float = 1.0
+    floor: float = FLOOR_NUMBER
     kind: Literal["number"] = "number"
 
 
 @dataclass(frozen=True)
 class Category:
-    """A feature with one value for each call: "4 % of calls ask for gpt-4o"."""
+    """A feature with one value for each call: "4 % of calls ask for gpt-4o".
+
+    `words`: how a sentence calls a value, where its own name would not do. Values that the
+    reference lacks are unseen from a share of `unseen_from`.
+    """
 
     name: str
     side: Side
     says: str
-    read: Callable[[Measured], tuple[str, ...]]
+    words: Mapping[str, str] = field(default_factory=dict)
+    unseen_from: float = 0.0
     kind: Literal["category"] = "category"
 
 
@@ -46,34 +77,98 @@ class Set:
     name: str
     side: Side
     says: str
-    read: Callable[[Measured], tuple[str, ...]]
+    words: Mapping[str, str] = field(default_factory=dict)
+    unseen_from: float = 0.0
     kind: Literal["set"] = "set"
 
 
-Feature = Number | Category | Set
+@dataclass(frozen=True)
+class Term:
+    """A family of hashed terms: words and pairs of words, or fields of answers."""
+
+    name: str
+    side: Side
+    says: str
+    kind: Literal["term"] = "term"
 
 
-@lru_cache(maxsize=4_096)
-def _items(text: str) -> tuple[str, ...]:
-    """Read a list that is stored as JSON; most calls of a project share a few such texts."""
-    return tuple(str(item) for item in json.loads(text))
+Feature = Number | Category | Set | Term
+
+_JSON: Final = {
+    "": "no JSON",
+    "array": "a JSON array",
+    "broken": "broken JSON",
+    "object": "a JSON object",
+}
+_UNKNOWN: Final = {"": "no language that can be told"}
+# What has a new value every day by its nature: a raw system prompt may hold the date, and
+# `template_hash` is the one without.
+_NEVER: Final = 2.0
+
+
+def _of_text(side: Literal["prompt", "answer"], what: str) -> tuple[Feature, ...]:
+    return (
+        Number(f"{side}_chars", side, f"{what} have {{}} characters"),
+        Number(f"{side}_words", side, f"{what} have {{}} words"),
+        Number(f"{side}_sentences", side, f"{what} have {{}} sentences"),
+        Number(f"{side}_lines", side, f"{what} have {{}} lines"),
+        Number(f"{side}_word_length", side, f"{what} have words of {{}} characters", 0.01),
+        Number(f"{side}_digits_permille", side, f"{what} are {{}} % digits", 0.1),
+        Number(f"{side}_punctuation_permille", side, f"{what} are {{}} % punctuation", 0.1),
+        Number(f"{side}_uppercase_permille", side, f"{what} are {{}} % capitals", 0.1),
+        Number(f"{side}_non_ascii_permille", side, f"{what} are {{}} % non-ASCII", 0.1),
+        Number(f"{side}_unique_words_permille", side, f"{what} have {{}} % different words", 0.1),
+        Set(f"{side}_years", side, f"{what} name the year"),
+        Set(f"{side}_dates", side, f"{what} write dates as"),
+        Set(f"{side}_scripts", side, f"{what} are written in"),
+        Set(f"{side}_marks", side, f"{what} hold a"),
+        Category(f"{side}_json", side, f"{what} are", _JSON),
+        Category(
+            f"{side}_language", side, f"{what} are in", _UNKNOWN, unseen_from=UNSEEN_LANGUAGE_RATIO
+        ),
+        Term(f"{side}_terms", side, f"{what} say"),
+    )
 
 
 FEATURES: tuple[Feature, ...] = (
-    Number("prompt_chars", "prompt", "prompts", "characters", lambda m: m.features.prompt_chars),
-    Number("prompt_words", "prompt", "prompts", "words", lambda m: m.features.prompt_words),
-    Number("answer_chars", "answer", "answers", "characters", lambda m: m.features.answer_chars),
-    Number("answer_words", "answer", "answers", "words", lambda m: m.features.answer_words),
-    Number("turn_count", "call", "calls", "user messages", lambda m: m.features.turn_count),
-    Number("message_count", "call", "calls", "messages", lambda m: m.features.message_count),
-    Number("tool_count", "call", "calls", "tools", lambda m: m.features.tool_count),
-    Number("tool_call_count", "answer", "answers", "calls", lambda m: m.features.tool_call_count),
-    Category("request_model", "call", "calls ask for", lambda m: (m.request_model,)),
-    Category("response_model", "answer", "answers are by", lambda m: (m.response_model,)),
-    Category("finish_reason", "answer", "answers finish with", lambda m: (m.finish_reason,)),
-    Category("tools_hash", "call", "calls offer tool set", lambda m: (m.features.tools_hash,)),
-    Category("template_hash", "call", "calls have template", lambda m: (m.features.template_hash,)),
-    Set("tools_called", "answer", "answers call", lambda m: _items(m.features.tools_called)),
-    Set("prompt_years", "prompt", "prompts name", lambda m: _items(m.features.prompt_years)),
-    Set("answer_years", "answer", "answers name", lambda m: _items(m.features.answer_years)),
+    *_of_text("prompt", "prompts"),
+    *_of_text("answer", "answers"),
+    Set("answer_new_years", "answer", "answers name a year that the request does not,"),
+    Category("answer_keys", "answer", "answers are JSON with the set of keys"),
+    Term("answer_fields", "answer", "answers have the field"),
+    Category("refusal", "answer", "answers are", {"0": "no refusals", "1": "refusals"}),
+    Number("tool_call_count", "answer", "answers call {} tools"),
+    Set("tools_called", "answer", "answers call"),
+    Category("response_model", "answer", "answers are by"),
+    Category("system_fingerprint", "answer", "answers have the fingerprint"),
+    Category("finish_reason", "answer", "answers finish with"),
+    Number("output_tokens", "answer", "answers have {} tokens"),
+    Number("turn_count", "call", "calls have {} user messages"),
+    Number("message_count", "call", "calls have {} messages"),
+    Category("roles", "call", "calls have messages of"),
+    Number("tool_count", "call", "calls offer {} tools"),
+    Category("tools_hash", "call", "calls offer the tool set"),
+    Set("tools", "call", "calls offer the tool"),
+    Category("template_hash", "call", "calls have the template"),
+    Category("system_hash", "call", "calls have the system prompt", unseen_from=_NEVER),
+    Set("parameters", "call", "calls set"),
+    Category("request_model", "call", "calls ask for"),
+    Number("input_tokens", "call", "calls send {} tokens"),
+    Number("cost_usd", "call", "calls cost {} USD"),
+    Number("duration_ms", "call", "calls take {} ms", floor=FLOOR_LATENCY),
+    Number("time_to_first_token_ms", "call", "calls wait {} ms", floor=FLOOR_LATENCY),
 )
+
+
+def features_of(reference: Window, current: Window) -> tuple[Feature, ...]:
+    """List the features of two windows: the closed list, and each score that both have."""
+    scores: list[Feature] = []
+    for name in sorted(reference.numbers.keys() & current.numbers.keys()):
+        if name.startswith(SCORE_PREFIX):
+            score = name.removeprefix(SCORE_PREFIX).replace("{", "").replace("}", "")
+            scores.append(Number(name, "answer", f"answers score {{}} in {score}"))
+    for name in sorted(reference.categories.keys() & current.categories.keys()):
+        if name.startswith(SCORE_PREFIX):
+            score = name.removeprefix(SCORE_PREFIX)
+            scores.append(Category(name, "answer", f"answers are judged by {score} as"))
+    return (*FEATURES, *scores)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 FloatArray = NDArray[np.float64]
 CountArray = NDArray[np.int64]
@@ -28,9 +28,6 @@ CountArray = NDArray[np.int64]
 EXPECTED_MIN = 5.0
 # So few values the limiting distribution knows nothing of: two apart from one would have p 0.
 KS_EXACT_BELOW = 20
-# The exact test is computed where the normal approximation stands out by two standard errors at
-# least: each costs up to 10 ms on 10^5 calls. Elsewhere p is given as 1, which can only silence.
-EXACT_FROM_Z = 2.0
 # What a test set is to show: a difference found in four of five draws, a false one in twenty.
 DETECTABLE_POWER = 0.80
 DETECTABLE_ALPHA = 0.05
@@ -54,19 +51,6 @@ class KsTest:
     distance: Interval
     at: float
     rises: bool
-
-
-@dataclass(frozen=True)
-class CountTests:
-    """One p-value for each count, and by how many tests each must be corrected."""
-
-    p_values: FloatArray
-    test_count: int
-
-    @property
-    def p_value(self) -> float:
-        """Of the family: the chance that any of these counts would stand out so far."""
-        return bonferroni(float(self.p_values.min()), self.test_count) if self.test_count else 1.0
 
 
 def ks_two_sample(reference: FloatArray, current: FloatArray, confidence: float) -> KsTest:
@@ -115,42 +99,10 @@ def chi_square(reference: CountArray, current: CountArray) -> float:
     return float(stats.chi2_contingency(kept, correction=False)[1])
 
 
-def exact_counts(
-    reference: CountArray,
-    reference_total: int,
-    current: CountArray,
-    current_total: int,
-    alpha: float,
-) -> CountTests:
-    """Test, for each of many things, whether as many calls of both sides have it.
-
-    `reference[i]` of `reference_total` calls have thing i, `current[i]` of `current_total`. The
-    things may overlap (a prompt names two years) or exclude each other (categories). Fisher's
-    exact test, two-sided by doubling the smaller tail of the hypergeometric distribution.
-    Things too rare to reach `alpha` however they fell are not tested and not counted in
-    `test_count` (Tarone, Biometrics 1990), so rare things do not cost the others their power.
-    """
-    pooled, total = reference + current, reference_total + current_total
-    attainable = _least_attainable(pooled, reference_total, current_total)
-    test_count = _tarone_factor(attainable, alpha)
-    p_values = np.ones(len(pooled))
-    if test_count == 0:
-        return CountTests(p_values, 0)
-    share = pooled / total
-    error = np.sqrt(share * (1 - share) * (1 / reference_total + 1 / current_total))
-    difference = current / current_total - reference / reference_total
-    stands_out = np.abs(difference) >= EXACT_FROM_Z * error
-    for index in np.flatnonzero((attainable <= alpha / test_count) & stands_out):
-        p_values[index] = _doubled_tail(
-            int(current[index]), int(pooled[index]), reference_total, current_total
-        )
-    return CountTests(p_values, test_count)
-
-
 def wilson(count: int, total: int, confidence: float) -> Interval:
     """Estimate a share of `count` in `total` with its score interval (Wilson, JASA 1927)."""
     share = count / total
-    z = float(stats.norm.isf((1 - confidence) / 2))
+    z = -float(special.ndtri((1 - confidence) / 2))
     centre = (share + z * z / (2 * total)) / (1 + z * z / total)
     half = (
         z
@@ -225,35 +177,3 @@ def detectable_difference(count: int, disagreement: float) -> float | None:
     z = float(stats.norm.isf(DETECTABLE_ALPHA / 2) + stats.norm.ppf(DETECTABLE_POWER))
     difference = z * math.sqrt(disagreement / count)
     return difference if difference <= disagreement else None
-
-
-def _least_attainable(pooled: CountArray, reference_total: int, current_total: int) -> FloatArray:
-    """Give the smallest p-value each pooled count could have had: all of it on one side.
-
-    At the ends of the support the tail is the one point itself, so no sum is needed.
-    """
-    total = reference_total + current_total
-    all_current = stats.hypergeom.pmf(
-        np.minimum(pooled, current_total), total, pooled, current_total
-    )
-    all_reference = stats.hypergeom.pmf(
-        np.maximum(0, pooled - reference_total), total, pooled, current_total
-    )
-    least: FloatArray = np.minimum(1.0, 2 * np.minimum(all_current, all_reference))
-    return least
-
-
-def _doubled_tail(in_current: int, pooled: int, reference_total: int, current_total: int) -> float:
-    counts = (reference_total + current_total, pooled, current_total)
-    above = float(stats.hypergeom.sf(in_current - 1, *counts))
-    below = float(stats.hypergeom.cdf(in_current, *counts))
-    return min(1.0, 2 * min(above, below))
-
-
-def _tarone_factor(attainable: FloatArray, alpha: float) -> int:
-    """Find the least k such that at most k tests can reach alpha / k at all; 0 if none can."""
-    ordered = np.sort(attainable)
-    k = 1
-    while int(np.searchsorted(ordered, alpha / k, side="right")) > k:
-        k += 1
-    return k if len(ordered) and ordered[0] <= alpha / k else 0

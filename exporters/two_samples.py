@@ -184,7 +184,7 @@ def separability(features: FloatArray, chosen: BoolArray, confidence: float) -> 
     for number in range(FOLDS):
         held = fold == number
         scores = design[held] @ logistic_regression(design[~held], chosen[~held])
-        areas.append(_area(scores[chosen[held]], scores[~chosen[held]]))
+        areas.append(area_under_curve(scores[chosen[held]], scores[~chosen[held]]))
     area, variance, spread_if_equal = np.array(areas).mean(axis=0).tolist()
     margin = float(stats.norm.isf((1 - confidence) / 2) * np.sqrt(variance))
     interval = Interval(area, max(0.0, area - margin), min(1.0, area + margin))
@@ -238,7 +238,7 @@ def _loss(
     return float((weights * np.logaddexp(0, -told)).sum()) + shrunk
 
 
-def _area(chosen: FloatArray, others: FloatArray) -> tuple[float, float, float]:
+def area_under_curve(chosen: FloatArray, others: FloatArray) -> tuple[float, float, float]:
     """Estimate the chance that a chosen one's score is above another's; give its variance too,
     and what that would be if every order of the scores were as likely."""
     both = stats.rankdata(np.concatenate([chosen, others]))

@@ -1,41 +1,44 @@
-"""The table of features is whole and reads what the recorder measured."""
+"""The table of features names every column of a window, and no other."""
 
-import random
+import dataclasses
 
-import msgspec
+import numpy as np
 
-from exporters.measures import FEATURES, Number
-from exporters.windows import Measured
-from storage.features import Features
-from tests.exporters.calls import Traffic, measured_of
+from exporters.columns import COLUMNS
+from exporters.measures import FEATURES, KIND_SHARES, Number, features_of
+from exporters.windows import Codes
+from tests.exporters.calls import Traffic, window
 
 
-def test_every_recorded_feature_is_looked_at() -> None:
-    recorded = {field.name for field in msgspec.structs.fields(Features)} - {"feature_version"}
-    of_the_row = {field.name for field in msgspec.structs.fields(Measured)} - {
-        "call_id",
-        "group_id",
-        "features",
+def test_every_column_of_a_window_is_looked_at_as_what_it_is() -> None:
+    assert {(each.name, each.kind) for each in FEATURES} == {
+        (column.name, column.kind) for column in COLUMNS
     }
-    assert {feature.name for feature in FEATURES} == recorded | of_the_row
 
 
-def test_every_feature_reads_the_column_of_its_name() -> None:
-    row = measured_of(Traffic(new_tool_ratio=1).understood(random.Random(1)), "0" * 32)
-    for feature in FEATURES:
-        source = row.features if hasattr(row.features, feature.name) else row
-        value = getattr(source, feature.name)
-        if isinstance(feature, Number):
-            assert feature.read(row) == value
-        elif feature.kind == "category":
-            assert feature.read(row) == (value,)
-        else:
-            assert list(feature.read(row)) == [str(item) for item in msgspec.json.decode(value)]
+def test_names_are_there_once() -> None:
+    assert len({feature.name for feature in FEATURES}) == len(FEATURES)
 
 
-def test_a_term_may_have_no_value_and_a_category_has_one() -> None:
-    row = measured_of(Traffic().understood(random.Random(2)), "0" * 32)
-    values = {feature.name: feature.read(row) for feature in FEATURES}
-    assert values["tools_called"] in ((), ("look_up",))
-    assert values["prompt_years"] == ("2023",)
-    assert values["answer_years"] == ()
+def test_all_of_alpha_is_shared_and_no_more() -> None:
+    assert sum(KIND_SHARES.values()) == 1.0
+
+
+def test_every_number_says_where_its_value_stands() -> None:
+    numbers = [feature for feature in FEATURES if isinstance(feature, Number)]
+    assert all(feature.says.count("{}") == 1 for feature in numbers)
+
+
+def test_scores_that_both_windows_have_join_the_features() -> None:
+    plain = window(Traffic(), 10, 1)
+    scored = dataclasses.replace(
+        plain,
+        numbers={**plain.numbers, "score:{judge}": np.ones(10)},
+        categories={**plain.categories, "score:check": Codes(np.zeros(10, np.int32), ("good",))},
+    )
+    joined = features_of(scored, scored)[len(FEATURES) :]
+    assert [(each.name, each.kind) for each in joined] == [
+        ("score:{judge}", "number"),
+        ("score:check", "category"),
+    ]
+    assert features_of(plain, scored) == FEATURES

@@ -7,8 +7,6 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
 from exporters import statistics
@@ -93,50 +91,6 @@ def test_chi_square_merges_a_small_remainder_into_the_smallest_kept_cell() -> No
     merged = stats.chi2_contingency([[60, 41], [50, 53]], correction=False)[1]
     result = statistics.chi_square(np.array([60, 40, 1]), np.array([50, 50, 3]))
     assert result == pytest.approx(float(merged))
-
-
-@pytest.mark.parametrize(
-    ("reference", "reference_total", "current", "current_total"),
-    [(0, 200, 20, 200), (3, 1000, 17, 1000), (10, 50, 2, 500), (400, 400, 380, 400)],
-)
-def test_the_exact_test_agrees_with_fisher(
-    reference: int, reference_total: int, current: int, current_total: int
-) -> None:
-    tests = statistics.exact_counts(
-        np.array([reference]), reference_total, np.array([current]), current_total, 0.05
-    )
-    table = [[current, current_total - current], [reference, reference_total - reference]]
-    tails = [
-        stats.fisher_exact(np.array(table), alternative=side)[1] for side in ("greater", "less")
-    ]
-    assert tests.test_count == 1
-    assert tests.p_values[0] == pytest.approx(2 * float(min(tails)))
-
-
-def test_things_too_rare_to_matter_do_not_weaken_the_test_of_the_others() -> None:
-    # A thousand things seen once each could reach p = 1 at best; one is seen twenty times.
-    reference = np.r_[0, np.ones(500), np.zeros(500)].astype(np.int64)
-    current = np.r_[20, np.zeros(500), np.ones(500)].astype(np.int64)
-    tests = statistics.exact_counts(reference, 1000, current, 1000, 0.001)
-    assert tests.test_count == 1
-    assert tests.p_value == pytest.approx(2 * math.comb(1000, 20) / math.comb(2000, 20))
-
-
-def test_a_family_that_could_never_stand_out_has_no_p_value() -> None:
-    tests = statistics.exact_counts(np.array([1, 0]), 100, np.array([0, 1]), 100, 0.05)
-    assert (tests.test_count, tests.p_value) == (0, 1.0)
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300)), min_size=1, max_size=30),
-    st.sampled_from([0.05, 0.001]),
-)
-def test_tarone_never_admits_more_tests_than_it_corrects_for(
-    counts: list[tuple[int, int]], alpha: float
-) -> None:
-    reference, current = (np.array(side) for side in zip(*counts, strict=True))
-    tests = statistics.exact_counts(reference, 300, current, 300, alpha)
-    assert int((tests.p_values < 1).sum()) <= max(tests.test_count, 0)
 
 
 @pytest.mark.parametrize(

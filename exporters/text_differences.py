@@ -1,0 +1,235 @@
+"""How the texts of two windows differ as a whole: a domain classifier, and embeddings.
+
+The classifier reads the sampled calls' terms and the numbers of the same side
+(`exporters.domain_classifier`); embeddings, where there are any, are compared by their maximum mean
+discrepancy (`exporters.mean_discrepancy`). Both find what no single word says: another model
+behind the same name, a topic that grows. Their examples are the current calls that are least like
+the reference.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from exporters import measures
+from exporters.comparison import CONFIDENCE, EXAMPLES_MAX, Comparison, Tested, effect_of
+from exporters.domain_classifier import Judged, Texts, first_half, tell_apart
+from exporters.findings import Distribution, Effect, Finding
+from exporters.mean_discrepancy import (
+    Discrepancy,
+    EmbeddingError,
+    VectorArray,
+    mean_discrepancy,
+)
+from exporters.measures import Kind, Side
+from exporters.number_differences import distribution_of
+from exporters.statistics import Interval
+from exporters.windows import Terms, Window
+
+# Of the AUC less 0.5: at 0.02 four per cent of one side could be told from the other for certain.
+FLOOR_CLASSIFIER = 0.02
+# Of the distance of the means, which is about the share of the traffic that is somewhere else.
+FLOOR_EMBEDDING = 0.02
+SHOWN_STANDARD_DEVIATIONS = 6.0  # scores beyond are drawn at the edge of a histogram
+
+_FAMILIES: dict[Side, tuple[str, ...]] = {
+    "prompt": ("prompt_terms",),
+    "answer": ("answer_terms", "answer_fields"),
+}
+_NAMES: dict[Side, str] = {"prompt": "prompts", "answer": "answers"}
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """A vector for each of some texts of both windows, `float32[n, d]` and `float32[m, d]`.
+
+    The call ids say whose text each is of; without them there are no examples, and the texts of
+    calls that matching hours left out stay in.
+    """
+
+    reference: VectorArray
+    current: VectorArray
+    side: Side = "prompt"
+    reference_call_ids: tuple[str, ...] = ()
+    current_call_ids: tuple[str, ...] = ()
+
+
+def varying_texts(side: Side, comparison: Comparison) -> bool:
+    """Say whether both windows have terms of a side."""
+    windows = comparison.reference, comparison.current
+    return all(
+        any(len(window.terms[name].hashes) for name in _FAMILIES[side] if name in window.terms)
+        for window in windows
+    )
+
+
+def compare_texts(side: Side, comparison: Comparison, share: float) -> tuple[Tested, Judged | None]:
+    """Train a classifier on a side's texts, with a share, 0..1, of alpha."""
+    name = f"{side}_classifier"
+    numbers = _numbers(side, comparison)
+    reference = _texts(side, comparison.reference, numbers)
+    current = _texts(side, comparison.current, numbers)
+    judged = tell_apart(reference, current, CONFIDENCE)
+    if judged is None:
+        return _skipped(
+            name, side, "classifier", "too few calls of a window are in the sample"
+        ), None
+    auc = judged.auc
+    says = (
+        f"A classifier tells the {_NAMES[side]} of now from those of the reference: AUC "
+        f"{auc.estimate:.2f} ({auc.lower:.2f} to {auc.upper:.2f}), where 0.5 is chance."
+    )
+    rows = _sampled(side, comparison.current).rows
+    examples = tuple(comparison.current.call_ids[rows[typical]] for typical in judged.typical)
+    effect = Interval(auc.estimate - 0.5, auc.lower - 0.5, auc.upper - 0.5)
+    tested = _whole(
+        _Whole(name, side, "classifier", says, judged.shares, effect, FLOOR_CLASSIFIER, examples),
+        (judged.p_value, judged.p_value / share),
+        comparison.alpha,
+        score_distribution(judged),
+    )
+    return tested, judged
+
+
+def compare_embeddings(embeddings: Embeddings, comparison: Comparison, share: float) -> Tested:
+    """Compare embeddings, with a share, 0..1, of alpha; not tested where they say nothing."""
+    side, name = embeddings.side, f"{embeddings.side}_embedding"
+    reference, _ = _kept(embeddings.reference, embeddings.reference_call_ids, comparison.reference)
+    current, call_ids = _kept(embeddings.current, embeddings.current_call_ids, comparison.current)
+    if min(len(reference), len(current)) < 2:
+        return _skipped(name, side, "embedding", "no texts of a window have embeddings")
+    try:
+        found = mean_discrepancy(reference, current, CONFIDENCE)
+    except EmbeddingError as error:
+        return _skipped(name, side, "embedding", str(error))
+    says = (
+        f"The {_NAMES[side]} of now mean something else than those of the reference: their "
+        f"embeddings' means are {found.distance.estimate:.2f} apart "
+        f"({found.distance.lower:.2f} to {found.distance.upper:.2f})."
+    )
+    examples = _least_alike(found, call_ids)
+    return _whole(
+        _Whole(
+            name, side, "embedding", says, _above(found), found.distance, FLOOR_EMBEDDING, examples
+        ),
+        (found.p_value, found.p_value / share),
+        comparison.alpha,
+        distribution_of(found.witness),
+    )
+
+
+def score_distribution(judged: Judged) -> Distribution:
+    """Draw the scores of both sides, in standard deviations of the reference's."""
+    edge = SHOWN_STANDARD_DEVIATIONS
+    before, after = (np.clip(side, -edge, edge) for side in judged.scores)
+    return distribution_of((before, after))
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """What is found of all texts of a side together."""
+
+    name: str
+    side: Side
+    kind: Kind
+    says: str
+    shares: tuple[float, float]
+    effect: Interval
+    floor: float
+    examples: tuple[str, ...]
+
+
+def _whole(
+    whole: _Whole,
+    p_values: tuple[float, float],
+    alpha: float,
+    distribution: Distribution,
+) -> Tested:
+    effect: Effect = effect_of(whole.effect)
+    p_adjusted = min(1.0, p_values[1])
+    finding = Finding(
+        feature=whole.name,
+        side=whole.side,
+        kind=whole.kind,
+        value="",
+        sentence=whole.says,
+        reference=whole.shares[0],
+        current=whole.shares[1],
+        effect=effect,
+        floor=whole.floor,
+        p_value=p_values[0],
+        p_adjusted=p_adjusted,
+        unseen=False,
+        drift=effect.lower > whole.floor,
+        example_call_ids=whole.examples,
+    )
+    findings = (finding,) if p_adjusted < alpha else ()
+    return Tested(
+        whole.name, whole.side, whole.kind, p_adjusted, findings, effect, whole.floor, distribution
+    )
+
+
+def _skipped(name: str, side: Side, kind: Kind, note: str) -> Tested:
+    return Tested(name, side, kind, note=note)
+
+
+def _numbers(side: Side, comparison: Comparison) -> list[str]:
+    """Name the numbers of a text that a window has; tokens and scores are no part of the text."""
+    windows = comparison.reference, comparison.current
+    return [
+        feature.name
+        for feature in measures.FEATURES
+        if feature.kind == "number"
+        and feature.name.startswith(f"{side}_")
+        and all(feature.name in window.numbers for window in windows)
+    ]
+
+
+def _sampled(side: Side, window: Window) -> Terms:
+    return window.terms[_FAMILIES[side][0]]
+
+
+def _texts(side: Side, window: Window, numbers: Sequence[str]) -> Texts:
+    rows = _sampled(side, window).rows
+    columns = [window.numbers[name][rows] for name in numbers]
+    families = [window.terms[name] for name in _FAMILIES[side] if name in window.terms]
+    lengths = np.sum([np.diff(family.starts) for family in families], axis=0)
+    starts = np.concatenate(([0], np.cumsum(lengths)))
+    if len(families) == 1:
+        hashes = families[0].hashes
+    else:
+        row = [np.repeat(np.arange(len(rows)), np.diff(family.starts)) for family in families]
+        order = np.argsort(np.concatenate(row), kind="stable")
+        hashes = np.concatenate([family.hashes for family in families])[order]
+    return Texts(
+        starts,
+        hashes,
+        np.column_stack(columns) if columns else np.zeros((len(rows), 0)),
+        first_half([window.call_ids[row] for row in rows]),
+    )
+
+
+def _kept(
+    vectors: VectorArray, call_ids: tuple[str, ...], window: Window
+) -> tuple[VectorArray, tuple[str, ...]]:
+    """Leave out the vectors of calls that are not compared."""
+    if not call_ids:
+        return vectors, ()
+    compared = set(window.call_ids)
+    kept = [number for number, call_id in enumerate(call_ids) if call_id in compared]
+    return vectors[kept], tuple(call_ids[number] for number in kept)
+
+
+def _least_alike(found: Discrepancy, call_ids: tuple[str, ...]) -> tuple[str, ...]:
+    if not call_ids:
+        return ()
+    order = np.argsort(-found.witness[1], kind="stable")[:EXAMPLES_MAX]
+    return tuple(call_ids[row] for row in found.rows[1][order].tolist())
+
+
+def _above(found: Discrepancy) -> tuple[float, float]:
+    """Give the share of each side whose witness is above the common median."""
+    median = float(np.median(np.concatenate(found.witness)))
+    before, after = (float((side > median).mean()) for side in found.witness)
+    return before, after
