@@ -30,6 +30,11 @@ class UpstreamPool:
         self._idle: deque[Connection] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    @property
+    def busy_count(self) -> int:
+        """How many connections serve a call, or are being made for one."""
+        return self._count - len(self._idle)
+
     async def acquire(self, *, fresh: bool = False) -> Connection:
         """Take an idle connection, or make one; wait while there are `connections_max`.
 

@@ -4,10 +4,11 @@ It passes everything on to one upstream, whatever it was asked for, and notes wh
 """
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from tests.threads import running_loop
 
 
 @dataclass
@@ -78,27 +79,11 @@ def running_egress(
 ) -> Iterator[EgressProxy]:
     """Run an egress proxy in a thread of its own."""
     seen = EgressProxy(upstream_port, authorization, answer)
-    loop = asyncio.new_event_loop()
-    started = threading.Event()
-    stop = asyncio.Event()
 
-    async def serve() -> None:
+    async def start() -> asyncio.Server:
         server = await asyncio.start_server(seen.serve, "127.0.0.1")
         seen.port = server.sockets[0].getsockname()[1]
-        started.set()
-        await stop.wait()
-        server.close()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        return server
 
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    assert started.wait(5)
-    try:
+    with running_loop(start):
         yield seen
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        loop.close()

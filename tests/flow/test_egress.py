@@ -24,7 +24,14 @@ def test_calls_leave_by_the_proxy_and_its_credentials_stay(tmp_path: Path) -> No
     certificate = tmp_path / "certificate.pem"
     key = tmp_path / "certificate.key"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test"]
-    command += ["-addext", "subjectAltName=DNS:api.example", "-out", str(certificate), "-keyout", str(key)]
+    command += [
+        "-addext",
+        "subjectAltName=DNS:api.example",
+        "-out",
+        str(certificate),
+        "-keyout",
+        str(key),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
