@@ -90,7 +90,7 @@ def main() -> None:
         wait_until(lambda: is_open(UPSTREAM_PORT))
         peers = listed(("direct", LIMIT, "shalt"), bench, work, work)
         for peer in peers:
-            stack.enter_context(started(peer, None))
+            stack.enter_context(started(peer, None, work))
         for _ in range(given.rounds):
             for peer in peers:
                 found.setdefault(peer.name, []).append(uvloop.run(send(peer, schedule)))
