@@ -51,17 +51,30 @@ class EgressProxy:
     async def _join(
         self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        to_upstream = await asyncio.open_connection("127.0.0.1", self.upstream_port)
+        from_upstream, to_upstream = await asyncio.open_connection("127.0.0.1", self.upstream_port)
         if head.startswith(b"CONNECT "):
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            onward = _pump(reader, to_upstream)
         else:
-            method, target, rest = head.split(b" ", 2)
-            path = b"/" + target.split(b"/", 3)[3]
-            lines = b" ".join((method, path, rest)).split(b"\r\n")
-            kept = [line for line in lines if not line.lower().startswith(b"proxy-")]
-            to_upstream[1].write(b"\r\n".join(kept))
-        pumps = (_pump(reader, to_upstream[1]), _pump(to_upstream[0], writer))
-        await asyncio.gather(*pumps)
+            onward = self._forward(head, reader, to_upstream)
+        await asyncio.gather(onward, _pump(from_upstream, writer))
+
+    async def _forward(
+        self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Pass requests on, their targets without scheme and host, without what is for proxies."""
+        try:
+            while True:
+                method, target, rest = head.split(b" ", 2)
+                path = b"/" + (target.split(b"/", 3) + [b""])[3]
+                lines = b" ".join((method, path, rest)).split(b"\r\n")
+                kept = [line for line in lines if not line.lower().startswith(b"proxy-")]
+                length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+                writer.write(b"\r\n".join(kept) + await reader.readexactly(length))
+                head = await reader.readuntil(b"\r\n\r\n")
+                self.heads.append(head)
+        finally:
+            writer.close()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -13,6 +13,7 @@
 /echo        the request's head and body         /upload    length and SHA-256 of the body
 /tired       closes a connection that it has answered on, 0.1 s after the next request
 /stale       answers, then closes the connection that it had promised to keep
+/moved       the status and the place that x-status and x-location of the request say
 /refuse      413 as soon as the head is here, the body unread
 """
 
@@ -243,6 +244,12 @@ class _Connection:
         for _ in range(BIG_BYTES // len(block)):
             self.writer.write(block)
             await self.writer.drain()
+
+    async def do_moved(self, head: bytes, body: bytes) -> None:
+        asked = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
+        self.send(
+            b"moved", asked[b"x-status"] + b" Moved", b"location: %b\r\n" % asked[b"x-location"]
+        )
 
     async def do_tired(self, head: bytes, body: bytes) -> bool:
         self.answered += 1
