@@ -1,6 +1,6 @@
 """Two windows that are being compared, and what every finding of theirs says alike.
 
-What became of a feature is a `Tested`. How many findings it may have, and how many calls each
+What became of a feature is a `Difference`. How many findings it may have, and how many calls each
 names, is bounded: `FINDINGS_MAX`, `EXAMPLES_MAX`.
 """
 
@@ -34,7 +34,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Difference:
     """What became of one feature. `p_adjusted` is corrected for every test of the whole report.
 
     `note` says why there was no test; then there is no effect either.
@@ -56,9 +56,9 @@ class Tested:
         return any(finding.drift for finding in self.findings)
 
 
-def not_tested(feature: Feature, note: str) -> Tested:
+def not_tested(feature: Feature, note: str) -> Difference:
     """Say why a feature was not tested."""
-    return Tested(feature.name, feature.side, feature.kind, note=note)
+    return Difference(feature.name, feature.side, feature.kind, note=note)
 
 
 def effect_of(interval: Interval) -> Effect:

@@ -24,7 +24,7 @@ from typing import Literal
 
 import msgspec
 
-from exporters.comparison import Comparison, Tested, not_tested
+from exporters.comparison import Comparison, Difference, not_tested
 from exporters.cycles import match_hours
 from exporters.findings import Distribution, Effect, Finding, Unseen
 from exporters.measures import (
@@ -274,7 +274,7 @@ class _Tests:
         self._varying = [feature for feature in self._features if feature.name in varying]
         self._sides = [side for side in _TEXT_SIDES if varying_texts(side, comparison)]
 
-    def run(self) -> list[Tested]:
+    def run(self) -> list[Difference]:
         tested = {each.name: each for each in self._run_numbers()}
         for feature in self._varying:
             if isinstance(feature, Category | Set):
@@ -301,7 +301,7 @@ class _Tests:
             every.append(compare_embeddings(self._embeddings, self._comparison, share))
         return every
 
-    def _run_numbers(self) -> list[Tested]:
+    def _run_numbers(self) -> list[Difference]:
         numbers = [feature for feature in self._varying if isinstance(feature, Number)]
         if not numbers:
             return []
@@ -327,7 +327,7 @@ def _all_values(comparison: Comparison) -> dict[str, Values]:
     }
 
 
-def _verdict(tested: list[Tested], enough: bool) -> tuple[Verdict, str]:
+def _verdict(tested: list[Difference], enough: bool) -> tuple[Verdict, str]:
     if not enough:
         return "insufficient", (
             f"a window has fewer than {GROUPS_MIN} groups: too few calls to tell drift from chance"
@@ -339,7 +339,7 @@ def _verdict(tested: list[Tested], enough: bool) -> tuple[Verdict, str]:
     return "quiet", f"none of {count} features changed by more than chance and the floors allow"
 
 
-def _outcome(tested: Tested) -> Outcome:
+def _outcome(tested: Difference) -> Outcome:
     return Outcome(
         tested.name,
         tested.side,

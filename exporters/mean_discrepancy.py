@@ -95,7 +95,7 @@ def mean_discrepancy(
 def weighed_chi_square_tail(weights: FloatArray, value: float) -> float:
     """Give the chance that a sum of `weights[i]` times chi-squares of one degree exceeds `value`.
 
-    The weights are positive. Saddle-point approximation, relative error a few per cent far out.
+    The weights are positive. Saddle-point approximation, within a tenth far out too.
     """
     mean, largest = float(weights.sum()), float(weights.max())
 

@@ -12,7 +12,7 @@ import numpy as np
 from exporters.comparison import (
     CONFIDENCE,
     Comparison,
-    Tested,
+    Difference,
     effect_of,
     examples_of,
     not_tested,
@@ -63,7 +63,7 @@ def varying_numbers(features: Sequence[Number], comparison: Comparison) -> set[s
 
 def compare_numbers(
     features: Sequence[Number], comparison: Comparison, share: float
-) -> Iterator[Tested]:
+) -> Iterator[Difference]:
     """Test numbers that vary, each with a share, 0..1, of alpha."""
     columns = [_Columns(comparison).of(feature) for feature in features]
     ks = iter(ks_columns([each.values for each in columns if each.enough], CONFIDENCE))
@@ -84,7 +84,7 @@ class _Columns:
         return _Column(feature, (values[0], values[1]), 0 < have < rows)
 
 
-def _test(column: _Column, ks: KsColumn | None, comparison: Comparison, share: float) -> Tested:
+def _test(column: _Column, ks: KsColumn | None, comparison: Comparison, share: float) -> Difference:
     feature = column.feature
     if ks is None and not column.some_lack:
         return not_tested(feature, f"fewer than {VALUES_MIN} calls of a window have it")
@@ -99,7 +99,7 @@ def _test(column: _Column, ks: KsColumn | None, comparison: Comparison, share: f
         finding = _lacking(column, comparison, share)
         p_values.append(finding.p_adjusted)
         found += [finding] if finding.p_adjusted < comparison.alpha else []
-    return Tested(
+    return Difference(
         feature.name,
         feature.side,
         feature.kind,
@@ -167,6 +167,7 @@ def distribution_of(values: Pair) -> Distribution:
     else:
         inner = np.linspace(low, high, BARS - 1)
     edges = np.unique(np.concatenate([[both.min()], inner, [both.max()]]))
+    edges = np.repeat(edges, 2) if len(edges) == 1 else edges
     return Distribution((), tuple(edges.tolist()), *(_shares(side, edges) for side in values))
 
 

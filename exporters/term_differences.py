@@ -19,7 +19,7 @@ from exporters.comparison import (
     CONFIDENCE,
     FINDINGS_MAX,
     Comparison,
-    Tested,
+    Difference,
     effect_of,
     examples_of,
     not_tested,
@@ -72,7 +72,7 @@ def count_terms(reference: Terms, current: Terms) -> TermCounts:
     return TermCounts(hashes[first].astype(np.uint32), sides[0], sides[1], totals)
 
 
-def compare_terms(feature: Term, comparison: Comparison, share: float) -> Tested:
+def compare_terms(feature: Term, comparison: Comparison, share: float) -> Difference:
     """Test a family of terms with a share, 0..1, of alpha."""
     sides = comparison.reference.terms[feature.name], comparison.current.terms[feature.name]
     if min(len(side.rows) for side in sides) < SAMPLED_MIN:
@@ -93,7 +93,7 @@ def compare_terms(feature: Term, comparison: Comparison, share: float) -> Tested
         found.append(_finding(feature, counts, index, comparison, (p_value, p_value * correction)))
     difference = counts.current / counts.totals[1] - counts.reference / counts.totals[0]
     largest = int(np.abs(difference).argmax()) if len(difference) else None
-    return Tested(
+    return Difference(
         feature.name,
         feature.side,
         feature.kind,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from exporters import measures
-from exporters.comparison import CONFIDENCE, EXAMPLES_MAX, Comparison, Tested, effect_of
+from exporters.comparison import CONFIDENCE, EXAMPLES_MAX, Comparison, Difference, effect_of
 from exporters.domain_classifier import Judged, Texts, first_half, tell_apart
 from exporters.findings import Distribution, Effect, Finding
 from exporters.mean_discrepancy import (
@@ -64,7 +64,9 @@ def varying_texts(side: Side, comparison: Comparison) -> bool:
     )
 
 
-def compare_texts(side: Side, comparison: Comparison, share: float) -> tuple[Tested, Judged | None]:
+def compare_texts(
+    side: Side, comparison: Comparison, share: float
+) -> tuple[Difference, Judged | None]:
     """Train a classifier on a side's texts, with a share, 0..1, of alpha."""
     name = f"{side}_classifier"
     numbers = _numbers(side, comparison)
@@ -92,7 +94,7 @@ def compare_texts(side: Side, comparison: Comparison, share: float) -> tuple[Tes
     return tested, judged
 
 
-def compare_embeddings(embeddings: Embeddings, comparison: Comparison, share: float) -> Tested:
+def compare_embeddings(embeddings: Embeddings, comparison: Comparison, share: float) -> Difference:
     """Compare embeddings, with a share, 0..1, of alpha; not tested where they say nothing."""
     side, name = embeddings.side, f"{embeddings.side}_embedding"
     reference, _ = _kept(embeddings.reference, embeddings.reference_call_ids, comparison.reference)
@@ -145,7 +147,7 @@ def _whole(
     p_values: tuple[float, float],
     alpha: float,
     distribution: Distribution,
-) -> Tested:
+) -> Difference:
     effect: Effect = effect_of(whole.effect)
     p_adjusted = min(1.0, p_values[1])
     finding = Finding(
@@ -165,13 +167,13 @@ def _whole(
         example_call_ids=whole.examples,
     )
     findings = (finding,) if p_adjusted < alpha else ()
-    return Tested(
+    return Difference(
         whole.name, whole.side, whole.kind, p_adjusted, findings, effect, whole.floor, distribution
     )
 
 
-def _skipped(name: str, side: Side, kind: Kind, note: str) -> Tested:
-    return Tested(name, side, kind, note=note)
+def _skipped(name: str, side: Side, kind: Kind, note: str) -> Difference:
+    return Difference(name, side, kind, note=note)
 
 
 def _numbers(side: Side, comparison: Comparison) -> list[str]:

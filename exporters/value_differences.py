@@ -19,7 +19,7 @@ from exporters.comparison import (
     FINDINGS_MAX,
     BoolArray,
     Comparison,
-    Tested,
+    Difference,
     effect_of,
     examples_of,
     newest,
@@ -130,7 +130,7 @@ def _numbering(values: tuple[str, ...], numbers: dict[str, int]) -> CodeArray:
     return np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype=np.int32)
 
 
-def compare_values(values: Values, comparison: Comparison, share: float) -> Tested:
+def compare_values(values: Values, comparison: Comparison, share: float) -> Difference:
     """Test a feature that varies, with a share, 0..1, of alpha."""
     feature = values.feature
     if min(values.totals) < MEASURED_MIN:
@@ -154,7 +154,7 @@ def compare_values(values: Values, comparison: Comparison, share: float) -> Test
         if p_all / share < comparison.alpha and not any(finding.drift for finding in found):
             found += _spread(values, comparison, (p_all, p_all / share))
     largest = _largest(values, tested)
-    return Tested(
+    return Difference(
         feature.name,
         feature.side,
         feature.kind,
