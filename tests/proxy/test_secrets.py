@@ -41,6 +41,20 @@ def test_a_key_is_found_wherever_it_stands(key: str, around: str) -> None:
     assert [data[found.start : found.end] for found in find(data)] == [key.encode()]
 
 
+@pytest.mark.parametrize("count", [1, 16, 17])
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: key[:5])
+def test_a_key_is_found_behind_others_that_only_begin(key: str, count: int) -> None:
+    begun = ".".join(other[:4] for other in KEYS)
+    data = f'{begun * count} {begun * count}"{key}"'.encode()
+    assert [data[found.start : found.end] for found in find(data)] == [key.encode()]
+
+
+@pytest.mark.parametrize("name", ["client_secret_access_key", "x_api_keyapi_key", "sk_api_key"])
+def test_a_name_within_a_name_is_one(name: str) -> None:
+    data = b'{"%b": "1234abcdef"}' % name.encode()
+    assert [found.secret for found in find(data)] == [b"1234abcdef"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
