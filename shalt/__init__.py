@@ -9,6 +9,9 @@ In reading order; a module imports only those above it:
     monitors    what is asked of drift monitors: against what, how often, how surely
     settings    every setting: name, default, unit, one sentence; read once
     places      what lies where in a data directory, and the one lock on it
+    monitor_list  the drift monitors there are: of the settings, and asked for over HTTP
+    monitor_state  what came out of the last evaluations of the monitors
+    drift_metrics  drift monitors for Prometheus, as of their last evaluations
     redacting   secrets and personal data out of what is kept
     metrics     the supervisor for Prometheus, and its children's files
     child       what every child process of the supervisor begins with
@@ -25,7 +28,13 @@ In reading order; a module imports only those above it:
     dataset_jobs  datasets asked for over HTTP: one is made at a time
     dataset_job  an export as a process of its own
     dataset_routes  the API of datasets
+    monitor_routes  the API of drift monitors
     console     the application for people, scripts and Prometheus
+    unseen      values that a reference never had, seen within seconds
+    evaluating  one evaluation of a drift monitor
+    monitor_runs  evaluations as processes of their own, from outside
+    monitor_job  an evaluation as a process of its own, from inside
+    watching    runs the drift monitors
     supervisor  workers, recorder and console as child processes
     terminal    what every command prints with
     serving     commands: serve, config
@@ -39,6 +48,7 @@ In reading order; a module imports only those above it:
     verifying   command: verify
     splitting   commands: split, split top-up, testset
     drifting    command: drift
+    watch_commands  command: watch
     importing   command: import
     forwarding  command: forward
     rederiving  commands: db rederive, db reprice
@@ -56,6 +66,7 @@ In reading order; a module imports only those above it:
     cli_labels    what can be said: label, feedback
     cli_exporting  what can be said: export
     cli_datasets  what can be said: verify, drift
+    cli_watch     what can be said: watch
     cli_splitting  what can be said: split, split top-up, testset
     cli_transfers  what can be said: import, forward
     cli_deleting  what can be said: erase, retain

@@ -26,6 +26,7 @@ from shalt import (
     cli_splitting,
     cli_store,
     cli_transfers,
+    cli_watch,
 )
 from shalt.arguments import Later, app
 
@@ -45,6 +46,7 @@ _MODULES = (
     cli_splitting,
     cli_exporting,
     cli_datasets,
+    cli_watch,
     cli_transfers,
     cli_deleting,
     cli_keys,

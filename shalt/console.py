@@ -27,12 +27,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from review.judging import Judging
 from review.routes import routes
-from shalt import dataset_routes, erasure_routes, feedback, otlp_routes
+from shalt import dataset_routes, erasure_routes, feedback, monitor_routes, otlp_routes
 from shalt.acceptance import Acceptance
 from shalt.child import Orders, listen_to_signals, receive_orders
 from shalt.dataset_jobs import DatasetJobs
+from shalt.drift_metrics import DriftCollector
 from shalt.intake import Intake
 from shalt.metrics import RestartCollector
+from shalt.monitor_list import MonitorList
 from shalt.places import Places
 from shalt.recording import open_store
 from shalt.settings import Settings
@@ -88,6 +90,7 @@ def build(settings: Settings) -> FastAPI:
     acceptance = Acceptance(places, store, said, SystemClock())
 
     jobs = DatasetJobs(settings, places.datasets)
+    monitors = MonitorList(settings, places.monitors)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -104,7 +107,7 @@ def build(settings: Settings) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/openapi.json",
     )
-    registry = _registry(places, store)
+    registry = _registry(places, store, monitors)
     allowed = frozenset(("localhost", settings.host.lower()))
     # With keys, a page of a name that was made to lead here has none to show.
     if not (settings.insecure or settings.access_keys):
@@ -129,6 +132,7 @@ def build(settings: Settings) -> FastAPI:
             "calls": "/api/calls",
             "counts": "/api/counts",
             "datasets": "/api/datasets",
+            "monitors": "/api/monitors",
             "status": "/api/status",
             "metrics": "/metrics",
             "api": "/api/openapi.json",
@@ -147,15 +151,17 @@ def build(settings: Settings) -> FastAPI:
     application.include_router(feedback.routes(store, acceptance, settings.project))
     application.include_router(erasure_routes.routes(store, settings.project, SystemClock()))
     application.include_router(dataset_routes.routes(jobs, settings.project, SystemClock()))
+    application.include_router(monitor_routes.routes(monitors, places.watch_state))
     return application
 
 
-def _registry(places: Places, store: TraceStore) -> CollectorRegistry:
+def _registry(places: Places, store: TraceStore, monitors: MonitorList) -> CollectorRegistry:
     """Gather what all processes count."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(places.metrics))  # type: ignore[no-untyped-call]
     registry.register(SpoolCollector(places.spool, store))
     registry.register(RestartCollector(places.restarts))
+    registry.register(DriftCollector(monitors, places.watch_state))
     return registry
 
 

@@ -3,6 +3,8 @@
 spool/           calls on their way to the store (storage.spool)
 poison/          calls the recorder could not digest, with the reason
 datasets/        datasets that were asked for over HTTP, a directory each
+drift/           what the monitors found last, and the lock of the one process that watches
+monitors.json    drift monitors that were asked for over HTTP
 forward/         how far `shalt forward` has come, for each collector
 metrics/         the processes' counters for Prometheus, calls by access key; new at every start
 access.json      the access keys, as hashes, unless `access_file` says otherwise
@@ -37,6 +39,9 @@ class Places:
         self.metrics = data_dir / "metrics"
         self.forward = data_dir / "forward"
         self.datasets = data_dir / "datasets"
+        self.monitors = data_dir / "monitors.json"
+        self.drift = data_dir / "drift"
+        self.watch_state = self.drift / "watch.json"
         self.restarts = self.metrics / "restarts.json"
         self.rates = self.metrics / "rates"
         self._fingerprint_key = data_dir / "fingerprint.key"
@@ -72,23 +77,40 @@ class Places:
 
         Raises DataDirError when another shalt has it, or it cannot be had at all.
         """
+        file = self._try_lock(self._lock)
+        if file is None:
+            raise DataDirError(
+                f"another shalt is running on {self.data_dir}: stop it, or choose another "
+                "directory with --data-dir"
+            )
+        return file
+
+    def lock_watch(self) -> IO[bytes] | None:
+        """Take the lock of the one process that watches; None while another has it.
+
+        Raises DataDirError where it cannot be had at all.
+        """
         try:
-            file = open(self._lock, "ab")
+            self.drift.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from error
+        return self._try_lock(self.drift / "watch.lock")
+
+    def read_fingerprint_key(self) -> bytes:
+        """Return the key under which redacted secrets are fingerprinted."""
+        return self._fingerprint_key.read_bytes()
+
+    def _try_lock(self, path: Path) -> IO[bytes] | None:
+        try:
+            file = open(path, "ab")
         except OSError as error:
             raise self._unusable(error) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.close()
-            raise DataDirError(
-                f"another shalt is running on {self.data_dir}: stop it, or choose another "
-                "directory with --data-dir"
-            ) from None
+            return None
         return file
-
-    def read_fingerprint_key(self) -> bytes:
-        """Return the key under which redacted secrets are fingerprinted."""
-        return self._fingerprint_key.read_bytes()
 
     def _unusable(self, error: OSError) -> DataDirError:
         return DataDirError(

@@ -1,8 +1,9 @@
-"""Workers, recorder and console as child processes.
+"""Workers, recorder, console and watcher as child processes.
 
 The supervisor binds the port and gives it to the workers, so that a dying worker refuses nobody:
 who connects meanwhile waits in the queue of the kernel. A child that dies is started again, at
-once at first, then with growing pauses, and counted in `metrics/restarts.json`.
+once at first, then with growing pauses, and counted in `metrics/restarts.json`. The watcher, which
+runs drift monitors, is started when there is a first monitor.
 
 On SIGTERM or SIGINT: nothing new is accepted, calls in flight may end (`shutdown_seconds`), the
 recorder empties the spool (`drain_seconds`), exit 0. What did not make it in time lies in the
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Final
 
 from shalt.child import Orders, set_up_process
+from shalt.monitor_list import MonitorList, MonitorsUnreadable
 from shalt.places import Places
 from shalt.settings import Settings
 
@@ -45,6 +47,7 @@ _MODULES: Final = {
     "worker": "shalt.worker",
     "recorder": "shalt.recording",
     "console": "shalt.console",
+    "watcher": "shalt.watching",
 }
 
 
@@ -212,6 +215,8 @@ class _Supervisor:
         self._workers = [child("worker", listener, number) for number in range(settings.workers)]
         self._recorder = child("recorder", None)
         self._console = child("console", console_listener)
+        self._watcher = child("watcher", None)
+        self._monitors = MonitorList(given, places.monitors)
 
     def run(self, ready: Callable[[], None]) -> int:
         wake_read, wake_write = os.pipe()
@@ -226,6 +231,9 @@ class _Supervisor:
         self._write_restarts(children)
         ready()
         while not self._signals:
+            if self._watcher not in children and self._has_monitors():
+                self._watcher.start()
+                children.append(self._watcher)
             if any([child.look_after() for child in children]):
                 self._write_restarts(children)
             if select.select([wake_read], [], [], LOOK_SECONDS)[0]:
@@ -238,8 +246,8 @@ class _Supervisor:
         self._listener.close()
         signals = self._signals_so_far()
         hurry = lambda: self._signals_so_far() > signals  # noqa: E731
-        for worker in self._workers:
-            worker.terminate()
+        for child in (*self._workers, self._watcher):
+            child.terminate()
         until = time.monotonic() + settings.shutdown_seconds + GRACE_SECONDS
         ended = [worker.wait(until, hurry) for worker in self._workers]
         self._recorder.revive()  # it may have died meanwhile, and is needed once more
@@ -247,12 +255,21 @@ class _Supervisor:
         until = time.monotonic() + settings.drain_seconds + GRACE_SECONDS
         drained = self._recorder.wait(until, hurry)
         self._console.terminate()
-        self._console.wait(time.monotonic() + GRACE_SECONDS, hurry)
+        until = time.monotonic() + GRACE_SECONDS
+        self._console.wait(until, hurry)
+        self._watcher.wait(until, hurry)  # what it has found is written already
         if not drained:
             log.error("spool not emptied in time, the next start stores the rest")
         elif not all(ended):
             log.error("calls in flight were cut, shutdown_seconds=%g", settings.shutdown_seconds)
         return 0 if drained and all(ended) else 1
+
+    def _has_monitors(self) -> bool:
+        """Tell whether there is anything to watch: a look at one file, or at its time alone."""
+        try:
+            return bool(self._monitors.all())
+        except MonitorsUnreadable:  # the console says so to who asks; those of the settings go on
+            return bool(self._settings.monitors)
 
     def _note_signal(self, number: int, _frame: object) -> None:
         self._signals += 1

@@ -103,6 +103,20 @@ def test_a_child_that_dies_before_it_has_orders_ends_nobody_else(
     child.wait(time.monotonic() + 5, lambda: False)
 
 
+def test_the_watcher_starts_with_the_first_monitor_and_is_kept_alive(shalt: Shalt) -> None:
+    assert shalt.child("shalt.watching") == 0
+    body = b'{"name": "m", "reference": "absent", "windows": ["1h"]}'
+    json_type = {"content-type": "application/json"}
+    assert request(shalt.port, "/api/monitors", body, headers=json_type).status == 201
+    failed = 'failures_total{monitor="m",reason="reference",window="1h"} 1.0'
+    wait_until(lambda: failed in shalt.get("/metrics").decode(), 60)
+    killed = shalt.kill("shalt.watching")
+    wait_until(lambda: shalt.child("shalt.watching") not in (0, killed))
+    assert request(shalt.port, "/api/monitors/m", b"", "DELETE").status == 200
+    assert 'monitor="m"' not in shalt.get("/metrics").decode()
+    assert shalt.stop() == 0
+
+
 def test_a_dead_recorder_costs_no_call(shalt: Shalt) -> None:
     for _ in range(3):
         shalt.kill("shalt.recording")

@@ -1,0 +1,62 @@
+"""Call logs as an application sends them, dated one year or another, for the tests of monitors."""
+
+import json
+import random
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from shalt.monitor_state import MonitorState, read_state
+from shalt.places import Places
+from shalt.recording import open_store
+from shalt.settings import Settings
+from storage.capture import Capture
+from storage.store import TraceStore
+from tests.exporters.calls import WORDS, chat, record, said
+from tests.relaying import wait_until
+
+SYSTEM = "You extract fields from call logs. Answer in JSON."
+
+
+def call_log(number: int, year: int) -> tuple[str, str]:
+    """Write what is asked and what is answered of one call log."""
+    chance = random.Random(number)
+    date = f"{year}-{chance.randint(1, 12):02d}-{chance.randint(1, 28):02d}"
+    asked = f"{date}: {' '.join(chance.choices(WORDS, k=chance.randint(8, 20)))}"
+    return asked, json.dumps({"date": date, "caller": chance.choice(WORDS)})
+
+
+def captured(number: int, year: int, *, hours_ago: float = 0.0, model: str = "tiny-1") -> Capture:
+    """Capture a call about a call log; its id begins with when it started."""
+    started_ns = time.time_ns() - int(hours_ago * 3.6e12)
+    asked, answered = call_log(number, year)
+    messages = [said("system", SYSTEM), said("user", asked)]
+    call_id = (started_ns // 10**6 << 80) + number
+    answer = said("assistant", answered)
+    return chat(call_id, messages, answer, started_at_ns=started_ns, model=model)
+
+
+@contextmanager
+def filled(settings: Settings, captures: list[Capture]) -> Iterator[TraceStore]:
+    """Store calls where `settings` say; yield the store."""
+    Places(settings.data_dir).prepare()
+    with closing(open_store(settings)) as store:
+        store.upgrade()
+        record(store, captures)
+        yield store
+
+
+def state_of(data_dir: Path, name: str) -> MonitorState:
+    """Wait until a monitor has been evaluated or has failed; return its state."""
+
+    def found() -> MonitorState | None:
+        state = read_state(Places(data_dir).watch_state).monitors.get(name)
+        tried = state is not None and any(
+            tally.evaluations or tally.failures for tally in state.tallies.values()
+        )
+        return state if tried else None
+
+    state = wait_until(found, 60)
+    assert state is not None
+    return state
