@@ -113,15 +113,7 @@ def build(settings: Settings) -> FastAPI:
     if not (settings.insecure or settings.access_keys):
         application.add_middleware(KnownHosts, allowed=allowed)
 
-    @application.exception_handler(StoreUnavailable)
-    def _store_unavailable(_: Request, error: StoreUnavailable) -> Response:
-        return _json({"error": str(error)}, 503)
-
-    @application.exception_handler(FilterError)
-    @application.exception_handler(CallIdError)
-    @application.exception_handler(SearchError)
-    def _wrong_question(_: Request, error: FilterError | CallIdError | SearchError) -> Response:
-        return _json({"error": str(error)}, 400)
+    _add_errors(application)
 
     @application.get("/")
     def index() -> dict[str, str]:
@@ -163,6 +155,20 @@ def _registry(places: Places, store: TraceStore, monitors: MonitorList) -> Colle
     registry.register(RestartCollector(places.restarts))
     registry.register(DriftCollector(monitors, places.watch_state))
     return registry
+
+
+def _add_errors(application: FastAPI) -> None:
+    """Say what the store and its languages complain of."""
+
+    @application.exception_handler(StoreUnavailable)
+    def _store_unavailable(_: Request, error: StoreUnavailable) -> Response:
+        return _json({"error": str(error)}, 503)
+
+    @application.exception_handler(FilterError)
+    @application.exception_handler(CallIdError)
+    @application.exception_handler(SearchError)
+    def _wrong_question(_: Request, error: FilterError | CallIdError | SearchError) -> Response:
+        return _json({"error": str(error)}, 400)
 
 
 def _add_api(application: FastAPI, settings: Settings, store: TraceStore, places: Places) -> None:
