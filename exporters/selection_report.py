@@ -35,7 +35,6 @@ import numpy as np
 
 from exporters import statistics
 from exporters.findings import Effect, percent
-from exporters.languages import language_of
 from exporters.selection_sample import Progress, SelectionSample, sample_selection
 from exporters.slices import (
     Numbers,
@@ -51,6 +50,7 @@ from exporters.slices import (
 from exporters.statistics import FloatArray
 from exporters.two_samples import BoolArray, Difference, Estimate, Samples, separability
 from storage.derive import derive
+from storage.languages import language_of
 from storage.reader import StoreReader
 
 REPORT_VERSION = 1

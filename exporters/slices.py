@@ -97,7 +97,7 @@ def _finish_reason(call: MeasuredCall) -> str:
 @lru_cache(maxsize=4_096)
 def _items(text: str) -> tuple[str, ...]:
     """Read a list that is stored as JSON; most calls of a project share a few such texts."""
-    return tuple(str(item) for item in json.loads(text))
+    return tuple(str(item) for item in json.loads(text or "[]"))
 
 
 NUMBERS = (

@@ -36,7 +36,16 @@ In reading order; a module imports only those above it:
     derive          Capture to Span; pure and total
     grouping        Span to group: explicit session, else the masked root of the conversation
     digests         messages as digests, tolerant of what clients change
+    characters      a text as one symbol a character: letters by script, digits, spaces
+    texts           what is counted in one text: words, sentences, shares of characters
+    years           the years a text names, and the formats of its dates
+    json_texts      texts that are JSON, or were meant to be: kind, fields
+    refusals        whether an answer reads like a refusal
+    parameters      the sampling parameters that a request sets
+    tool_sets       the tools a call offers, by hashes
     features        what is measured of a span for drift; versioned
+    languages       the language of a text
+    words           a text's words and pairs of words as 32-bit hashes
     terms           the words of a call's texts as hashes, of a sample of calls
     prices          what a call cost, by the table of genai-prices
     column_types    what the tables of the schema are made with

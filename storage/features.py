@@ -1,4 +1,4 @@
-"""What is measured of a call for drift, when it is recorded; versioned.
+"""What is measured of every call for drift, when it is recorded; versioned.
 
 A feature is a number or a short text that says something of a call without its content, so it
 may stay when the bodies are gone. Rows of different `FEATURE_VERSION` are never compared;
@@ -8,51 +8,42 @@ The prompt is the last user message (the last message of all, where no user spea
 whole request: the history before it is the same conversation measured again at every turn, and
 would make long conversations count many times; `turn_count` and `message_count` measure it.
 The system message is not in it either: it is the application's own text, the same for every
-call, and `template_hash` notices when it changes. The answer is the first choice.
+call, and `template_hash` notices when it changes. The answer is the text of the first choice.
 
-Limits: words and years are read in the first 4,000 and the last 2,000 characters of a text, so
-a call costs the same whatever its size and `prompt_words` stops growing at about 6,000
-characters; `prompt_chars` does not. Words are what white space separates: one for a sentence of
-Chinese. No text feature of any language is here yet. Pure, and total: whatever was derived can be
-measured. Without tools 20 microseconds for a call of 1 KB, 60 for one of 30 KB; 5 more a tool.
+How a text is read and counted: storage.texts, years and dates: storage.years. Hashes are 64 bits of
+SHA-256, the same everywhere and for ever. Version 1 had only what stands in the first 14 fields;
+its other fields are neutral, its hashes longer. Pure, and total: whatever was derived can be
+measured. 35 microseconds for a call of 5 KB without tools; 5 more for each tool. What needs more
+time is measured of a sample: storage.terms.
 """
 
 import hashlib
 import json
-import re
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Final
 
 import msgspec
 
+from storage.characters import classes_of
 from storage.grouping import MASKED_CACHE_CHARS_MAX, MASKED_CACHE_SIZE, masked
-from storage.trace import Json, Message, Span, Tool
+from storage.json_texts import keys_hash, read_json
+from storage.parameters import parameters_of
+from storage.refusals import is_refusal
+from storage.texts import measure, read_part
+from storage.tool_sets import tool_set_of
+from storage.trace import Message, Span
+from storage.years import date_formats_of, years_of
 
-FEATURE_VERSION = 1
+FEATURE_VERSION: Final = 2
 
-# The same tools are offered call after call; finding their one way of writing takes 10 us a tool.
-CACHED_TOOL_SETS = 256
-CACHED_BYTES_MAX = 64 * 1024
-
-HEAD_CHARS = 4_000  # the task stands at the beginning of a long prompt …
-TAIL_CHARS = 2_000  # … or at its end, after the document
-HASH_CHARS = 32  # 128 bits of SHA-256 in hex: no two tool sets of a project will meet
-
-# For ASCII: white space as str.split() sees it, and digits, each as one mark, all else as another.
-_SPACES = bytes(32 if chr(each).isspace() else 120 for each in range(256))
-_DIGITS = bytes(48 if 48 <= each < 58 else 120 for each in range(256))
-# The digit before is looked for only where a century stands: four times faster than looking first.
-_YEAR = re.compile(r"(?:19|20)(?<![0-9]..)[0-9][0-9](?![0-9])")
-_NO_YEARS: Set[int] = frozenset()
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[Any]).decode
+HASH_CHARS: Final = 16  # 64 bits of SHA-256 in hex: a project's few thousand texts will not meet
+REQUEST_CHARS_MAX: Final = 2**20  # of a request that is searched for a year of its answer
 
 
 class Features(msgspec.Struct, frozen=True):
     """The columns of table `feature` but for the call's id. Hashes are empty where there is
-    nothing to hash; lists are JSON text, sorted, without repeats."""
+    nothing to hash; lists are JSON text, sorted, without repeats, empty where there is nothing."""
 
     feature_version: int
     prompt_chars: int
@@ -63,7 +54,7 @@ class Features(msgspec.Struct, frozen=True):
     message_count: int  # messages in the request, of any role
     tool_count: int  # tools offered
     tool_call_count: int  # tools called by the answer
-    tools_hash: str  # of the tools offered, in whatever order
+    tools_hash: str  # of the tools offered, in whatever order: storage.tool_sets
     template_hash: str  # of the system and developer messages, numbers, dates and ids masked
     tools_called: str  # names
     prompt_years: str  # whole numbers 1900 to 2099
@@ -75,7 +66,7 @@ class Features(msgspec.Struct, frozen=True):
     prompt_punctuation_permille: int = 0
     prompt_uppercase_permille: int = 0
     prompt_non_ascii_permille: int = 0
-    prompt_unique_words_permille: int = 0  # of the words that are read
+    prompt_unique_words_permille: int = 0  # of the words at its beginning
     answer_sentences: int = 0
     answer_lines: int = 0
     answer_word_length: int = 0
@@ -84,9 +75,9 @@ class Features(msgspec.Struct, frozen=True):
     answer_uppercase_permille: int = 0
     answer_non_ascii_permille: int = 0
     answer_unique_words_permille: int = 0
-    refusal: int = 0  # 1: the answer reads like one
-    prompt_dates: str = ""  # names of date formats
-    prompt_scripts: str = ""
+    refusal: int = 0  # 1: the answer reads like one (storage.refusals)
+    prompt_dates: str = ""  # names of date formats: storage.years
+    prompt_scripts: str = ""  # storage.characters
     prompt_marks: str = ""  # code, heading, link, list, table
     prompt_json: str = ""  # array, broken, object; else empty
     answer_dates: str = ""
@@ -94,112 +85,117 @@ class Features(msgspec.Struct, frozen=True):
     answer_marks: str = ""
     answer_json: str = ""
     answer_new_years: str = ""  # years that the answer names and nothing in the request
-    answer_keys: str = ""  # hash of the keys of an answer that is a JSON object
+    answer_keys: str = ""  # hash of the names of fields, of an answer that is a JSON object
     roles: str = ""  # who speaks in the request: assistant,system,user
     system_hash: str = ""  # of the system and developer messages as they are
     system_fingerprint: str = ""
-    parameters: str = ""  # JSON object of what the request sets of sampling
+    parameters: str = ""  # JSON object of what the request sets of sampling: storage.parameters
 
 
 def features_of(span: Span) -> Features:
     """Measure a call. A call that was not understood measures zero."""
     understood = span.understood
-    prompt = _prompt(understood.messages)
-    answer = understood.choices[0].message if understood.choices else None
-    answer_text = answer.text if answer else ""
-    tool_calls = answer.tool_calls if answer else ()
-    prompt_read, answer_read = _read(prompt), _read(answer_text)
+    messages = understood.messages
+    prompt_text, answer_text = prompt_of(span), answer_of(span)
+    tool_calls = understood.choices[0].message.tool_calls if understood.choices else ()
+    prompt_read, answer_read = read_part(prompt_text), read_part(answer_text)
+    prompt_classes, answer_classes = classes_of(prompt_read), classes_of(answer_read)
+    prompt = measure(prompt_text, prompt_read, prompt_classes)
+    answer = measure(answer_text, answer_read, answer_classes)
+    answer_years = years_of(answer_read, answer_classes)
+    answer_json = read_json(answer_text)
+    template_hash, system_hash = _system_hashes(messages)
     return Features(
         feature_version=FEATURE_VERSION,
-        prompt_chars=len(prompt),
-        prompt_words=_word_count(prompt_read),
-        answer_chars=len(answer_text),
-        answer_words=_word_count(answer_read),
-        turn_count=sum(message.role == "user" for message in understood.messages),
-        message_count=len(understood.messages),
+        prompt_chars=prompt.chars,
+        prompt_words=prompt.words,
+        answer_chars=answer.chars,
+        answer_words=answer.words,
+        turn_count=sum(message.role == "user" for message in messages),
+        message_count=len(messages),
         tool_count=len(understood.tools),
         tool_call_count=len(tool_calls),
-        tools_hash=_tools_hash(understood.tools),
-        template_hash=_template_hash(understood.messages),
+        tools_hash=tool_set_of(understood.tools).hash,
+        template_hash=template_hash,
         tools_called=_json_list({call.name for call in tool_calls}),
-        prompt_years=_json_list(_years(prompt_read)),
-        answer_years=_json_list(_years(answer_read)),
+        prompt_years=_json_list(years_of(prompt_read, prompt_classes)),
+        answer_years=_json_list(answer_years),
+        prompt_sentences=prompt.sentences,
+        prompt_lines=prompt.lines,
+        prompt_word_length=prompt.word_length,
+        prompt_digits_permille=prompt.digits_permille,
+        prompt_punctuation_permille=prompt.punctuation_permille,
+        prompt_uppercase_permille=prompt.uppercase_permille,
+        prompt_non_ascii_permille=prompt.non_ascii_permille,
+        prompt_unique_words_permille=prompt.unique_words_permille,
+        answer_sentences=answer.sentences,
+        answer_lines=answer.lines,
+        answer_word_length=answer.word_length,
+        answer_digits_permille=answer.digits_permille,
+        answer_punctuation_permille=answer.punctuation_permille,
+        answer_uppercase_permille=answer.uppercase_permille,
+        answer_non_ascii_permille=answer.non_ascii_permille,
+        answer_unique_words_permille=answer.unique_words_permille,
+        refusal=int(is_refusal(answer_text)),
+        prompt_dates=_names(date_formats_of(prompt_read, prompt_classes)),
+        prompt_scripts=_names(prompt.scripts),
+        prompt_marks=_names(prompt.marks),
+        prompt_json=read_json(prompt_text).kind,
+        answer_dates=_names(date_formats_of(answer_read, answer_classes)),
+        answer_scripts=_names(answer.scripts),
+        answer_marks=_names(answer.marks),
+        answer_json=answer_json.kind,
+        answer_new_years=_json_list(_new_years(answer_years, messages)),
+        answer_keys=keys_hash(answer_json.value),
+        roles=",".join(sorted({message.role for message in messages})),
+        system_hash=system_hash,
+        system_fingerprint=_encodable(understood.system_fingerprint),
+        parameters=parameters_of(understood.settings),
     )
 
 
-def _prompt(messages: Sequence[Message]) -> str:
+def prompt_of(span: Span) -> str:
+    """Take the last user message, or the last message of all where no user speaks."""
+    messages = span.understood.messages
     for message in reversed(messages):
         if message.role == "user":
             return message.text
     return messages[-1].text if messages else ""
 
 
-def _read(text: str) -> str:
-    """Take the part of a text that is read; the cut is a line's end, so no word spans it."""
-    if len(text) <= HEAD_CHARS + TAIL_CHARS:
-        return text
-    return f"{text[:HEAD_CHARS]}\n{text[-TAIL_CHARS:]}"
+def answer_of(span: Span) -> str:
+    """Take the text of the first choice."""
+    choices = span.understood.choices
+    return choices[0].message.text if choices else ""
 
 
-def _word_count(text: str) -> int:
-    """Count what white space separates; in ASCII, as most texts are, without making the words."""
-    if not text.isascii():
-        return len(text.split())
-    marks = text.encode().translate(_SPACES)
-    return marks.count(b" x") + marks.startswith(b"x")
+def _new_years(years: Collection[int], messages: Sequence[Message]) -> Collection[int]:
+    """Leave out the years that stand anywhere in the request, tool calls in it included."""
+    left = set(years)
+    chars = 0
+    for message in reversed(messages):
+        if not left or chars > REQUEST_CHARS_MAX:
+            break
+        for text in (message.text, *(call.arguments for call in message.tool_calls)):
+            chars += len(text)
+            left = {year for year in left if str(year) not in text}
+    return left
 
 
-def _years(text: str) -> Set[int]:
-    if text.isascii() and b"0000" not in text.encode().translate(_DIGITS):
-        return _NO_YEARS
-    return set(map(int, _YEAR.findall(text)))
-
-
-def _template_hash(messages: Sequence[Message]) -> str:
+def _system_hashes(messages: Sequence[Message]) -> tuple[str, str]:
+    """Hash the system and developer messages: masked, and as they are."""
     texts = [message.text for message in messages if message.role in ("system", "developer")]
     if not texts:
-        return ""
+        return "", ""
     recurs = sum(map(len, texts)) <= MASKED_CACHE_CHARS_MAX
-    return (_hash_masked_cached if recurs else _hash_masked)(tuple(texts))
+    return (_hash_system_cached if recurs else _hash_system)(tuple(texts))
 
 
-def _hash_masked(texts: tuple[str, ...]) -> str:
-    return _hash(map(masked, texts))
+def _hash_system(texts: tuple[str, ...]) -> tuple[str, str]:
+    return _hash(map(masked, texts)), _hash(texts)
 
 
-_hash_masked_cached = lru_cache(maxsize=MASKED_CACHE_SIZE)(_hash_masked)
-
-
-def _tools_hash(tools: Sequence[Tool]) -> str:
-    """Hash what the model is told of each tool; the order they are offered in is chance."""
-    if not tools:
-        return ""
-    told: list[Json] = [_told(tool) for tool in tools]
-    try:
-        written = _encode(told)
-    except (UnicodeEncodeError, OverflowError):
-        return _hash_told(told)
-    return _hash_written(written) if len(written) <= CACHED_BYTES_MAX else _hash_told(told)
-
-
-def _told(tool: Tool) -> list[Json]:
-    # A tool that is no function (a web search, a computer) is all in what was sent.
-    schema = tool.parameters if tool.kind == "function" else tool.raw
-    return [tool.kind, tool.name, tool.description, schema]
-
-
-@lru_cache(maxsize=CACHED_TOOL_SETS)
-def _hash_written(written: bytes) -> str:
-    return _hash_told(_decode(written))
-
-
-def _hash_told(told: list[Json]) -> str:
-    """Hash each tool written in one way only.
-
-    ASCII, so that what cannot be encoded cannot fail either.
-    """
-    written = [json.dumps(each, sort_keys=True, separators=(",", ":")) for each in told]
-    return _hash(sorted(written))
+_hash_system_cached = lru_cache(maxsize=MASKED_CACHE_SIZE)(_hash_system)
 
 
 def _hash(texts: Iterable[str]) -> str:
@@ -210,6 +206,15 @@ def _hash(texts: Iterable[str]) -> str:
     return digest.hexdigest()[:HASH_CHARS]
 
 
-def _json_list(values: Iterable[int] | Iterable[str]) -> str:
+def _encodable(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _json_list(values: Collection[int] | Collection[str]) -> str:
     # The escape costs a third of a call's features, and most calls name no year and call no tool.
-    return json.dumps(sorted(values), separators=(",", ":")) if values else "[]"
+    return json.dumps(sorted(values), separators=(",", ":")) if values else ""
+
+
+def _names(names: Sequence[str]) -> str:
+    """Write names of a closed list, which are sorted and need no escape."""
+    return '["' + '","'.join(names) + '"]' if names else ""

@@ -9,17 +9,16 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import SmallInteger
 
 from storage import schema
 from storage.capture import Dialect, Endpoint, Outcome
-from storage.features import (
-    FEATURE_VERSION,
-    HEAD_CHARS,
-    TAIL_CHARS,
-    Features,
-    features_of,
-)
-from storage.trace import Choice, Message, Part, Span, Tool, ToolCall, Understood
+from storage.derive import derive
+from storage.features import FEATURE_VERSION, Features, features_of
+from storage.parameters import NAMES
+from storage.texts import HEAD_CHARS, TAIL_CHARS
+from storage.trace import Choice, Json, Message, Part, Span, Tool, ToolCall, Understood
+from tests.storage.traffic import capture_of, needs_recordings, recordings
 
 
 def span_of(understood: Understood) -> Span:
@@ -67,7 +66,7 @@ def test_the_fields_are_the_columns_of_the_table() -> None:
 
 def test_a_call_that_was_not_understood_measures_zero() -> None:
     features = features_of(span_of(Understood(note="not JSON")))
-    assert features == Features(FEATURE_VERSION, 0, 0, 0, 0, 0, 0, 0, 0, "", "", "[]", "[]", "[]")
+    assert features == Features(FEATURE_VERSION, 0, 0, 0, 0, 0, 0, 0, 0, "", "", "", "", "")
 
 
 def test_the_prompt_is_the_last_user_message_and_not_the_history() -> None:
@@ -79,7 +78,7 @@ def test_the_prompt_is_the_last_user_message_and_not_the_history() -> None:
         Message("tool", "a result", tool_call_id="call_1"),
     )
     features = features_of(span_of(Understood(messages=messages)))
-    assert (features.prompt_chars, features.prompt_words, features.prompt_years) == (9, 2, "[]")
+    assert (features.prompt_chars, features.prompt_words, features.prompt_years) == (9, 2, "")
     assert (features.turn_count, features.message_count) == (2, 5)
 
 
@@ -109,7 +108,7 @@ def test_the_answer_is_the_first_choice() -> None:
     ],
 )
 def test_years_are_whole_numbers_of_two_centuries(text: str, years: list[int]) -> None:
-    assert json.loads(features_of_prompt(text).prompt_years) == years
+    assert json.loads(features_of_prompt(text).prompt_years or "[]") == years
 
 
 @given(st.text(max_size=200) | st.text("a1 \t\n\x0b\x1c\x1f\x00.", max_size=200))
@@ -170,19 +169,95 @@ values = st.recursive(
     messages=st.lists(message, max_size=5).map(tuple),
     choices=st.lists(st.builds(Choice, message), max_size=2).map(tuple),
     tools=st.lists(st.builds(Tool, st.text(), st.text(), values), max_size=3).map(tuple),
+    settings=st.dictionaries(st.sampled_from(sorted(NAMES)) | st.text(), values),
+    fingerprint=st.text(),
 )
 def test_anything_derived_can_be_measured_and_stored(
-    messages: tuple[Message, ...], choices: tuple[Choice, ...], tools: tuple[Tool, ...]
+    messages: tuple[Message, ...],
+    choices: tuple[Choice, ...],
+    tools: tuple[Tool, ...],
+    settings: dict[str, Json],
+    fingerprint: str,
 ) -> None:
-    understood = Understood(messages=messages, choices=choices, tools=tools)
+    understood = Understood(
+        messages=messages,
+        choices=choices,
+        tools=tools,
+        settings=settings,
+        system_fingerprint=fingerprint,
+    )
     features = features_of(span_of(understood))
     assert features == features_of(span_of(understood))
-    for text in (features.tools_called, features.prompt_years, features.answer_years):
-        assert isinstance(json.loads(text), list)
-        text.encode()
+    for column in schema.feature.columns:
+        value = getattr(features, column.name, 0)
+        if isinstance(column.type, SmallInteger):
+            assert 0 <= value < 2**15
+        elif isinstance(value, str):
+            value.encode()
+    for name in ("tools_called", "prompt_years", "answer_years", "prompt_marks", "parameters"):
+        json.loads(getattr(features, name) or "[]")
 
 
-def test_a_call_of_a_kilobyte_is_measured_within_fifty_microseconds() -> None:
+def test_a_year_is_new_where_nothing_in_the_request_names_it() -> None:
+    messages = (
+        Message("system", "Today is 3 May 2024."),
+        Message("assistant", None, tool_calls=(ToolCall("find", '{"from": "2019-01-01"}'),)),
+        Message("tool", "found: 1987", tool_call_id="1"),
+        Message("user", "And in 2025?"),
+    )
+    answer = Message("assistant", "Not 2024, 2019, 1987 or 2025, but 2023 and 1999.")
+    features = features_of(span_of(Understood(messages=messages, choices=(Choice(answer),))))
+    assert features.answer_new_years == "[1999,2023]"
+    assert features.prompt_years == "[2025]"
+
+
+def test_an_answer_is_known_by_its_fields_and_not_by_their_values() -> None:
+    def answering(text: str) -> Features:
+        answer = Choice(Message("assistant", text))
+        return features_of(span_of(Understood(choices=(answer,))))
+
+    one, other = answering('{"a": 1, "b": 2}'), answering('```json\n{"b": 3, "a": null}\n```')
+    assert one.answer_json == other.answer_json == "object"
+    assert one.answer_keys == other.answer_keys != ""
+    assert answering('{"a": 1}').answer_keys != one.answer_keys
+    assert (answering('{"a": 1,').answer_json, answering('{"a": 1,').answer_keys) == ("broken", "")
+
+
+def test_who_speaks_and_what_is_said_to_the_model_are_known_apart() -> None:
+    one = features_with_system("You are Ada. Today is 5 May 2025.")
+    other = features_with_system("You are Ada. Today is 6 May 2025.")
+    assert one.roles == "system,user"
+    assert one.template_hash == other.template_hash
+    assert one.system_hash != other.system_hash
+    assert len(one.system_hash) == 16
+
+
+def test_values_measured_by_hand() -> None:
+    features = features_of_prompt("Find 12 flats, PLEASE! Any?\n- near the sea\n- from 1.2.2024")
+    assert features.prompt_sentences == 2
+    assert features.prompt_lines == 3
+    assert features.prompt_words == 12
+    assert features.prompt_word_length == 391  # 47 characters that are no spaces
+    assert features.prompt_digits_permille == 8 * 1000 // 58
+    assert features.prompt_uppercase_permille == 8 * 1000 // 58
+    assert features.prompt_punctuation_permille == 7 * 1000 // 58
+    assert features.prompt_unique_words_permille == 916  # "-" stands there twice
+    assert features.prompt_scripts == '["latin"]'
+    assert features.prompt_marks == '["list"]'
+    assert features.prompt_dates == '["dot"]'
+    assert features.prompt_years == "[2024]"
+
+
+@needs_recordings
+def test_recorded_traffic_of_all_dialects_can_be_measured() -> None:
+    measured = [features_of(derive(capture_of(record))) for record in recordings()]
+    assert {each.feature_version for each in measured} == {FEATURE_VERSION}
+    assert sum(each.prompt_words > 0 for each in measured) > len(measured) * 0.8
+    assert sum(bool(each.parameters) for each in measured) > len(measured) * 0.3
+    assert sum(each.answer_json == "object" for each in measured) > 50
+
+
+def test_a_call_of_a_kilobyte_is_measured_within_seventy_microseconds() -> None:
     words = random.Random(1)
     prompt = " ".join("".join(words.choices(string.ascii_lowercase, k=5)) for _ in range(150))
     understood = Understood(
@@ -196,4 +271,4 @@ def test_a_call_of_a_kilobyte_is_measured_within_fifty_microseconds() -> None:
         for _ in range(10):
             features_of(span)
         seconds.append((time.process_time() - started) / 10)
-    assert min(seconds) < 50e-6
+    assert min(seconds) < 70e-6

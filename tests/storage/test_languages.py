@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporters.languages import TEXT_CHARS_MIN, language_of
+from storage.languages import TEXT_CHARS_MIN, language_of
 
 
 @pytest.mark.parametrize(

