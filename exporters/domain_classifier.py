@@ -29,9 +29,9 @@ from exporters.two_samples import area_under_curve
 from exporters.windows import HashArray, IntArray
 
 HALF_MIN = 40  # calls of a side in each half
-TRAINED_MAX = 1_000
-JUDGED_MAX = 2_500
-BUCKETS = 1 << 18  # a weight for each; two words in one share it
+TRAINED_MAX = 600
+JUDGED_MAX = 1_000
+BUCKETS = 1 << 17  # a weight for each; two words in one share it
 # Weights of the numbers, together, beside those of the words, whose vector is of length 1; and the
 # ridge. Chosen on answers of eight models, where neither matters within a factor of three.
 NUMBERS_WEIGHT = 0.3
@@ -159,8 +159,7 @@ class _Fit:
         frequency = np.bincount(words.indices, minlength=BUCKETS)
         self._rarity = np.where(frequency >= 2, np.log((1 + count) / (1 + frequency)) + 1, 0.0)
         known = np.concatenate([side.numbers[some] for side, some in zip(sides, rows, strict=True)])
-        self._sorted = np.sort(known, axis=0)  # NaN comes last
-        self._known = np.isfinite(known).sum(axis=0)
+        self._ranks = [_normal_scores(column[np.isfinite(column)]) for column in known.T]
         words = self._weighed(words)
         numbers = self._ranked(known)
         label = np.repeat([-1.0, 1.0], [len(some) for some in rows])
@@ -188,14 +187,20 @@ class _Fit:
     def _ranked(self, numbers: FloatArray) -> FloatArray:
         """Turn numbers to normal scores of their ranks among those learnt from; NaN to 0."""
         scores = np.zeros(numbers.shape)
-        for column in range(numbers.shape[1]):
-            known = self._sorted[: self._known[column], column]
-            values = numbers[:, column]
-            rank = (np.searchsorted(known, values) + np.searchsorted(known, values, "right")) / 2
-            scores[:, column] = special.ndtri((rank + 0.5) / (len(known) + 1))
+        for number, (values, of_values) in enumerate(self._ranks):
+            if len(values):
+                at = np.searchsorted(values, numbers[:, number])
+                scores[:, number] = of_values[np.minimum(at, len(values) - 1)]
         scores[~np.isfinite(numbers)] = 0.0
         weighed: FloatArray = scores * np.sqrt(NUMBERS_WEIGHT / max(1, numbers.shape[1]))
         return weighed
+
+
+def _normal_scores(column: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Give the different values of a column, ascending, and the normal score of each one's rank."""
+    values, counts = np.unique(column, return_counts=True)
+    middle = np.cumsum(counts) - counts / 2
+    return values, special.ndtri((middle + 0.5) / (len(column) + 1))
 
 
 def _solve(words: sparse.csr_matrix, numbers: FloatArray, label: FloatArray) -> FloatArray:

@@ -27,6 +27,7 @@ from exporters.statistics import FloatArray, bonferroni, newcombe
 
 VALUES_MIN = 30  # of a side: fewer say nothing of a distribution
 BARS = 20
+LOOKED_AT = 2_000  # values of a side, evenly over them, by which the bars are laid out
 # A range of which the middle takes so small a part is drawn in steps that grow: tokens, costs.
 SKEWED = 8.0
 
@@ -160,13 +161,15 @@ def _lacking(column: _Column, comparison: Comparison, share: float) -> Finding:
 
 def distribution_of(values: Pair) -> Distribution:
     """Count both sides in BARS bars that hold all values; the outermost are open ends."""
-    both = np.concatenate(values)
-    low, middle, high = np.quantile(both, (0.01, 0.5, 0.99)).tolist()
+    low, middle, high = np.quantile(
+        np.concatenate([side[:: len(side) // LOOKED_AT + 1] for side in values]), (0.01, 0.5, 0.99)
+    ).tolist()
     if low > 0 and high - low > SKEWED * (middle - low):
         inner = np.geomspace(low, high, BARS - 1)
     else:
         inner = np.linspace(low, high, BARS - 1)
-    edges = np.unique(np.concatenate([[both.min()], inner, [both.max()]]))
+    ends = [min(side.min() for side in values)], [max(side.max() for side in values)]
+    edges = np.unique(np.concatenate([ends[0], inner, ends[1]]))
     edges = np.repeat(edges, 2) if len(edges) == 1 else edges
     return Distribution((), tuple(edges.tolist()), *(_shares(side, edges) for side in values))
 

@@ -89,9 +89,9 @@ def test_equal_windows_have_p_one() -> None:
 
 
 def test_the_bars_of_a_chart_hold_every_value() -> None:
-    skewed = np.asarray(CHANCE.lognormal(3, 2, 1_000), dtype=np.float64)
-    for sides in ((skewed, skewed + skewed), (np.ones(5), np.ones(7)), (FEW * 1.0, MANY * 1.0)):
-        shown = distribution_of(sides)
+    skewed = CHANCE.lognormal(3, 2, 1_000)
+    for sides in ((skewed, 2 * skewed), (np.ones(5), np.ones(7)), (FEW, MANY)):
+        shown = distribution_of((sides[0].astype(np.float64), sides[1].astype(np.float64)))
         assert len(shown.edges) == len(shown.reference) + 1 == len(shown.current) + 1
         assert sum(shown.reference) == pytest.approx(1.0)
         assert sum(shown.current) == pytest.approx(1.0)
