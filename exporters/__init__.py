@@ -24,7 +24,13 @@ In reading order; a module imports only those above it:
     cycles      like hours of the week compared with like hours
     alarms      alpha to days between false alarms, and back
     drift       two windows to a DriftReport, findings ranked
+    naming      the words of a report: hashes named, one line for each fact
+    score_shifts  what was said of the answers of both windows
+    advice      what to do about a finding: how many calls to add, and what selects them
+    explanation  a comparison made readable: words, what to do, what was scored
     report      a DriftReport as text and JSON
+    report_charts  the charts of a DriftReport, as SVG
+    report_html  a DriftReport as a page of its own
     languages   the language of a text
     slices      what a selection is looked at by: features of calls, slices of them
     selection_sample  which calls a filter took and which it left, of a bounded sample

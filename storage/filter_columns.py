@@ -81,6 +81,7 @@ _OF_TEXTS: dict[str, str] = {
     "scripts": "A list: the scripts that the {} is written in.",
     "marks": "A list: code, list, heading, table, link, as the {} has them.",
     "json": "What JSON the {} is: object, array, broken; empty where it is none.",
+    "terms": "A list: words, and pairs of words, of the {}; of the sample only, for some days.",
     "language": "The language of the {}; NULL for a call that is not in the sample.",
 }
 
@@ -93,6 +94,8 @@ FEATURES: dict[str, str] = {
     },
     "answer_new_years": "A list: years that the answer names and nothing in the request does.",
     "answer_keys": "A hash of the keys of an answer that is a JSON object; else empty.",
+    "answer_fields": "A list: path, and path=value, of what a JSON answer or a tool call says; "
+    "=answer of a short one. Of the sample only.",
     "refusal": "1 where the answer reads like a refusal, else 0.",
     "turn_count": "How many user messages the request has.",
     "message_count": "How many messages the request has.",

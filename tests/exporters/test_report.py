@@ -37,6 +37,7 @@ def test_the_json_has_the_documented_names() -> None:
         "self_check",
         "hours",
         "notes",
+        "scores",
     ]
     assert list(written["findings"][0])[:8] == [
         "feature",

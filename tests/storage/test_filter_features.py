@@ -11,6 +11,7 @@ from storage.filters import FilterError, compile_filter
 from storage.schema import text_feature, tool_set
 from storage.store import TraceStore
 from storage.trace import Choice, Message, ToolCall
+from storage.words import as_bytes, terms_in, word_hash
 from tests.postgres import KINDS, fresh_url
 from tests.storage.calls import at, id_of, new_store, recorded
 
@@ -48,9 +49,9 @@ def filled(
                         "sample_bits": 0,
                         "prompt_language": language,
                         "answer_language": "",
-                        "prompt_terms": b"",
+                        "prompt_terms": terms_in(TEXTS[number]),
                         "answer_terms": b"",
-                        "answer_fields": b"",
+                        "answer_fields": as_bytes([word_hash("a.b=1 %")]),
                     }
                     for number, language in enumerate(("en", "es"))
                 ],
@@ -80,6 +81,14 @@ def filled(
         ("tools_hash = 'ab12'", [4]),
         ("template_hash = ''", [0, 1, 2, 3, 4]),
         ("prompt_language = 'es'", [1]),
+        ("has(prompt_terms, '2024')", [0, 1]),
+        ("has(prompt_terms, 'in 2024')", [1]),
+        ("has(prompt_terms, 'In 2024')", [1]),
+        ("has(prompt_terms, '2024 in')", []),
+        ("has(prompt_terms, '')", []),
+        ("has(answer_terms, '2024')", []),
+        ("has(answer_fields, 'a.b=1 %')", [0, 1]),
+        ("has(answer_fields, 'a.b')", []),
         ("prompt_language is null", [2, 3, 4]),
         ("prompt_words > 200 or has(prompt_years, '2024') and prompt_language = 'en'", [0]),
     ],

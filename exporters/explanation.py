@@ -1,0 +1,78 @@
+"""A comparison made readable: words for hashes, what to do, what was scored, what it stands on.
+
+`exporters.drift.compare` looks at two windows and nothing else; this reads the store and the export
+besides, after the verdict, which it never changes.
+"""
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from exporters.advice import with_actions
+from exporters.drift import DriftReport
+from exporters.naming import resolve_terms
+from exporters.score_shifts import score_shifts
+from exporters.windows import MANIFEST_FILE, Window, WindowError
+from storage.reader import StoreReader
+
+
+class _Reference(msgspec.Struct, frozen=True):
+    groups: int
+    started_from: str
+    started_to: str
+
+
+class _Manifest(msgspec.Struct, frozen=True):
+    """The part of a manifest that a report tells; exporters.manifest has the whole."""
+
+    shalt_version: str
+    format: str
+    where: str | None
+    calls: int
+    reference: _Reference
+
+
+_decode = msgspec.json.Decoder(_Manifest).decode
+
+
+def explained(
+    report: DriftReport,
+    store: StoreReader,
+    project: str,
+    windows: tuple[Window, Window],
+    *,
+    export: Path | None = None,
+    where: str = "",
+) -> DriftReport:
+    """Explain a report on `windows`, reference and current.
+
+    `export`: where the reference is from, if it is an export. `where`: what the current window was
+    filtered by beyond what its label says. Raise WindowError where the manifest cannot be read.
+    """
+    groups: int | None = None
+    if export is not None:
+        report, groups = _with_manifest(report, export)
+    report = msgspec.structs.replace(report, scores=score_shifts(*windows))
+    report = resolve_terms(report, store, project)
+    return with_actions(report, project=project, where=where, training_groups=groups)
+
+
+def _with_manifest(report: DriftReport, export: Path) -> tuple[DriftReport, int]:
+    path = export / MANIFEST_FILE
+    try:
+        written = path.read_bytes()
+        manifest = _decode(written)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise WindowError(f"{path} cannot be read: {error}") from error
+    facts = {
+        "manifest SHA-256": hashlib.sha256(written).hexdigest(),
+        "format": manifest.format,
+        "filter": manifest.where or "none",
+        "calls seen": f"{manifest.calls:,}",
+        "groups on train": f"{manifest.reference.groups:,}",
+        "started": f"{manifest.reference.started_from} to {manifest.reference.started_to}",
+        "shalt": manifest.shalt_version,
+    }
+    reference = msgspec.structs.replace(report.reference, facts=facts)
+    return msgspec.structs.replace(report, reference=reference), manifest.reference.groups

@@ -1,0 +1,145 @@
+"""The words of a report: hashes of terms read out of example calls, and one line for each fact.
+
+A term is found as a hash (storage.terms). Its word is in the bodies of the calls that a finding
+names, so those are read and taken apart again. Where they are gone the finding stays, and says so.
+
+One change in the traffic is many terms: "2024", "date 2024" and the year that `prompt_years` found.
+Findings say the same where they are of one side and direction, share a word, and their shares lie
+close; of such a group the plainest is kept, with the others in its `also`. What lost by as much as
+one other value of its feature gained is told with that one: 2023, where 2024 came in its place.
+
+Limits: the bodies of EXAMPLES_READ_MAX calls are read, some 3 ms each with taking apart; ALSO_MAX
+others are named.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+
+import msgspec
+
+from exporters.drift import DriftReport
+from exporters.findings import Finding, percent, shown
+from storage.derive import derive
+from storage.reader import StoreReader
+from storage.terms import terms_of
+
+EXAMPLES_READ_MAX = 60
+ALSO_MAX = 12
+NAMELESS = "a word whose call is no longer kept"
+# Of two shares, by how much of the larger they may differ and still be those of one fact. A word
+# is in nearly all calls that hold its pair, and in few others, or the pair were not drifting.
+CLOSE_RATIO = 0.25
+CLOSE_SHARE = 0.01  # or by so much, where both are small
+
+_WORDS = re.compile(r"\w+")
+Names = Mapping[tuple[str, int], str]
+
+
+def resolve_terms(report: DriftReport, store: StoreReader, project: str) -> DriftReport:
+    """Put words for the hashes of terms, and findings that say the same together."""
+    terms = [finding for finding in report.findings if finding.term_hash is not None]
+    names = _read_names(terms, store, project)
+    findings = tuple(_named(finding, names) for finding in report.findings)
+    return msgspec.structs.replace(report, findings=merged(findings))
+
+
+def _read_names(terms: Sequence[Finding], store: StoreReader, project: str) -> Names:
+    """Take the example calls apart, the first of each finding before any second one."""
+    wanted = {(term.feature, term.term_hash) for term in terms}
+    rounds = zip_longest(*(term.example_call_ids for term in terms))
+    in_order = dict.fromkeys(call_id for each in rounds for call_id in each if call_id)
+    names: dict[tuple[str, int], str] = {}
+    for call_id in list(in_order)[:EXAMPLES_READ_MAX]:
+        if len(names) == len(wanted):
+            break
+        call = store.get(call_id, project)
+        if call is None or call.capture is None:
+            continue
+        for family, by_hash in terms_of(derive(call.capture)).items():
+            for term_hash, text in by_hash.items():
+                if (family, term_hash) in wanted:
+                    names[family, term_hash] = text
+    return names
+
+
+def _named(finding: Finding, names: Names) -> Finding:
+    if finding.term_hash is None:
+        return finding
+    text = names.get((finding.feature, finding.term_hash))
+    if text is None:
+        sentence = finding.sentence.replace(finding.value, NAMELESS)
+        return msgspec.structs.replace(finding, sentence=sentence)
+    sentence = finding.sentence.replace(finding.value, f"“{shown(text)}”")
+    return msgspec.structs.replace(finding, value=text, sentence=sentence)
+
+
+def merged(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Keep of findings that say the same the plainest one, where the first of them stood.
+
+    Plain is what is no term at all, then the fewest words, then what came first.
+    """
+    group_of = list(range(len(findings)))
+    for later, finding in enumerate(findings):
+        for earlier in range(later):
+            if group_of[earlier] != group_of[later] and _say_the_same(findings[earlier], finding):
+                old, new = group_of[later], group_of[earlier]
+                group_of = [new if group == old else group for group in group_of]
+    kept: list[Finding] = []
+    for group in dict.fromkeys(group_of):
+        members = [finding for at, finding in enumerate(findings) if group_of[at] == group]
+        plainest = min(members, key=_plainness)
+        others = dict.fromkeys(each.value for each in members if each.value != plainest.value)
+        also = tuple(dict.fromkeys((*plainest.also, *others)))[:ALSO_MAX]
+        kept.append(msgspec.structs.replace(plainest, also=also))
+    return _with_losses(kept)
+
+
+def _with_losses(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Tell of a value that lost its share to another one with that one."""
+    told: dict[int, Finding] = dict(enumerate(findings))
+    for at, lost in enumerate(findings):
+        if lost.effect.estimate >= 0 or lost.kind not in ("category", "set"):
+            continue
+        gained = [
+            other
+            for other, each in told.items()
+            if (each.feature, each.drift) == (lost.feature, lost.drift)
+            and _near(each.effect.estimate, -lost.effect.estimate)
+            and each.effect.estimate > 0
+        ]
+        if len(gained) == 1:
+            taker = told[gained[0]]
+            shares = f"{percent(lost.reference)} before, {percent(lost.current)} now"
+            says = f"{shown(lost.value)}: {shares}"
+            told[gained[0]] = msgspec.structs.replace(taker, also=(*taker.also, says))
+            del told[at]
+    return tuple(told.values())
+
+
+def _say_the_same(one: Finding, other: Finding) -> bool:
+    if one.side != other.side or one.drift != other.drift or not _is_named(one, other):
+        return False
+    if (one.effect.estimate > 0) != (other.effect.estimate > 0):
+        return False
+    if not (_near(one.reference, other.reference) and _near(one.current, other.current)):
+        return False
+    return not _words(one).isdisjoint(_words(other))
+
+
+def _near(one: float, other: float) -> bool:
+    return abs(one - other) <= max(CLOSE_RATIO * max(one, other), CLOSE_SHARE)
+
+
+def _is_named(one: Finding, other: Finding) -> bool:
+    """Tell whether both are values and at least one a term: values of features differ anyway."""
+    kinds = {one.kind, other.kind}
+    return "term" in kinds and kinds <= {"term", "set"}
+
+
+def _words(finding: Finding) -> set[str]:
+    return set(_WORDS.findall(finding.value.casefold()))
+
+
+def _plainness(finding: Finding) -> tuple[bool, int]:
+    return finding.kind == "term", len(_words(finding))
