@@ -11,6 +11,7 @@ In reading order; a module imports only those above it:
     redact_personal  personal data found in bodies, whole or as they come
     redact_bodies  no secret in bodies that are recorded
     redact_frames  no secret in the WebSocket messages that are recorded
+    histograms  histograms that take many values at once
     metrics    calls and our own overhead for Prometheus
     errors     what we say when there is no answer to pass on
     context    what a request says to shalt in its headers; sampling

@@ -1,14 +1,14 @@
 """Tests of proxy.metrics."""
 
+import asyncio
+
 from prometheus_client import CollectorRegistry, generate_latest
 
 from proxy.metrics import CallMetrics, Phases
 from storage.capture import Endpoint, Outcome
 
 
-def test_a_call_is_counted_by_upstream_endpoint_and_outcome() -> None:
-    registry = CollectorRegistry()
-    metrics = CallMetrics(registry)
+async def count_two(metrics: CallMetrics) -> None:
     for first_token in (None, 0.2):
         metrics.observe(
             "openai",
@@ -18,11 +18,18 @@ def test_a_call_is_counted_by_upstream_endpoint_and_outcome() -> None:
             duration_seconds=1.5,
             first_token_seconds=first_token,
         )
+
+
+def test_a_call_is_counted_by_upstream_endpoint_and_outcome() -> None:
+    registry = CollectorRegistry()
+    metrics = CallMetrics(registry)
+    asyncio.run(count_two(metrics))
+    asyncio.run(count_two(metrics))
     text = generate_latest(registry).decode()
     labels = 'endpoint="chat_completions",outcome="complete",upstream="openai"'
-    assert f"shalt_proxy_calls_total{{{labels}}} 2.0" in text
+    assert f"shalt_proxy_calls_total{{{labels}}} 4.0" in text
     name = "shalt_proxy_overhead_seconds_bucket"
-    for phase, count in {"receive": 2.0, "connect": 0.0, "forward": 2.0, "record": 2.0}.items():
+    for phase, count in {"receive": 4.0, "connect": 0.0, "forward": 4.0, "record": 4.0}.items():
         assert f'{name}{{le="0.00025",phase="{phase}",upstream="openai"}} {count}' in text
     labels = 'endpoint="chat_completions",upstream="openai"'
-    assert f"shalt_proxy_time_to_first_token_seconds_count{{{labels}}} 1.0" in text
+    assert f"shalt_proxy_time_to_first_token_seconds_count{{{labels}}} 2.0" in text
