@@ -9,9 +9,12 @@ In reading order; a module imports only those above it:
     representative  whether a test side is a fair draw: tests at group level
     windows     reference window and current window: columns of one call of each group
     columns     which columns a window has, and how rows become a window
+    window_files  tables of windows as Parquet files
     periods     which calls a window is of, as a person writes it
     reservoir   one call of each group, of many groups a bounded sample
-    loading     a window out of a store, or from beside an export
+    reference_facts  what a manifest says of the samples that drift is measured against
+    exported    the reference that an export left, read again
+    loading     a window out of a store
     measures    which features drift looks at, and how a sentence speaks of them
     findings    what a comparison says: findings, unseen values, how shares are written
     comparison  two windows that are compared, and what every finding says alike
@@ -31,7 +34,6 @@ In reading order; a module imports only those above it:
     report      a DriftReport as text and JSON
     report_charts  the charts of a DriftReport, as SVG
     report_html  a DriftReport as a page of its own
-    languages   the language of a text
     slices      what a selection is looked at by: features of calls, slices of them
     selection_sample  which calls a filter took and which it left, of a bounded sample
     selection_report  what a filter does to the training data, and whether it may pass

@@ -36,7 +36,7 @@ from exporters.merging import entry_of, merge, read_ids
 from exporters.parts import TRAINED, side_of_part
 from exporters.planning import Plan, make_plan
 from exporters.pool import Pool, default_processes, open_pool
-from exporters.reference import Sample, Sampler
+from exporters.reference import Drawn, RankMaxes, Sampler, Samples, make_reference, write_reference
 from exporters.request import ExportRequest, check_request, shape_of
 from exporters.row_lines import IDS_FILE, file_of
 from exporters.segment import SEGMENT_CALLS, Segment, write_segment
@@ -45,7 +45,7 @@ from exporters.subsets import write_subsets
 from exporters.tally import Tally
 from exporters.templates import TEMPLATES_FILE, templates_json
 from exporters.trainers import TrainerFacts, card_header, trainer_files
-from exporters.windows import MANIFEST_FILE, REFERENCE_FILE
+from exporters.windows import MANIFEST_FILE
 from storage import shared_state
 from storage.reader import StoreReader
 from storage.rows import DatasetItem
@@ -96,11 +96,12 @@ def export(
             expect(expected)
             check_room(expected)
             progress(Stage.PLAN, 1, 1)
-            segments, sample = _write_segments(reader, pool, plan, scratch, progress)
+            segments, samples = _write_segments(reader, pool, plan, scratch, progress)
+            reference = make_reference(reader, request.project, samples)
         progress(Stage.GUARD, 0, 1)
         verdict = judge(scratch, segments, request, plan.rows.row_files, plan.rows.suffix)
         progress(Stage.GUARD, 1, 1)
-        manifest = _write_files(partial, scratch, plan, segments, verdict, sample, progress)
+        manifest = _write_files(partial, scratch, plan, segments, verdict, reference, progress)
         check_disjoint(partial / IDS_FILE, plan.rows.suffix)
         with Lines(partial / MANIFEST_FILE) as file:
             file.write(manifest_json(manifest))
@@ -148,8 +149,8 @@ def _open_state(
 
 def _write_segments(
     reader: StoreReader, pool: Pool | None, plan: Plan, scratch: Path, progress: Progress
-) -> tuple[Sequence[Segment], Sample]:
-    """Write all segments; return them in the order of their ranges, and the sample of them all."""
+) -> tuple[Sequence[Segment], Samples]:
+    """Write all segments; return them in the order of their ranges, and the samples of them all."""
     sampler = Sampler()
     done = 0
 
@@ -158,24 +159,24 @@ def _write_segments(
         done += calls
         progress(Stage.READ, done, plan.size.calls)
 
-    def rank_max() -> int | None:
-        return sampler.rank_max
+    def rank_maxes() -> RankMaxes:
+        return sampler.rank_maxes
 
     written: list[Segment] = []
     if pool is None:
         for number, among in enumerate(plan.ranges):
             segment = write_segment(
-                reader, plan.rows, number, among, scratch, rank_max=rank_max(), advance=advance
+                reader, plan.rows, number, among, scratch, rank_maxes=rank_maxes(), advance=advance
             )
-            sampler.add(segment.sample)
-            written.append(msgspec.structs.replace(segment, sample=Sample()))
+            sampler.add(segment.samples)
+            written.append(msgspec.structs.replace(segment, samples={}))
     else:
-        for segment in pool.segments(plan.rows, plan.ranges, scratch, rank_max):
-            sampler.add(segment.sample)
-            written.append(msgspec.structs.replace(segment, sample=Sample()))
+        for segment in pool.segments(plan.rows, plan.ranges, scratch, rank_maxes):
+            sampler.add(segment.samples)
+            written.append(msgspec.structs.replace(segment, samples={}))
             advance(sum(segment.tally.calls[side] for side in Side))
     written.sort(key=lambda segment: segment.number)
-    return written, sampler.sample()
+    return written, sampler.samples()
 
 
 def _write_files(
@@ -184,7 +185,7 @@ def _write_files(
     plan: Plan,
     segments: Sequence[Segment],
     verdict: Verdict,
-    sample: Sample,
+    reference: Drawn,
     progress: Progress,
 ) -> Manifest:
     """Write everything but the manifest, and return that."""
@@ -200,14 +201,13 @@ def _write_files(
         *merge(partial, scratch, segments, rows=row_files, dropped=verdict.dropped, advance=advance)
     ]
     scratch.rmdir()
-    with Lines(partial / REFERENCE_FILE) as reference:
-        for row in sample.rows:
-            reference.write(msgspec.json.encode(row))
+    sides = write_reference(partial, reference)
+    files += [FileEntry(each.name, each.sha256, each.bytes, each.groups) for each in sides.values()]
     request, suffix = plan.rows.request, plan.rows.suffix
     subsets, of_subsets = write_subsets(
         partial, request.subsets, request.project, plan.policy, suffix
     )
-    files += [entry_of(reference), *of_subsets]
+    files += of_subsets
     tally = Tally()
     for segment in segments:
         tally.add(segment.tally)
@@ -216,7 +216,7 @@ def _write_files(
     facts = _trainer_facts(plan, tally, files)
     for name, config in trainer_files(facts).items():
         files.append(_write_text(partial / name, config.decode()))
-    manifest = describe(plan, tally, verdict, sample, subsets, files)
+    manifest = describe(plan, tally, verdict, reference, sides, subsets, files)
     text = card_header(facts) + card(manifest)
     return with_file(manifest, _write_text(partial / CARD_FILE, text))
 

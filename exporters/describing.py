@@ -12,18 +12,17 @@ from exporters.manifest import (
     FileEntry,
     Manifest,
     PartEntry,
-    ReferenceEntry,
     SubsetEntry,
     TargetedEntry,
 )
 from exporters.parts import LEAVING
 from exporters.periods import iso_time
 from exporters.planning import Plan
-from exporters.reference import Sample
+from exporters.reference import Drawn
+from exporters.reference_facts import ReferenceEntry
 from exporters.request import label_policy
 from exporters.row_lines import file_of
 from exporters.tally import Tally, of_part
-from exporters.windows import REFERENCE_FILE
 from storage.features import FEATURE_VERSION
 from storage.trace import DERIVE_VERSION, Side
 
@@ -34,7 +33,8 @@ def describe(
     plan: Plan,
     tally: Tally,
     verdict: Verdict,
-    sample: Sample,
+    reference: Drawn,
+    sides: Mapping[Side, ReferenceEntry],
     subsets: Sequence[SubsetEntry],
     files: Sequence[FileEntry],
 ) -> Manifest:
@@ -69,7 +69,10 @@ def describe(
         duplicates=verdict.duplicates,
         subsets=tuple(subsets),
         files=tuple(files),
-        reference=_reference(sample, entries[REFERENCE_FILE]),
+        reference=sides[Side.TRAIN],
+        reference_test=sides[Side.TEST],
+        features=reference.facts,
+        terms=reference.terms,
         warnings=tuple(_warnings(plan, tally, entries)),
     )
 
@@ -107,18 +110,6 @@ def _overrides(plan: Plan, verdict: Verdict) -> Iterator[tuple[str, str]]:
     dropped = sum(sum(kinds.values()) for kinds in verdict.guard.dropped.values())
     if dropped:
         yield "drop_contaminated", f"{dropped} rows that give away rows held out did not leave"
-
-
-def _reference(sample: Sample, file: FileEntry) -> ReferenceEntry:
-    started = [iso_time(time) for time in sample.started or ()] or ["", ""]
-    return ReferenceEntry(
-        name=file.name,
-        sha256=file.sha256,
-        calls=sample.call_count,
-        groups=file.rows,
-        started_from=started[0],
-        started_to=started[1],
-    )
 
 
 def _warnings(plan: Plan, tally: Tally, entries: Mapping[str, FileEntry]) -> Iterator[str]:

@@ -20,7 +20,7 @@ from exporters.formats import FORMATS, Shape
 from exporters.labelling import LabelPolicy, choose, relabelled
 from exporters.pairs import Pairs
 from exporters.parts import LEAVING, TARGETED_PREFIX, TRAINED, Parts
-from exporters.reference import Sampler
+from exporters.reference import RankMaxes, Sampler
 from exporters.request import ExportRequest, tool_policy
 from exporters.row_lines import NEEDS_LABEL_FILE, UNFIT_FILE, CallLine, IdLine, file_of
 from exporters.scratch import ScratchFiles
@@ -69,10 +69,10 @@ class GroupWriter:
         reader: StoreReader,
         plan: RowPlan,
         files: ScratchFiles,
-        rank_max: int | None,
+        rank_maxes: RankMaxes | None,
     ) -> None:
         self.tally = Tally()
-        self.sampler = Sampler(rank_max)
+        self.sampler = Sampler(rank_maxes)
         self._reader = reader
         self._plan = plan
         self._format = FORMATS[plan.request.format]
@@ -142,10 +142,9 @@ class GroupWriter:
             yield call, recorded, span
 
     def _offer(self, group: "_Group", call: GroupedCall, recorded: Span) -> None:
-        """Let a call of train that matches be drawn for the reference of drift."""
-        if call.side is Side.TRAIN and call.matches and group.cause is None:
-            if call.id not in group.made_up:
-                self.sampler.offer(group.id, recorded)
+        """Let a call that matches be drawn for the reference of drift."""
+        if call.matches and group.cause is None and call.id not in group.made_up:
+            self.sampler.offer(call.side, group.id, recorded)
 
     def _label_of(self, group: "_Group", call: GroupedCall) -> Label | None:
         """Choose the label that takes the place of a call's answer. A pair has both of them."""

@@ -1,22 +1,19 @@
-"""Windows as they are read: from a store, or from beside an export.
+"""Windows as they are read from a store.
 
-Of a store two columns of every call that counts are read, and of the chosen ones, one of each
+Two columns of every call that counts are read, and of the chosen ones, one of each
 group, what was measured of them; never a body. CPU: 2 microseconds a call and 16 a chosen one,
 8 a call where a conversation has three. Memory: 300 MB for 100,000 groups with text features of
 20,000.
 """
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection
 
-from exporters.columns import SCHEMA, names_of, sample_bits, window_of, window_of_table, with_scores
+from exporters.columns import SCHEMA, names_of, sample_bits, window_of_table, with_scores
+from exporters.exported import load_reference
 from exporters.periods import (
     Between,
     Exported,
@@ -30,15 +27,11 @@ from exporters.periods import (
 from exporters.reservoir import choose_calls
 from exporters.windows import (
     CONVERSATIONS,
-    MANIFEST_FILE,
-    REFERENCE_FILE,
     WINDOW_GROUPS_MAX,
-    Measured,
     Window,
     WindowError,
     in_sample,
 )
-from storage.features import Features
 from storage.measured import (
     read_candidates,
     read_columns,
@@ -66,7 +59,7 @@ def load_window(reader: StoreReader, project: str, spec: WindowSpec) -> Window:
     """
     match spec:
         case Exported(directory):
-            return _read_reference(directory)
+            return load_reference(directory).train
         case Between(start, end):
             bounds = Between(start, end)
             return _load_matching(reader, project, range_text(bounds), range_filter(bounds))
@@ -84,15 +77,7 @@ def _load_matching(reader: StoreReader, project: str, label: str, where: str | N
         table = read_table(connection, chosen)
         table = with_terms(connection, table, sample_bits(table))
         table = with_scores(table, read_score_values(connection, project, chosen))
-    return replace(
-        window_of_table(table, label, call_count), rows=tuple(map(_measured, table.to_pylist()))
-    )
-
-
-def _measured(row: dict[str, object]) -> Measured:
-    """Make an object of a row of a table, for who still reads objects."""
-    features = {name: row[name] for name in Features.__struct_fields__}
-    return msgspec.convert({**row, "features": features}, Measured)
+    return window_of_table(table, label, call_count)
 
 
 def read_table(connection: Connection, call_ids: Sequence[str]) -> pa.Table:
@@ -125,33 +110,3 @@ def with_terms(connection: Connection, table: pa.Table, bits: int) -> pa.Table:
 def _replace(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
     number = table.schema.get_field_index(name)
     return table.set_column(number, table.schema.field(number), values)
-
-
-def _read_reference(directory: Path) -> Window:
-    """Read the sample an export left of its train side, proved by the manifest's hash."""
-    manifest_path, path = directory / MANIFEST_FILE, directory / REFERENCE_FILE
-    try:
-        manifest = msgspec.json.decode(manifest_path.read_bytes(), type=_Manifest)
-        lines = path.read_bytes()
-        rows = tuple(map(_decode_line, lines.splitlines()))
-    except OSError as error:
-        raise WindowError(f"{directory} is not a whole export: {error}") from error
-    except msgspec.MsgspecError as error:
-        raise WindowError(f"{directory} was not written by this version: {error}") from error
-    if hashlib.sha256(lines).hexdigest() != manifest.reference.sha256:
-        raise WindowError(f"{path} was changed since the export: its SHA-256 is not the manifest's")
-    return window_of(rows, str(directory), manifest.reference.calls)
-
-
-class _Reference(msgspec.Struct, frozen=True):
-    sha256: str
-    calls: int
-
-
-class _Manifest(msgspec.Struct, frozen=True):
-    """The part of a manifest that a window needs; exporters.dataset writes the whole."""
-
-    reference: _Reference
-
-
-_decode_line = msgspec.json.Decoder(Measured).decode

@@ -5,7 +5,8 @@
                         turns the row holds besides (`continued`), and where the row is from
     needs_label.jsonl   a line for each call that is no row because of its answer alone
     unfit.jsonl         a line for each call that the format cannot carry
-    reference.jsonl     what drift is measured against (exporters.windows.Measured)
+    reference.parquet   what drift is measured against: a sample of train (exporters.reference)
+    reference_test.parquet  and of test, which must not differ from it
     templates.json      what the guard took for template (exporters.templates)
 
 Nothing of the run is in them (no time, no host, no path), so the same store gives the same bytes.
@@ -16,6 +17,7 @@ u = SHA-256(salt NUL project NUL group), see storage.reservation.
 import msgspec
 
 from exporters.duplicates import Duplicates
+from exporters.reference_facts import Facts, ReferenceEntry, TermNames
 from exporters.row_shape import LeftOut
 from exporters.selection import Reason, Turns
 from exporters.selection_report import SelectionReport
@@ -24,7 +26,7 @@ from exporters.versions import VersionsEntry
 from storage.reservation import Policy
 from storage.trace import Side
 
-MANIFEST_VERSION = 2
+MANIFEST_VERSION = 3
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -65,19 +67,6 @@ class TargetedEntry(msgspec.Struct, frozen=True):
     groups: int
 
 
-class ReferenceEntry(msgspec.Struct, frozen=True):
-    """What `reference.jsonl` is a sample of: complete conversations of the train side that match
-    the filter, rows or not. `started_from`, `started_to`: when the first and last of them
-    started, ISO 8601 UTC, empty if there are none."""
-
-    name: str
-    sha256: str
-    calls: int
-    groups: int
-    started_from: str
-    started_to: str
-
-
 class SubsetEntry(msgspec.Struct, frozen=True):
     """A file that holds the train groups with `u` up to `u_max`, `percent` of them, 0..100."""
 
@@ -102,7 +91,8 @@ class GuardEntry(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True):
     """`manifest.json`. `where` is the filter's text, null if there was none; it acts on train and
     val alone. `overrides`: what was let pass that stops an export, with the reason given.
-    `current_tools_sha256`: of the text that was given, empty if none was."""
+    `current_tools_sha256`: of the text that was given, empty if none was.
+    `features` and `terms` are of the sample in `reference` (exporters.reference_facts)."""
 
     version: int
     shalt_version: str
@@ -131,6 +121,9 @@ class Manifest(msgspec.Struct, frozen=True):
     subsets: tuple[SubsetEntry, ...]
     files: tuple[FileEntry, ...]
     reference: ReferenceEntry
+    reference_test: ReferenceEntry
+    features: dict[str, Facts]
+    terms: TermNames
     warnings: tuple[str, ...]
 
 

@@ -22,6 +22,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from exporters.group_rows import RowPlan
+from exporters.reference import RankMaxes
 from exporters.request import ExportError
 from exporters.segment import Segment, write_segment
 from storage import shared_state
@@ -39,7 +40,7 @@ PROCESSES_MAX = 64
 # as Python does, took a tenth of a segment's time.
 COLLECT_OBJECTS = 200_000
 
-RankMax = Callable[[], int | None]
+NowRankMaxes = Callable[[], RankMaxes]
 
 
 class ProcessDied(ExportError):
@@ -50,7 +51,7 @@ class ProcessDied(ExportError):
 class _Task:
     number: int
     among: GroupRange
-    rank_max: int | None
+    rank_maxes: RankMaxes
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Pool:
         plan: RowPlan,
         ranges: Sequence[GroupRange],
         directory: Path,
-        rank_max: RankMax,
+        rank_maxes: NowRankMaxes,
     ) -> Iterator[Segment]:
         """Yield the segments of the ranges as they are done, in any order.
 
@@ -93,7 +94,7 @@ class Pool:
         busy: dict[Connection, _Worker] = {}
         for worker in self._workers:
             if (task := next(tasks, None)) is not None:
-                _send(worker, _Task(*task, rank_max()))
+                _send(worker, _Task(*task, rank_maxes()))
                 busy[worker.pipe] = worker
         while busy:
             for pipe in wait(list(busy)):
@@ -102,7 +103,7 @@ class Pool:
                 segment = _receive(worker)
                 assert isinstance(segment, Segment)
                 if (task := next(tasks, None)) is not None:
-                    _send(worker, _Task(*task, rank_max()))
+                    _send(worker, _Task(*task, rank_maxes()))
                     busy[pipe] = worker
                 yield segment
 
@@ -194,7 +195,7 @@ def _serve(pipe: Connection) -> None:
                 task = pipe.recv()
                 pipe.send(
                     write_segment(
-                        reader, plan, task.number, task.among, directory, rank_max=task.rank_max
+                        reader, plan, task.number, task.among, directory, rank_maxes=task.rank_maxes
                     )
                 )
     except (EOFError, BrokenPipeError, ConnectionResetError):

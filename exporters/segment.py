@@ -18,7 +18,7 @@ import msgspec
 
 from exporters.formats import FORMATS
 from exporters.group_rows import GroupWriter, RowPlan
-from exporters.reference import Sample
+from exporters.reference import RankMaxes, Samples
 from exporters.scratch import ScratchFiles
 from exporters.tally import Tally
 from storage.grouped import GroupRange, read_groups
@@ -37,7 +37,7 @@ class Segment(msgspec.Struct, frozen=True):
     number: int
     rows: dict[str, int]
     tally: Tally
-    sample: Sample
+    samples: Samples
 
 
 def write_segment(
@@ -47,15 +47,15 @@ def write_segment(
     among: GroupRange,
     directory: Path,
     *,
-    rank_max: int | None = None,
+    rank_maxes: RankMaxes | None = None,
     calls_max: int | None = None,
     advance: Advance = lambda calls: None,
 ) -> Segment:
     """Write the rows of a range of groups into `directory`.
 
-    `rank_max` is that of the sample so far (exporters.reference). With `calls_max`, of its first
-    groups alone, until they have so many calls. Raises what the store raises, and OSError where
-    the disk refuses.
+    `rank_maxes` are those of the samples so far (exporters.reference). With `calls_max`, of its
+    first groups alone, until they have so many calls. Raises what the store raises, and OSError
+    where the disk refuses.
     """
     request = plan.request
     calls = read_groups(
@@ -67,7 +67,7 @@ def write_segment(
         scores=FORMATS[request.format].is_preference,
     )
     with ScratchFiles(directory, number, plan.row_files) as files, closing(calls):
-        writer = GroupWriter(reader, plan, files, rank_max)
+        writer = GroupWriter(reader, plan, files, rank_maxes)
         done = 0
         for group_id, group in groupby(calls, key=lambda call: call.group_id):
             count = writer.add_group(group_id, group)
@@ -76,4 +76,4 @@ def write_segment(
             if calls_max is not None and done >= calls_max:
                 break
         rows = files.rows()
-    return Segment(number, rows, writer.tally, writer.sampler.sample())
+    return Segment(number, rows, writer.tally, writer.sampler.samples())

@@ -22,7 +22,7 @@ from exporters.parts import LEAVING
 from exporters.row_lines import IDS_FILE, NEEDS_LABEL_FILE, UNFIT_FILE, file_of
 from exporters.templates import TEMPLATES_FILE
 from exporters.trainers import CONFIG_FILES
-from exporters.windows import MANIFEST_FILE, REFERENCE_FILE
+from exporters.windows import MANIFEST_FILE, REFERENCE_FILE, REFERENCE_TEST_FILE
 
 BUFFER_BYTES = 1 << 20
 
@@ -94,8 +94,9 @@ def _wanted(manifest: Manifest) -> set[str]:
     known = FORMATS.get(manifest.format)
     suffix = known.suffix if known is not None else "jsonl"
     rows = {file_of(part, suffix) for part in (*LEAVING, *manifest.sets)}
-    lists = {IDS_FILE, NEEDS_LABEL_FILE, UNFIT_FILE, REFERENCE_FILE, TEMPLATES_FILE, CARD_FILE}
-    return rows | lists | {subset.name for subset in manifest.subsets}
+    lists = {IDS_FILE, NEEDS_LABEL_FILE, UNFIT_FILE, TEMPLATES_FILE, CARD_FILE}
+    samples = {REFERENCE_FILE, REFERENCE_TEST_FILE}
+    return rows | lists | samples | {subset.name for subset in manifest.subsets}
 
 
 class _Versioned(msgspec.Struct, frozen=True):

@@ -33,7 +33,8 @@ from storage.trace import Span
 from storage.withheld import SYNTHETIC
 
 MANIFEST_FILE = "manifest.json"
-REFERENCE_FILE = "reference.jsonl"
+REFERENCE_FILE = "reference.parquet"
+REFERENCE_TEST_FILE = "reference_test.parquet"
 # A share is known to 0.3 points at 100,000 groups; more would sharpen nothing above the floors.
 WINDOW_GROUPS_MAX = 100_000
 # One export's sample. Its own error is shared by every later comparison with it: 0.7 points.

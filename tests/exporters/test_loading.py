@@ -8,7 +8,7 @@ from exporters.dataset import export
 from exporters.loading import load_window, load_windows
 from exporters.periods import parse_window
 from exporters.request import ExportRequest
-from exporters.windows import MANIFEST_FILE, REFERENCE_FILE, Window, WindowError
+from exporters.windows import Window, WindowError
 from storage.capture import Clock, Outcome
 from storage.filters import FilterError
 from storage.store import TraceStore
@@ -90,26 +90,6 @@ def test_an_export_is_the_window_of_its_train_side(
     of_the_store = load(store, "where:side = 'train'", clock)
     assert loaded.call_ids == of_the_store.call_ids
     assert loaded.call_count == of_the_store.call_count
-
-
-def test_a_reference_that_was_changed_is_refused(
-    store: TraceStore, tmp_path: Path, clock: Clock
-) -> None:
-    directory = exported(store, tmp_path)
-    path = directory / REFERENCE_FILE
-    path.write_bytes(path.read_bytes().replace(b"tiny-1", b"tiny-9"))
-    with pytest.raises(WindowError, match="changed since the export"):
-        load(store, str(directory), clock)
-
-
-@pytest.mark.parametrize("manifest", [b"{}", b"", b"[]"])
-def test_a_manifest_of_something_else_is_refused(
-    manifest: bytes, store: TraceStore, tmp_path: Path, clock: Clock
-) -> None:
-    (tmp_path / REFERENCE_FILE).write_bytes(b"")
-    (tmp_path / MANIFEST_FILE).write_bytes(manifest)
-    with pytest.raises(WindowError, match="not written by this version"):
-        load(store, str(tmp_path), clock)
 
 
 def test_the_previous_period_ends_where_the_current_one_begins(

@@ -26,7 +26,7 @@ def test_a_manifest_has_the_documented_names(store: TraceStore, tmp_path: Path) 
         "version shalt_version project format turns tools current_tools_sha256 where labels "
         "time_holdout max_duplicates policy derive_version feature_version calls sides sets "
         "targeted withheld_groups selection overrides guard versions duplicates subsets files "
-        "reference warnings"
+        "reference reference_test features terms warnings"
     )
     assert list(written) == names.split()
     assert list(written["sides"]) == ["train", "val", "test", "quarantine"]

@@ -7,7 +7,6 @@ import msgspec
 
 from exporters.manifest import FileEntry
 from exporters.merging import Dropped, merge, read_ids
-from exporters.reference import Sample
 from exporters.row_lines import IDS_FILE, SIDE_FILES, IdLine
 from exporters.scratch import LISTS, scratch_path
 from exporters.segment import Segment
@@ -24,7 +23,7 @@ def segment(scratch: Path, number: int, texts: list[bytes]) -> Segment:
     data = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
     scratch_path(scratch, number, IDS_FILE).write_bytes(data)
     rows = dict.fromkeys(names, 0) | {"train.jsonl": len(texts)}
-    return Segment(number, rows, Tally(), Sample())
+    return Segment(number, rows, Tally(), {})
 
 
 def merged(

@@ -38,7 +38,8 @@ def changed(honest: Path, tmp_path: Path, change: Callable[[IdLine], IdLine]) ->
         ("targeted-refunds.jsonl", "targeted-refunds", True),
         ("time_holdout.jsonl", "time_holdout", True),
         ("train-12.5.jsonl", "train-12.5", False),
-        ("reference.jsonl", "reference", False),
+        ("reference.parquet", "reference", False),
+        ("reference_test.parquet", "reference_test", False),
         ("README.md", "README.md", False),
     ],
 )
