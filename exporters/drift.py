@@ -174,14 +174,15 @@ def compare(
     alpha: float = ALPHA,
     embeddings: Embeddings | None = None,
     self_check: SelfCheck | None = None,
+    notes: tuple[str, ...] = (),
 ) -> DriftReport:
     """Compare the current window with the reference, feature by feature.
 
     `alpha`, 0..1, is the chance of a verdict `drift` where nothing changed. `embeddings` are those
-    of texts of the windows, `self_check` what comparing the reference with itself gave: both are
-    optional. Findings come drift first, then by how many times their effect's bound is the floor.
-    Raises FeatureVersionError where calls were measured differently. Pure. Cost: 0.2 s of CPU for
-    two windows of 10,000 groups.
+    of texts of the windows, `self_check` what comparing the reference with itself gave, `notes`
+    what else the report is to say. Findings come drift first, then by how many times their effect's
+    bound is the floor. Raises FeatureVersionError where calls were measured differently. Pure.
+    Cost: 0.2 s of CPU for two windows of 10,000 groups.
     """
     feature_version = _feature_version(reference, current)
     bits = max(reference.sample_bits, current.sample_bits)
@@ -213,6 +214,7 @@ def compare(
         classifiers=tuple(tests.classifiers),
         self_check=self_check,
         hours=matched.says,
+        notes=notes,
     )
 
 

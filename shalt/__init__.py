@@ -31,6 +31,7 @@ In reading order; a module imports only those above it:
     monitor_routes  the API of drift monitors
     console     the application for people, scripts and Prometheus
     unseen      values that a reference never had, seen within seconds
+    embedding   prompts of two windows as vectors, where a model is named
     evaluating  one evaluation of a drift monitor
     monitor_runs  evaluations as processes of their own, from outside
     monitor_job  an evaluation as a process of its own, from inside

@@ -28,6 +28,7 @@ from exporters.periods import (
     range_text,
 )
 from exporters.windows import MANIFEST_FILE, Window, WindowError
+from shalt.embedding import Embedded, embedded
 from shalt.monitor_state import (
     ClassifierState,
     Evaluated,
@@ -39,6 +40,7 @@ from shalt.monitor_state import (
     WindowState,
 )
 from shalt.monitors import Monitor, duration_seconds
+from shalt.settings import Settings
 from shalt.unseen import VALUES_MAX
 from storage.capture import Clock
 from storage.filter_syntax import FilterError
@@ -51,16 +53,27 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")  # of a dataset: shalt.dataset_
 
 
 class Evaluation:
-    """Evaluates one monitor. `datasets` holds those that can be named as a reference."""
+    """Evaluates one monitor. `datasets` holds those that can be named as a reference.
+
+    With `settings` that name a model, prompts are embedded (shalt.embedding).
+    """
 
     def __init__(
-        self, store: TraceStore, name: str, monitor: Monitor, *, datasets: Path, clock: Clock
+        self,
+        store: TraceStore,
+        name: str,
+        monitor: Monitor,
+        *,
+        datasets: Path,
+        clock: Clock,
+        settings: Settings | None = None,
     ) -> None:
         self._store = store
         self._name = name
         self._monitor = monitor
         self._datasets = datasets
         self._clock = clock
+        self._settings = settings
         self._until = datetime.fromtimestamp(int(clock.wall_ns() / 1e9), UTC)
 
     def run(self, windows: Sequence[str], watched: Sequence[str]) -> Evaluated:
@@ -95,7 +108,19 @@ class Evaluation:
         reference = fixed or self._load(before(span))
         current = self._load(span)
         alpha = self._monitor.alpha / len(self._monitor.windows)
-        report = compare(reference, current, alpha=alpha)
+        vectors = Embedded()
+        if self._settings is not None:
+            windows = reference, current
+            vectors = embedded(
+                self._settings,
+                self._store,
+                windows,
+                project=self._monitor.project,
+                clock=self._clock,
+            )
+        report = compare(
+            reference, current, alpha=alpha, embeddings=vectors.embeddings, notes=vectors.notes
+        )
         return window_state(
             report,
             until=self._until.timestamp(),

@@ -51,6 +51,7 @@ def _run(settings: Settings, orders: MonitorOrders) -> Evaluated:
             monitor,
             datasets=Places(settings.data_dir).datasets,
             clock=SystemClock(),
+            settings=settings,
         )
         return evaluation.run(orders.windows, orders.watched)
 
