@@ -20,7 +20,7 @@ from typer.core import TyperCommand, TyperGroup
 from proxy.metrics import CallMetrics
 from shalt.cli import app
 from shalt.drift_metrics import DriftCollector
-from shalt.metrics import RestartCollector
+from shalt.metrics import LimitCollector, RestartCollector
 from shalt.monitor_list import MonitorList
 from shalt.settings import TABLES as SETTING_TABLES
 from shalt.settings import Settings
@@ -87,6 +87,7 @@ def metrics() -> str:
         UpkeepMetrics(registry)
         registry.register(SpoolCollector(Path(directory, "spool"), store))
         registry.register(RestartCollector(restarts))
+        registry.register(LimitCollector(Settings()))
         monitors = MonitorList(Settings(), Path(directory, "monitors.json"))
         registry.register(DriftCollector(monitors, Path(directory, "watch.json")))
         families = sorted(registry.collect(), key=lambda family: family.name)

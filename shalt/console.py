@@ -33,7 +33,7 @@ from shalt.child import Orders, listen_to_signals, receive_orders
 from shalt.dataset_jobs import DatasetJobs
 from shalt.drift_metrics import DriftCollector
 from shalt.intake import Intake
-from shalt.metrics import RestartCollector
+from shalt.metrics import LimitCollector, RestartCollector
 from shalt.monitor_list import MonitorList
 from shalt.places import Places
 from shalt.recording import open_store
@@ -107,7 +107,7 @@ def build(settings: Settings) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/openapi.json",
     )
-    registry = _registry(places, store, monitors)
+    registry = _registry(settings, places, store, monitors)
     allowed = frozenset(("localhost", settings.host.lower()))
     # With keys, a page of a name that was made to lead here has none to show.
     if not (settings.insecure or settings.access_keys):
@@ -147,12 +147,15 @@ def build(settings: Settings) -> FastAPI:
     return application
 
 
-def _registry(places: Places, store: TraceStore, monitors: MonitorList) -> CollectorRegistry:
+def _registry(
+    settings: Settings, places: Places, store: TraceStore, monitors: MonitorList
+) -> CollectorRegistry:
     """Gather what all processes count."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(places.metrics))  # type: ignore[no-untyped-call]
     registry.register(SpoolCollector(places.spool, store))
     registry.register(RestartCollector(places.restarts))
+    registry.register(LimitCollector(settings))
     registry.register(DriftCollector(monitors, places.watch_state))
     return registry
 

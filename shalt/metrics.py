@@ -1,4 +1,4 @@
-"""The supervisor for Prometheus, and the files in which its children count for Prometheus."""
+"""The supervisor and its limits for Prometheus, and the files in which its children count."""
 
 import json
 import logging
@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from prometheus_client import values
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+
+from shalt.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -56,3 +58,18 @@ class RestartCollector(Collector):
         for process, count in counts.items():
             family.add_metric([process], count)
         yield family
+
+
+class LimitCollector(Collector):
+    """Shows limits of the settings, so that an alert can tell how near they are."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def collect(self) -> Iterator[Metric]:
+        """Show them."""
+        yield GaugeMetricFamily(
+            "shalt_spool_limit_bytes",
+            "Bytes that may wait in the spool: the setting spool_bytes_max.",
+            int(self._settings.spool_bytes_max),
+        )

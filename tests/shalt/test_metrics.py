@@ -7,7 +7,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest, values
 from prometheus_client.mmap_dict import MmapedDict
 
-from shalt.metrics import FILE_BYTES, RestartCollector, reserve_metric_files
+from shalt.metrics import FILE_BYTES, LimitCollector, RestartCollector, reserve_metric_files
+from shalt.settings import Settings
 
 
 def test_restarts_are_read_at_every_scrape(tmp_path: Path) -> None:
@@ -48,3 +49,9 @@ def test_without_room_a_process_counts_for_itself(
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert values.ValueClass is values.MutexValue
     assert list(tmp_path.iterdir()) == []
+
+
+def test_limits_are_shown_so_that_an_alert_can_tell_how_near_they_are() -> None:
+    registry = CollectorRegistry()
+    registry.register(LimitCollector(Settings.model_validate({"spool_bytes_max": "1 GiB"})))
+    assert "shalt_spool_limit_bytes 1.073741824e+09" in generate_latest(registry).decode()
