@@ -109,6 +109,9 @@ class ClientProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= PIPELINED_MAX:
             self._refuse(503, "too_many_requests", f"{PIPELINED_MAX} requests wait for answers")
             return
+        if self.parser.get_http_version() not in ("1.1", "1.0"):
+            self._refuse(400, "not_http", "the request's version of HTTP is not 1.1 or 1.0")
+            return
         if self._head_bytes + self._piece_bytes > self.limits.head_bytes_max and self._is_long():
             self._refuse_head()
             return
@@ -124,6 +127,7 @@ class ClientProtocol(HttpToolsProtocol):
             self.headers.insert(index, (b"upgrade", value))
         self._offers = ()
         super().on_headers_complete()
+        self.headers = []  # of trailers, which would come among the request's headers
         if upgrade:
             self.cycle.keep_alive = False
 

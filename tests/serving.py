@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psycopg
 
@@ -87,12 +88,15 @@ class Shalt:
 
 
 @contextmanager
-def running_shalt(data_dir: Path, upstream: str, *options: str, store: str = "") -> Iterator[Shalt]:
-    """Start `shalt serve` on a free port; end it, if the test has not."""
+def running_shalt(
+    data_dir: Path, upstream: str, *options: str, store: str = "", log: IO[str] | None = None
+) -> Iterator[Shalt]:
+    """Start `shalt serve` on a free port; end it, if the test has not. `log`: for what it logs."""
     command = [sys.executable, "-m", "shalt", "serve", "--port", "0", "--data-dir", str(data_dir)]
     process = subprocess.Popen(
         [*command, *(("--upstream", upstream) if upstream else ()), *options],
         stdout=subprocess.PIPE,
+        stderr=log,
         text=True,
         cwd=data_dir.parent,
         env={**os.environ, "PYTHONPATH": str(ROOT), **({"SHALT_STORE": store} if store else {})},

@@ -28,8 +28,9 @@ POST /audio/speech | POST /audio/transcriptions | POST /audio/translations | GET
 POST /audio/voice_consents | POST /videos | GET /videos/video_1/content?variant=thumbnail
 POST /videos/video_1/remix | GET /files | POST /files | GET /files/file-1/content
 DELETE /files/file-1 | POST /uploads | POST /uploads/upload_1/parts
-POST /uploads/upload_1/complete | POST /batches | POST /batches/batch_1/cancel | POST /fine_tuning/jobs
-GET /fine_tuning/jobs/ftjob-1/events | POST /fine_tuning/alpha/graders/run | POST /evals
+POST /uploads/upload_1/complete | POST /batches | POST /batches/batch_1/cancel
+POST /fine_tuning/jobs | GET /fine_tuning/jobs/ftjob-1/events
+POST /fine_tuning/alpha/graders/run | POST /evals
 GET /evals/eval_1/runs/run_1/output_items | POST /vector_stores | POST /vector_stores/vs_1/search
 POST /containers | GET /containers/cntr_1/files/cfile_1/content | POST /skills
 POST /realtime/calls | POST /realtime/client_secrets | POST /realtime/sessions

@@ -212,3 +212,33 @@ def test_a_client_that_leaves_with_requests_waiting_cancels_the_first(tmp_path: 
         client.close()
         wait_until(lambda: upstream.lost == ["hang"])
         assert [call.outcome for call in relay.calls(1)] == [Outcome.CLIENT_GONE]
+
+
+def test_what_comes_behind_a_body_is_no_header_of_the_request(tmp_path: Path) -> None:
+    trailers = b"content-length: 5\r\nauthorization: Bearer x\r\nx-shalt-project: other\r\nx: y\r\n"
+    sent = b"POST /v1/echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked"
+    sent += b"\r\n\r\n2\r\n{}\r\n0\r\n" + trailers + b"\r\n"
+    with (
+        running_upstream() as upstream,
+        running_relay(tmp_path, [upstream_at(upstream.port)]) as relay,
+    ):
+        exchange(relay.port, sent.replace(b"content-length: 5\r\n", b""))
+        assert upstream.sent().lower() == (
+            b"post /v1/echo http/1.1\r\nhost: 127.0.0.1:%d\r\ntransfer-encoding: chunked\r\n\r\n"
+            % upstream.port
+        )
+        call = relay.calls(1)[0]
+        assert (call.project, call.request_headers[-1][0]) == ("default", b"transfer-encoding")
+        exchange(relay.port, sent)  # which the parser may refuse
+        assert b"content-length" not in b"".join(upstream.heads).lower()
+
+
+@pytest.mark.parametrize("line", [b"GET /v1/plain\r\n", b"GET /v1/plain HTTP/2.0\r\n"])
+def test_another_version_of_http_is_refused(tmp_path: Path, line: bytes) -> None:
+    with (
+        running_upstream() as upstream,
+        running_relay(tmp_path, [upstream_at(upstream.port)]) as relay,
+    ):
+        answer = exchange(relay.port, line + b"host: x\r\n\r\n")
+        assert b"x-shalt-error: not_http\r\n" in answer
+        assert upstream.heads == []
