@@ -220,10 +220,20 @@ def _is_filter(where: str) -> bool:
     return True
 
 
+def selection_name(finding: Finding) -> str:
+    """Name the dataset of a finding's selection: drift-prompt-years-2024."""
+    slug = _SLUG.sub("-", f"{finding.feature} {finding.value}".casefold())
+    return f"drift-{slug[:40].strip('-')}"
+
+
+def selection_reason(finding: Finding) -> str:
+    """Say why such a selection is one-sided."""
+    return f"drift: {finding.feature} {shown(finding.value)}"
+
+
 def _command(where: str, finding: Finding, project: str) -> str:
-    slug = _SLUG.sub("-", f"{finding.feature} {finding.value}".casefold())[:40].strip("-")
-    why = f"drift: {finding.feature} {shown(finding.value)}"
-    words = ["shalt", "export", f"drift-{slug}", "--where", where, "--accept-bias", why]
+    words = ["shalt", "export", selection_name(finding), "--where", where]
+    words += ["--accept-bias", selection_reason(finding)]
     if project != DEFAULT_PROJECT:
         words += ["--project", project]
     return " ".join(map(_quoted, words))

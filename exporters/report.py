@@ -152,11 +152,11 @@ def _span(effect: Effect) -> str:
 def _unseen(unseen: Unseen) -> list[str]:
     listed = unseen.values[:UNSEEN_SHOWN_MAX]
     lines = [
-        f"  {unseen.feature:<15}{shown(value.value):<34}{percent(value.ratio):>16}"
+        f"  {unseen.feature:<24} {shown(value.value):<34}{percent(value.ratio):>16}"
         for value in listed
     ]
     if unseen.value_count > len(listed):
-        lines.append(f"  {'':<15}and {unseen.value_count - len(listed):,} more")
+        lines.append(f"  {'':<24} and {unseen.value_count - len(listed):,} more")
     return lines
 
 

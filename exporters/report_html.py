@@ -80,6 +80,13 @@ class Table(msgspec.Struct, frozen=True):
     rows: tuple[Row, ...]
 
 
+class Form(msgspec.Struct, frozen=True):
+    """Where the button goes that exports a finding's selection, and the token that it sends."""
+
+    address: str
+    token: str
+
+
 def report_html(report: DriftReport, *, links: str | None = None, project: str = "") -> bytes:
     """Write the report as a page of its own. `links`: where a shalt is, for links to its calls."""
     style = STYLE.read_text()
@@ -98,8 +105,13 @@ def report_html(report: DriftReport, *, links: str | None = None, project: str =
     return page.format(digest, title, Markup(style), body).encode()
 
 
-def fragment(report: DriftReport, *, links: str | None = None, project: str = "") -> Markup:
-    """Write the report as an element; `links` is None where there is no shalt to lead to."""
+def fragment(
+    report: DriftReport, *, links: str | None = None, project: str = "", form: Form | None = None
+) -> Markup:
+    """Write the report as an element; `links` is None where there is no shalt to lead to.
+
+    With `form`, the selections have buttons, which send the number of the finding.
+    """
     drawn = _Charts(report)
     drifted = [finding for finding in report.findings if finding.drift]
     return Markup(
@@ -108,6 +120,9 @@ def fragment(report: DriftReport, *, links: str | None = None, project: str = ""
         .render(
             report=report,
             links=links,
+            form=form,
+            number_of={id(each): number for number, each in enumerate(report.findings)},
+            id=id,
             words=_WORDS,
             quality=_SCORES if report.scores else _NO_SCORES,
             drifted=drifted,

@@ -13,6 +13,7 @@ from starlette.datastructures import QueryParams
 LIST = "/review"
 CALLS = "/review/calls"
 STATIC = "/review/static"
+DRIFT = "/review/drift"
 BODIES = "/api/calls"
 
 
@@ -58,6 +59,16 @@ class Selection(msgspec.Struct, frozen=True):
             "where": self.where if where is None else where,
             "search": self.search if search is None else search,
         }
+
+
+def drift(project: str, *, before: str = "") -> str:
+    """Address the list of drift reports, from its newest or from one older than an id."""
+    return _address(DRIFT, project=project, before=before)
+
+
+def drift_report(report_id: str, **query: str) -> str:
+    """Address one drift report."""
+    return _address(f"{DRIFT}/{quote(report_id, safe='')}", **query)
 
 
 def said(call_id: str) -> str:

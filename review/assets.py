@@ -15,6 +15,9 @@ from review import addresses, facts, passages
 from storage.filters import COLUMNS, FUNCTIONS
 
 _HERE = Path(__file__).parent
+# The style of drift reports is with what writes them. By its place: exporters.report_html loads
+# what draws charts.
+_REPORT_STYLE = _HERE.parent / "exporters" / "templates" / "report.css"
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -54,6 +57,7 @@ class Assets:
 
     def __init__(self) -> None:
         found = [path for path in sorted((_HERE / "static").iterdir()) if path.suffix in _TYPES]
+        found.append(_REPORT_STYLE)
         self._files = {path.name: _static_file(path) for path in found}
         self._by_name = {file.name: file for file in self._files.values()}
         self._templates = Environment(
@@ -70,6 +74,7 @@ class Assets:
         self._templates.filters["count"] = facts.count
         self._templates.globals["static"] = self._address
         self._templates.globals["list_address"] = addresses.LIST
+        self._templates.globals["drift_address"] = addresses.DRIFT
         self._templates.globals["columns"] = COLUMNS
         self._templates.globals["functions"] = FUNCTIONS
 

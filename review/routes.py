@@ -4,6 +4,7 @@
     /review/calls/{id}             one call
     /review/calls/{id}/older       redirects to the next older call of the list; newer likewise
     /review/calls/{id}/said        POST: a thumb, a corrected answer, a verdict (review.judging)
+    /review/drift                  drift reports, and what becomes of them: review.drift_pages
     /review/static/{name}          style and script
     /api/calls/{id}/request        a recorded body as a file; response likewise; decoded=1
 
@@ -11,7 +12,7 @@ What goes wrong with the store or an address is a page too, and says what to do;
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial, wraps
 from typing import Final
@@ -26,6 +27,7 @@ from review.addresses import Selection
 from review.assets import PAGE_HEADERS, Assets
 from review.bodies import download
 from review.bounded import read_body
+from review.drift_pages import DriftPages, Exporter, NoSuchReport
 from review.judging import (
     FORM_BYTES_MAX,
     FormError,
@@ -53,6 +55,7 @@ STORED_SECONDS: Final = 2.0
 POLL_SECONDS: Final = 0.05
 
 _Endpoint = Callable[[Request], Response]
+_Taking = Callable[[Request], Awaitable[Response]]
 
 
 class _NotFound(Exception):
@@ -60,16 +63,24 @@ class _NotFound(Exception):
 
 
 def routes(
-    store: StoreReader, project: str, clock: Clock, judging: Judging | None = None
+    store: StoreReader,
+    project: str,
+    clock: Clock,
+    judging: Judging | None = None,
+    export: Exporter | None = None,
 ) -> Sequence[Route]:
     """Make the routes; `project` is shown where an address names none.
 
-    Without `judging`, pages are for reading only.
+    Without `judging`, pages are for reading only; without `export`, nothing is exported from them.
     """
     pages = _Pages(store, project, clock, judging)
+    drift = DriftPages(store, project, pages.assets, judging, export)
+    report = addresses.DRIFT + "/{report_id}"
     call = addresses.CALLS + "/{call_id}"
     bodies = addresses.BODIES + "/{call_id}"
-    forms = [Route(call + "/said", pages.say, methods=["POST"])] if judging else []
+    forms = [Route(call + "/said", pages.taking(pages.say), methods=["POST"])] if judging else []
+    if judging and export:
+        forms.append(Route(report + "/export", pages.taking(drift.export), methods=["POST"]))
     return forms + [
         Route(path, pages.guarded(endpoint), methods=["GET"])
         for path, endpoint in (
@@ -77,6 +88,8 @@ def routes(
             (call, pages.call),
             (call + "/older", pages.older),
             (call + "/newer", pages.newer),
+            (addresses.DRIFT, drift.list),
+            (report, drift.report),
             (addresses.STATIC + "/{name}", pages.static),
             (bodies + "/request", pages.request_body),
             (bodies + "/response", pages.response_body),
@@ -94,7 +107,7 @@ class _Pages:
         self._project = project
         self._clock = clock
         self._judging = judging
-        self._assets = Assets()
+        self.assets = Assets()
 
     def guarded(self, endpoint: _Endpoint) -> _Endpoint:
         """Wrap an endpoint so that what goes wrong becomes a page."""
@@ -105,7 +118,7 @@ class _Pages:
                 return endpoint(request)
             except FormError as error:
                 return self._trouble(request, 400, "This form cannot be taken", str(error))
-            except _NotFound as error:
+            except (_NotFound, NoSuchReport) as error:
                 return self._trouble(request, 404, "Not found", str(error))
             except (FilterError, SearchError, SearchNotBuilt) as error:
                 return self._trouble(request, 400, "This cannot be looked for", str(error))
@@ -113,6 +126,19 @@ class _Pages:
                 return self._trouble(request, 503, "The store cannot be read now", str(error))
 
         return answer
+
+    def taking(self, endpoint: Callable[[bytes, Request], Response]) -> _Taking:
+        """Wrap an endpoint that takes a form of ours, which no page elsewhere may send."""
+
+        async def take(request: Request) -> Response:
+            if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+                return self._trouble(request, 403, "Not from there", "A page elsewhere sent this.")
+            data = await read_body(request, FORM_BYTES_MAX)
+            if data is None:
+                return self._trouble(request, 413, "Too long", "This is too long for a form.")
+            return await run_in_threadpool(self.guarded(partial(endpoint, data)), request)
+
+        return take
 
     def list(self, request: Request) -> Response:
         """Show a page of calls."""
@@ -126,7 +152,7 @@ class _Pages:
             after=query.get("after", ""),
         )
         status_code = 200 if found.problem is None else 400
-        return self._assets.page("list.html", status_code, listing=found, host=request.url.netloc)
+        return self.assets.page("list.html", status_code, listing=found, host=request.url.netloc)
 
     def call(self, request: Request) -> Response:
         """Show one call."""
@@ -134,18 +160,10 @@ class _Pages:
         selection = Selection.of(request.query_params, call.row.project)
         token = self._judging.token(call.row.id) if self._judging else ""
         shown = reading(self._store, call, selection, token=token)
-        return self._assets.page("call.html", reading=shown)
+        return self.assets.page("call.html", reading=shown)
 
-    async def say(self, request: Request) -> Response:
+    def say(self, data: bytes, request: Request) -> Response:
         """Take what a form of a call's page says."""
-        if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            return self._trouble(request, 403, "Not from there", "A page elsewhere sent this.")
-        data = await read_body(request, FORM_BYTES_MAX)
-        if data is None:
-            return self._trouble(request, 413, "Too long", "This is too long for a form.")
-        return await run_in_threadpool(self.guarded(partial(self._say, data)), request)
-
-    def _say(self, data: bytes, request: Request) -> Response:
         assert self._judging is not None
         call = self._found(request)
         selection = Selection.of(request.query_params, call.row.project)
@@ -161,7 +179,7 @@ class _Pages:
             draft = typed(form, answer, str(error))
             token = self._judging.token(call.row.id)
             shown = reading(self._store, call, selection, token=token, draft=draft)
-            return self._assets.page("call.html", 400, reading=shown)
+            return self.assets.page("call.html", 400, reading=shown)
         self._wait_for(said)
         return RedirectResponse(f"{selection.call(call.row.id)}#said", 303, PAGE_HEADERS)
 
@@ -192,7 +210,7 @@ class _Pages:
 
     def static(self, request: Request) -> Response:
         """Hand out style or script."""
-        found = self._assets.static(request.path_params["name"])
+        found = self.assets.static(request.path_params["name"])
         if found is None:
             raise _NotFound("There is no such file. Load the page again.")
         return found
@@ -202,7 +220,7 @@ class _Pages:
         selection = Selection.of(request.query_params, row.project)
         found = neighbour(self._store, row.id, selection, direction)
         if found is None:
-            return self._assets.page("end.html", direction=direction, row=row, selection=selection)
+            return self.assets.page("end.html", direction=direction, row=row, selection=selection)
         return RedirectResponse(selection.call(found), 303, PAGE_HEADERS)
 
     def _found(self, request: Request) -> StoredCall:
@@ -218,7 +236,7 @@ class _Pages:
     def _trouble(self, request: Request, status_code: int, title: str, sentence: str) -> Response:
         if request.url.path.startswith(addresses.BODIES):  # asked for by scripts too
             return Response(f"{sentence}\n", status_code, PAGE_HEADERS, "text/plain; charset=utf-8")
-        return self._assets.page("trouble.html", status_code, title=title, sentence=sentence)
+        return self.assets.page("trouble.html", status_code, title=title, sentence=sentence)
 
 
 def _is_decoded(request: Request) -> bool:

@@ -15,6 +15,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from typing import Annotated
 
@@ -25,12 +26,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from review.drift_pages import ExportRefused
 from review.judging import Judging
 from review.routes import routes
 from shalt import dataset_routes, erasure_routes, feedback, monitor_routes, otlp_routes
 from shalt.acceptance import Acceptance
 from shalt.child import Orders, listen_to_signals, receive_orders
-from shalt.dataset_jobs import DatasetJobs
+from shalt.dataset_jobs import BadName, DatasetJobs, NameTaken, TooManyWaiting
 from shalt.drift_metrics import DriftCollector
 from shalt.intake import Intake
 from shalt.metrics import LimitCollector, RestartCollector
@@ -138,13 +140,22 @@ def build(settings: Settings) -> FastAPI:
     _add_api(application, settings, store, places)
     key = hashlib.sha256(b"review" + places.read_fingerprint_key()).digest()
     judging = Judging(acceptance.keep_or_refuse, key, SystemClock())
-    application.router.routes.extend(routes(store, settings.project, SystemClock(), judging))
+    pages = routes(store, settings.project, SystemClock(), judging, partial(_export, jobs))
+    application.router.routes.extend(pages)
     application.router.routes.extend(otlp_routes.routes(settings, intake, SystemClock()))
     application.include_router(feedback.routes(store, acceptance, settings.project))
     application.include_router(erasure_routes.routes(store, settings.project, SystemClock()))
     application.include_router(dataset_routes.routes(jobs, settings.project, SystemClock()))
     application.include_router(monitor_routes.routes(monitors, places.watch_state))
     return application
+
+
+def _export(jobs: DatasetJobs, name: str, request: dict[str, object]) -> None:
+    """Ask for a dataset on behalf of a page; raise ExportRefused."""
+    try:
+        jobs.ask(name, request)
+    except (BadName, NameTaken, TooManyWaiting) as error:
+        raise ExportRefused(str(error)) from None
 
 
 def _registry(

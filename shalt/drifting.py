@@ -1,42 +1,208 @@
-"""The command `drift`: compare two windows, print the report, answer by exit code."""
+"""The command `drift`: compare two windows, print and keep the report, answer by exit code."""
 
 import shutil
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
-from exporters.drift import DriftReport, compare
-from exporters.loading import load_windows
-from exporters.periods import parse_window
+import msgspec
+
+from exporters.drift import ALPHA, DriftReport, compare
+from exporters.explanation import explained
+from exporters.loading import load_window
+from exporters.periods import (
+    Between,
+    Exported,
+    Matching,
+    Previous,
+    WindowSpec,
+    before,
+    parse_window,
+    range_filter,
+)
 from exporters.report import report_json, report_text
+from exporters.report_html import report_html
+from exporters.windows import Window, WindowError
 from shalt.recording import open_store
 from shalt.settings import Settings
-from shalt.terminal import print_line
+from shalt.terminal import print_bytes, print_json, print_line, print_note, print_table, stage_bar
 from storage.capture import SystemClock
+from storage.drift_reports import (
+    ListedReport,
+    NewReport,
+    add_drift_report,
+    find_drift_report,
+    list_drift_reports,
+)
+from storage.store import TraceStore
 
-EXIT_CODES = {"quiet": 0, "drift": 3, "insufficient": 4}
+EXIT_CODES: Final = {"quiet": 0, "drift": 3, "insufficient": 4}
+PIPE_WIDTH: Final = 100
+_TIME: Final = "%Y-%m-%d %H:%M:%S"
 
 
 class ReportNotWritten(Exception):
     """The report could not be written where it was wanted."""
 
 
-def drift(settings: Settings, reference: str, current: str, *, json_file: Path | None) -> int:
-    """Compare `current` with `reference`; return 0 quiet, 3 drift, 4 too few calls."""
-    clock = SystemClock()
-    specs = parse_window(reference, clock), parse_window(current, clock)
+class NoReport(Exception):
+    """There is no kept report of this id."""
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A comparison as it is asked for: windows as a person writes them; `where` is for both."""
+
+    reference: str
+    current: str
+    where: str = ""
+    alpha: float = ALPHA
+
+
+def drift(
+    settings: Settings,
+    asked: Asked,
+    *,
+    json_file: Path | None = None,
+    html_file: Path | None = None,
+    keep: bool = True,
+) -> int:
+    """Compare as `asked`; return 0 quiet, 3 drift, 4 too few calls."""
     with closing(open_store(settings)) as store:
         store.check()
-        report = compare(*load_windows(store, settings.project, *specs))
-    if json_file:
-        _write(report, json_file)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100
-    print_line(report_text(report, width).rstrip("\n"))
+        report = _compare(store, settings.project, asked)
+        if keep:
+            new = NewReport(
+                project=settings.project,
+                monitor="",
+                window=asked.current,
+                verdict=report.verdict,
+                reference=asked.reference,
+                report=report_json(report),
+            )
+            report_id = add_drift_report(store, new, clock=SystemClock())
+    _write_files(settings, report, json_file=json_file, html_file=html_file)
+    _print(report)
+    if keep:
+        print_note(f"kept as {report_id}: shalt drift show {report_id}")
     return EXIT_CODES[report.verdict]
 
 
-def _write(report: DriftReport, path: Path) -> None:
-    try:
-        path.write_bytes(report_json(report))
-    except OSError as error:
-        raise ReportNotWritten(f"cannot write {path}: {error.strerror}; check --json") from error
+def show_report(
+    settings: Settings,
+    report_id: str,
+    *,
+    as_json: bool = False,
+    json_file: Path | None = None,
+    html_file: Path | None = None,
+) -> int:
+    """Print a kept report, and write it to files; return what comparing returned."""
+    with closing(open_store(settings)) as store:
+        store.check()
+        found = find_drift_report(store, report_id, settings.project)
+    if found is None:
+        raise NoReport(
+            f"project {settings.project} has no drift report {report_id!r}, or several whose ids "
+            "begin so: shalt drift ls lists them"
+        )
+    report = msgspec.json.decode(found.report, type=DriftReport)
+    _write_files(settings, report, json_file=json_file, html_file=html_file)
+    if as_json:
+        print_bytes(report_json(report))
+    else:
+        _print(report)
+    return EXIT_CODES[report.verdict]
+
+
+def list_reports(
+    settings: Settings, *, monitor: str | None, limit: int, as_json: bool = False
+) -> None:
+    """List the kept reports of the project, newest first."""
+    with closing(open_store(settings)) as store:
+        store.check()
+        reports = list_drift_reports(store, settings.project, limit=limit, monitor=monitor)
+    if as_json:
+        for each in reports:
+            print_json(msgspec.to_builtins(each))
+        return
+    columns = ("id", "time, UTC", "monitor", "window", "verdict", "reference")
+    print_table(columns, map(_cells, reports), elastic=("window", "reference"))
+
+
+def _compare(store: TraceStore, project: str, asked: Asked) -> DriftReport:
+    clock = SystemClock()
+    current = parse_window(asked.current, clock)
+    reference = parse_window(asked.reference, clock)
+    if isinstance(reference, Previous):
+        reference = before(current)
+    with stage_bar() as bar:
+        task = bar.add_task("drift", total=4)  # read, read, compare, explain
+
+        def load(spec: WindowSpec) -> Window:
+            window = load_window(store, project, narrowed(spec, asked.where))
+            bar.advance(task)
+            return window
+
+        windows = load(reference), load(current)
+        report = compare(*windows, alpha=asked.alpha)
+        bar.advance(task)
+        export = reference.directory if isinstance(reference, Exported) else None
+        return explained(report, store, project, windows, export=export)
+
+
+def narrowed(spec: WindowSpec, where: str) -> WindowSpec:
+    """Take of a window the calls that a filter matches too. WindowError for that of an export."""
+    if not where:
+        return spec
+    match spec:
+        case Between():
+            conditions = [each for each in (range_filter(spec), f"({where})") if each]
+            return Matching(" and ".join(conditions))
+        case Matching(its_own):
+            return Matching(f"({its_own}) and ({where})")
+    raise WindowError(
+        "--where chooses calls of the store, and what is compared with an export is what lies "
+        "beside it: export with the same --where, and compare with that"
+    )
+
+
+def _print(report: DriftReport) -> None:
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
+    print_line(report_text(report, width).rstrip("\n"))
+
+
+def _write_files(
+    settings: Settings, report: DriftReport, *, json_file: Path | None, html_file: Path | None
+) -> None:
+    links = f"http://{_host(settings.host)}:{settings.port}"
+    writers: list[tuple[Path | None, str, Callable[[], bytes]]] = [
+        (json_file, "--json", lambda: report_json(report)),
+        (html_file, "--html", lambda: report_html(report, links=links, project=settings.project)),
+    ]
+    for path, option, write in writers:
+        if path is None:
+            continue
+        try:
+            path.write_bytes(write())
+        except OSError as error:
+            problem = f"cannot write {path}: {error.strerror}; check {option}"
+            raise ReportNotWritten(problem) from error
+
+
+def _host(host: str) -> str:
+    """Name the host for a link: nobody reaches "all addresses"."""
+    if host in ("0.0.0.0", "::", ""):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def _cells(report: ListedReport) -> tuple[str, ...]:
+    return (
+        report.id,
+        report.created_at.strftime(_TIME),
+        report.monitor or "by hand",
+        report.window,
+        report.verdict,
+        report.reference,
+    )

@@ -1,12 +1,24 @@
-"""`shalt drift`: the verdict as an exit code, the report as a file."""
+"""`shalt drift`: the verdict as an exit code, the report as files and in the store."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from exporters.periods import Between, Exported, Matching
 from exporters.windows import WindowError
-from shalt.drifting import ReportNotWritten, drift
+from shalt.cli import app
+from shalt.drifting import (
+    Asked,
+    NoReport,
+    ReportNotWritten,
+    drift,
+    list_reports,
+    narrowed,
+    show_report,
+)
 from shalt.settings import Settings
 
 OLD, NEW = "where:tags['period']='2023'", "where:tags['period']='2024'"
@@ -14,31 +26,83 @@ HALF, OTHER_HALF = "where:substr(id,32,1)<'8'", "where:substr(id,32,1)>='8'"
 
 
 def test_two_halves_of_the_same_traffic_are_quiet(demo_settings: Settings) -> None:
-    assert drift(demo_settings, HALF, OTHER_HALF, json_file=None) == 0
+    assert drift(demo_settings, Asked(HALF, OTHER_HALF), keep=False) == 0
 
 
-def test_the_planted_change_is_found_and_named(
+def test_the_planted_change_is_found_named_and_kept(
     demo_settings: Settings, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    assert drift(demo_settings, OLD, NEW, json_file=tmp_path / "report.json") == 3
-    report = json.loads((tmp_path / "report.json").read_text())
+    paths = tmp_path / "report.json", tmp_path / "report.html"
+    assert drift(demo_settings, Asked(OLD, NEW), json_file=paths[0], html_file=paths[1]) == 3
+    report = json.loads(paths[0].read_text())
     assert report["verdict"] == "drift"
-    drifted = {finding["feature"] for finding in report["findings"] if finding["drift"]}
-    assert drifted == {"prompt_years", "answer_years"}
-    assert "of prompts name 2024" in capsysbinary.readouterr().out.decode()
+    said = [finding for finding in report["findings"] if finding["value"] == "2024"]
+    assert {finding["side"] for finding in said} == {"prompt", "answer"}
+    printed = capsysbinary.readouterr()
+    assert said[0]["action"]["command"] in printed.out.decode()
+    assert said[0]["sentence"] in paths[1].read_text()
+
+    list_reports(demo_settings, monitor="", limit=1, as_json=True)
+    listed = json.loads(capsysbinary.readouterr().out)
+    assert listed["id"] in printed.err.decode()
+    assert (listed["verdict"], listed["reference"]) == ("drift", OLD)
+    again = tmp_path / "again.json"
+    assert show_report(demo_settings, listed["id"], json_file=again) == 3
+    assert again.read_bytes() == paths[0].read_bytes()
+
+
+def test_the_command_that_is_printed_builds_the_selection(
+    demo_settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "report.json"
+    drift(demo_settings, Asked(OLD, NEW), json_file=file, keep=False)
+    finding = next(
+        each for each in json.loads(file.read_text())["findings"] if each["value"] == "2024"
+    )
+    words = shlex.split(finding["action"]["command"])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SHALT_DATA_DIR", str(demo_settings.data_dir))
+    run = CliRunner().invoke(app, [*words[1:], "--processes", "1"])
+    assert run.exit_code == 0, run.output
+    rows = (tmp_path / words[2] / "train.jsonl").read_text().splitlines()
+    assert len(rows) > 50
+    assert all("2024" in row for row in rows)
+
+
+def test_a_filter_is_for_both_windows(demo_settings: Settings, tmp_path: Path) -> None:
+    asked = Asked(OLD, NEW, where="tags['app'] = 'translate'")
+    assert drift(demo_settings, asked, json_file=tmp_path / "a.json", keep=False) == 4
+    report = json.loads((tmp_path / "a.json").read_text())
+    for window in ("reference", "current"):
+        assert report[window]["label"].endswith("and (tags['app'] = 'translate')")
+
+
+def test_windows_are_narrowed_as_a_whole() -> None:
+    assert narrowed(Matching("a or b"), "c or d") == Matching("(a or b) and (c or d)")
+    assert narrowed(Between(None, None), "c") == Matching("(c)")
+    assert narrowed(Matching("a"), "") == Matching("a")
+    with pytest.raises(WindowError, match="export with the same --where"):
+        narrowed(Exported(Path("dataset")), "a")
 
 
 def test_too_few_calls_are_not_called_quiet(demo_settings: Settings) -> None:
-    assert drift(demo_settings, OLD, "where:tags['app']='digest'", json_file=None) == 4
+    assert drift(demo_settings, Asked(OLD, "where:tags['app']='digest'"), keep=False) == 4
 
 
 def test_a_window_that_means_nothing_is_refused(demo_settings: Settings) -> None:
     with pytest.raises(WindowError, match="FROM..TO"):
-        drift(demo_settings, "yesterday", NEW, json_file=None)
+        drift(demo_settings, Asked("yesterday", NEW))
+
+
+def test_a_report_that_is_not_kept_is_said_so(demo_settings: Settings) -> None:
+    with pytest.raises(NoReport, match="shalt drift ls"):
+        show_report(demo_settings, "f" * 32)
 
 
 def test_a_report_that_cannot_be_written_is_said_so(
     demo_settings: Settings, tmp_path: Path
 ) -> None:
-    with pytest.raises(ReportNotWritten, match="check --json"):
-        drift(demo_settings, OLD, NEW, json_file=tmp_path / "absent" / "report.json")
+    with pytest.raises(ReportNotWritten, match="check --html"):
+        drift(demo_settings, Asked(OLD, NEW), html_file=tmp_path / "absent" / "a", keep=False)
