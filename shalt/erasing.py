@@ -76,7 +76,7 @@ def show_receipt(settings: Settings, erasure_id: str, *, as_json: bool) -> None:
 
 def retain(settings: Settings, *, now: bool, as_json: bool) -> None:
     """Show how long bodies and calls are kept and what is too old; delete that `now`."""
-    policy = Policy(settings.retain_bodies_days, settings.retain_days)
+    policy = Policy(settings.retain_bodies_days, settings.retain_days, settings.drift_terms_days)
     with closing(open_store(settings)) as store:
         store.check()
         retention = Retention(store, policy, clock=SystemClock())

@@ -23,6 +23,7 @@ from storage.metrics import RecorderMetrics
 from storage.recorder import Recorder
 from storage.retention import Policy, Retention
 from storage.store import TraceStore
+from storage.text_sample import TextSample
 from storage.upkeep import Upkeep, UpkeepMetrics
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def build_upkeep(settings: Settings, store: TraceStore) -> Upkeep:
     """Make what erases and deletes by age in the store and the data directory of the settings."""
     places = Places(settings.data_dir)
     clock = SystemClock()
-    policy = Policy(settings.retain_bodies_days, settings.retain_days)
+    policy = Policy(settings.retain_bodies_days, settings.retain_days, settings.drift_terms_days)
     return Upkeep(
         Eraser(store, spool=places.spool, poison=places.poison, clock=clock),
         Retention(store, policy, clock=clock),
@@ -88,6 +89,7 @@ def build_recorder(settings: Settings, store: TraceStore, upkeep: Upkeep | None 
         group_by=settings.group_by,
         clock=SystemClock(),
         upkeep=upkeep,
+        texts=TextSample(store.engine) if settings.drift_terms_days else None,
     )
 
 

@@ -148,6 +148,8 @@ class Settings(BaseSettings):
     """Days after which what a call said is deleted, and its row stays; 0: never."""
     retain_days: Days = 0
     """Days after which a call is deleted with all that is known of it; 0: never."""
+    drift_terms_days: Days = 8
+    """Days that hashed words of a sample of calls are kept, for drift; 0: none are made."""
     search: bool = False
     """Index the words of prompts and answers as calls are stored (docs/searching.md)."""
     metrics_models: Annotated[Words, Field(max_length=200)] = ()

@@ -96,6 +96,7 @@ In reading order; a module imports only those above it:
     shared_state    one state of the store, seen by several processes
     known           which calls the store knows, by their ids alone
     departures      what leaves in a dataset: checked again, and noted where it is apart
+    text_sample     of which calls the texts are measured: enough of each day, by their ids
     store           TraceStore: the reader, and insert, policy, datasets, writers
     targeted        targeted test sets: chosen once, kept as they were chosen
     ratios          groups taken from train by larger ratios, or to top up a small test side

@@ -1,7 +1,7 @@
 """Rows deleted for good: calls with all that hangs on them, or their bodies alone.
 
 A call's row goes last, within one transaction with its tags, features, scores, labels, body and
-index of words.
+index of words. With a body alone goes what was hashed of its words.
 What stays is what keeps promises made before: the ids of erased calls, the side of a group, the
 ids of the calls that left in a dataset. Where a group is named after a person's text (a session, a
 user, a tag, a trace) and its last call goes, that name is replaced by a salted hash under which
@@ -30,6 +30,8 @@ from storage.schema import (
     reservation_change,
     tag,
     test_set_call,
+    text_feature,
+    tool_set,
 )
 from storage.sides import hold
 
@@ -53,7 +55,7 @@ def delete_calls(
         hold(connection, project, changing=False)  # before the lock on bodies, as who records does
     search.forget(connection, call_ids)
     bodies.release(connection, call_ids)
-    for table in (tag, feature):
+    for table in (tag, feature, text_feature):
         connection.execute(delete(table).where(table.c.call_id.in_(call_ids)))
     count = connection.execute(delete(call).where(call.c.id.in_(call_ids))).rowcount
     if erasure_id is not None:
@@ -71,7 +73,28 @@ def delete_bodies(connection: Connection, call_ids: Sequence[str]) -> None:
     assert len(call_ids) <= IN_MAX
     label_store.forget_texts(connection, call_ids)
     search.forget(connection, call_ids)
+    delete_terms(connection, call_ids)
     bodies.release(connection, call_ids)
+
+
+def delete_terms(connection: Connection, call_ids: Sequence[str]) -> None:
+    """Delete the hashed words of calls. Primary key."""
+    connection.execute(delete(text_feature).where(text_feature.c.call_id.in_(call_ids)))
+
+
+def delete_tool_sets(connection: Connection, hashes: Sequence[str]) -> int:
+    """Delete those of some tool sets that no call offers; return how many. Scans `feature`."""
+    offered = select(feature.c.tools_hash).where(feature.c.tools_hash.in_(hashes))
+    columns = tool_set.c
+    unused = and_(columns.tools_hash.in_(hashes), columns.tools_hash.not_in(offered))
+    return connection.execute(delete(tool_set).where(unused)).rowcount
+
+
+def unused_tool_sets(connection: Connection) -> Sequence[str]:
+    """List some tool sets that no call offers, IN_MAX at most. Scans `feature`."""
+    in_use = select(feature.c.tools_hash).where(feature.c.tools_hash != "").distinct()
+    unused = select(tool_set.c.tools_hash).where(tool_set.c.tools_hash.not_in(in_use))
+    return connection.scalars(unused.order_by(tool_set.c.tools_hash).limit(IN_MAX)).all()
 
 
 def _named_groups(connection: Connection, call_ids: Sequence[str]) -> Mapping[str, set[str]]:

@@ -29,7 +29,7 @@ from sqlalchemy import Connection, func, select, update
 
 from storage import database, erasure, label_store, search
 from storage.capture import Clock
-from storage.deletion import delete_calls
+from storage.deletion import delete_calls, delete_tool_sets, unused_tool_sets
 from storage.drift_reports import forget_in_reports
 from storage.erasure import Erasure, Kind
 from storage.partitions import Partition, partition_of
@@ -170,6 +170,7 @@ class Eraser:
     def _finish(self, wanted: Erasure) -> None:
         """The rows are gone: take away the name of whom they were of."""
         named = "" if wanted.selection.hashed else wanted.selection.value
+        self._forget_tool_sets()
         with database.reading(self._store.engine) as connection:
             selects = erasure.matcher(connection, wanted)
         clear_poison(self._poison, selects, named)
@@ -182,6 +183,20 @@ class Eraser:
                 connection, wanted, selector=erasure.encoded(selection), deleted_at=self._now_us()
             )
         log.info("calls erased erasure=%s kind=%s", wanted.id, wanted.selection.kind)
+
+    def _forget_tool_sets(self) -> None:
+        """Delete the sets of tools that only erased calls offered. Their names may be a person's.
+
+        Looked for without a lock first: mostly there are none.
+        """
+        while True:
+            with database.reading(self._store.engine) as connection:
+                unused = unused_tool_sets(connection)
+            if not unused:
+                return
+            with database.writing(self._store.engine) as connection:
+                if not delete_tool_sets(connection, unused):
+                    return
 
     def _clean_spool(self) -> bool:
         """Look once through the spool and the poison directory, if there is something new."""

@@ -33,6 +33,9 @@ from storage.rows import Checkpoint, Recorded
 from storage.scrub import erased_among
 from storage.spool import Position, SpoolError
 from storage.store import TraceStore
+from storage.terms import TextFeatures, text_features_of
+from storage.text_sample import TextSample
+from storage.trace import Span
 from storage.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
@@ -57,7 +60,9 @@ class Recorder:
         group_by: tuple[str, ...],
         clock: Clock,
         upkeep: Upkeep | None = None,
+        texts: TextSample | None = None,
     ) -> None:
+        """Without `texts` those of no call are measured."""
         self._spool = spool
         self._poison = PoisonDirectory(poison)
         self._store = store
@@ -65,6 +70,7 @@ class Recorder:
         self._group_by = group_by
         self._clock = clock
         self._upkeep = upkeep
+        self._texts = texts
         self._feeds: dict[str, Feed] = {}
         self._complaints: dict[str, str] = {}
 
@@ -202,6 +208,8 @@ class Recorder:
         started = time.perf_counter()
         batch: list[Recorded] = []
         refused = found.undigested
+        if self._texts is not None:
+            self._patiently(partial(self._texts.prepare, found.captures), stopping)
         for capture, encoded in zip(found.captures, found.encoded, strict=True):
             try:
                 batch.append(self._digest(capture, encoded))
@@ -261,7 +269,19 @@ class Recorder:
     def _digest(self, capture: Capture, encoded: bytes = b"") -> Recorded:
         span = derive(capture)
         group = group_of(span, capture, self._group_by)
-        return Recorded(capture, span, group, features_of(span), encoded)
+        texts = self._measure_texts(capture, span)
+        return Recorded(capture, span, group, features_of(span), encoded, texts)
+
+    def _measure_texts(self, capture: Capture, span: Span) -> TextFeatures | None:
+        """Measure the texts of a call that is in the sample."""
+        bits = None if self._texts is None else self._texts.bits_for(capture)
+        if bits is None:
+            return None
+        try:
+            return text_features_of(span, bits)
+        except Exception:  # of a foreign library: it must not cost the record
+            log.exception("texts could not be measured id=%s", capture.id)
+            return None
 
     def _put_aside(
         self, refused: Iterable[Undigested], feed: Feed, stopping: Callable[[], bool]

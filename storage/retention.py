@@ -6,6 +6,7 @@ Every chunk is a transaction of its own, with nothing remembered in between: kil
 next one goes on where the oldest call is. Nothing is hidden beforehand, and no ids are kept; one
 row of `erasure` each (`BODIES_ID`, `CALLS_ID`) tells up to when all is gone, and how many it were.
 
+Hashed words of calls (storage.terms) have an age of their own, and go with the body at the latest.
 With a body goes what was written of its answer, with a call all that was said of it; and what was
 said of a call that does not come for WAITING_DAYS (storage.labels).
 
@@ -26,17 +27,19 @@ from sqlalchemy import Column, Connection, func, select, text, update
 from storage import database, erasure, label_store
 from storage.capture import Clock
 from storage.database import StoreUnavailable, insert_new
-from storage.deletion import delete_bodies, delete_calls
+from storage.deletion import delete_bodies, delete_calls, delete_terms
 from storage.erasure import Kind, Selection
 from storage.labels import WAITING_DAYS
 from storage.partitions import PARTITIONED, partition_of
 from storage.reader import StoreReader
-from storage.schema import body, call
+from storage.schema import body, call, text_feature
 from storage.schema import erasure as erasure_table
 
 log = logging.getLogger(__name__)
 
 CHUNK_CALLS: Final = 200  # some 30 ms
+CHUNK_TERMS: Final = 500  # some 5 ms
+TERMS_DAYS: Final = 8.0  # a week to compare, and a day to be late
 CHECK_SECONDS: Final = 60.0  # between two looks at what has grown too old
 DAY_NS: Final = 24 * 3600 * 10**9
 LOCK_SECONDS: Final = 2  # others wait behind whoever waits for a partition
@@ -46,10 +49,11 @@ CALLS_ID: Final = "0" * 31 + "2"
 
 
 class Policy(NamedTuple):
-    """After how many days what is deleted; 0 is never."""
+    """After how many days what is deleted; 0 is never, of the terms of texts it is at once."""
 
     bodies_days: float
     calls_days: float
+    terms_days: float = TERMS_DAYS
 
 
 class Due(NamedTuple):
@@ -79,6 +83,7 @@ class Retention:
         self._not_before = 0.0
         self.bodies_count = 0
         self.calls_count = 0
+        self.terms_count = 0  # calls whose hashed words went
         self.expired_count = 0  # of scores and labels
 
     def step(self) -> bool:
@@ -94,7 +99,7 @@ class Retention:
                 return True
         for rule in rules:
             self._finish(rule)
-        if self._expire():
+        if self._expire() or self._delete_terms():
             return True
         self._not_before = time.monotonic() + CHECK_SECONDS
         return False
@@ -138,6 +143,20 @@ class Retention:
                 count = delete_calls(connection, ids)
                 self.calls_count += count
             self._write_down(connection, rule, call_count=erasure_table.c.call_count + count)
+        return True
+
+    def _delete_terms(self) -> bool:
+        """Delete a chunk of the hashed words that are too old. Primary key."""
+        before_ns = max(self._clock.wall_ns() - int(self._policy.terms_days * DAY_NS), 0)
+        ids = text_feature.c.call_id
+        oldest = select(ids).where(ids < f"{before_ns // 1_000_000:012x}").order_by(ids)
+        with database.reading(self._store.engine) as connection:
+            old = connection.scalars(oldest.limit(CHUNK_TERMS)).all()
+        if not old:
+            return False
+        with database.writing(self._store.engine) as connection:
+            delete_terms(connection, old)
+        self.terms_count += len(old)
         return True
 
     def _expire(self) -> bool:

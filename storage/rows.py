@@ -19,6 +19,7 @@ from storage.features import Features
 from storage.grouping import Group
 from storage.prices import billed, cost_of
 from storage.schema import call, feature
+from storage.terms import TextFeatures
 from storage.trace import Apart, Side, Span
 from storage.usage import counted
 
@@ -35,7 +36,8 @@ Values = dict[str, ColumnValue]
 class Recorded(msgspec.Struct, frozen=True):
     """A call ready to be stored: the record, what was understood, its group, its measures.
 
-    `encoded` is the MessagePack of the capture where it is at hand, to be kept as it is.
+    `encoded` is the MessagePack of the capture where it is at hand, to be kept as it is; `texts`
+    is measured of calls that are in the sample.
     """
 
     capture: Capture
@@ -43,6 +45,7 @@ class Recorded(msgspec.Struct, frozen=True):
     group: Group
     features: Features
     encoded: bytes = b""
+    texts: TextFeatures | None = None
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -309,6 +312,11 @@ def tag_values(recorded: Recorded) -> list[Values]:
 def feature_values(recorded: Recorded) -> Values:
     """Write the row of `feature`."""
     return {"call_id": recorded.span.id, **msgspec.structs.asdict(recorded.features)}
+
+
+def text_feature_values(call_id: str, texts: TextFeatures) -> Values:
+    """Write the row of `text_feature`."""
+    return {"call_id": call_id, **msgspec.structs.asdict(texts)}
 
 
 _TOKEN_COLUMNS = tuple(name for name in call.c.keys() if name.endswith("_tokens"))

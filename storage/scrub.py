@@ -38,12 +38,14 @@ from storage.schema import (
     body_base,
     body_part,
     dataset_item,
+    drift_report,
     erased_call,
     erasure,
     label,
     part,
     reservation,
     score,
+    tool_set,
 )
 from storage.segments import segment_numbers, writers
 from storage.spool import SEGMENT_HEADER, Position, SpoolError
@@ -64,7 +66,7 @@ POLL_SECONDS: Final = 0.1
 # Not partitioned, and with names of people or pieces of what they said.
 _SMALL_TABLES: Final = (
     *(reservation, erasure, dataset_item, part, body_part, body_base),
-    *(score, label),
+    *(score, label, tool_set, drift_report),
 )
 
 Erased = Callable[[Sequence[str]], set[str]]  # of these call ids, those that are erased

@@ -39,9 +39,20 @@ from storage.rows import (
     call_values,
     feature_values,
     tag_values,
+    text_feature_values,
 )
-from storage.schema import call, dataset, dataset_item, feature, spool_checkpoint, tag
+from storage.schema import (
+    call,
+    dataset,
+    dataset_item,
+    feature,
+    spool_checkpoint,
+    tag,
+    text_feature,
+    tool_set,
+)
 from storage.search_words import entry_of
+from storage.tool_sets import tool_set_of
 
 ITEMS_AT_ONCE = 5_000  # rows of a dataset handed to the driver together
 
@@ -248,6 +259,9 @@ class TraceStore(StoreReader):
         new = [each for each in unknown if each.span.id in inserted]
         insert_rows(connection, feature, [feature_values(each) for each in new])
         insert_rows(connection, tag, [values for each in new for values in tag_values(each)])
+        texts = [(each.span.id, each.texts) for each in new if each.texts is not None]
+        insert_rows(connection, text_feature, [text_feature_values(*each) for each in texts])
+        _add_tool_sets(connection, new)
         return new
 
     def _place(
@@ -295,6 +309,26 @@ class TraceStore(StoreReader):
 
     def _now_us(self) -> int:
         return self._clock.wall_ns() // 1000
+
+
+def _add_tool_sets(connection: Connection, new: Sequence[Recorded]) -> None:
+    """Write down which tools the sets of new calls hold, where that is not known yet.
+
+    Looked up for each batch: an erasure may take a set away with its last call (storage.deletion).
+    Primary key.
+    """
+    offered = {each.features.tools_hash: each.span.understood.tools for each in new}
+    offered.pop("", None)
+    if not offered:
+        return
+    columns = tool_set.c
+    among_these = database.among(connection, columns.tools_hash, sorted(offered))
+    known = set(connection.scalars(select(columns.tools_hash).where(among_these)))
+    rows: list[Values] = [
+        {"tools_hash": each.hash, "tools": each.tools}
+        for each in map(tool_set_of, (offered[hash] for hash in sorted(offered.keys() - known)))
+    ]
+    insert_missing(connection, tool_set, rows)
 
 
 def _update_writer(

@@ -10,6 +10,7 @@ from storage.features import features_of
 from storage.grouping import group_of
 from storage.rows import Checkpoint, Recorded
 from storage.store import TraceStore
+from storage.terms import text_features_of
 from storage.trace import Choice, Message, Span, Understood, Usage
 
 START_NS = 1_790_000_000_000_000_000  # 21 September 2026
@@ -105,13 +106,18 @@ def recorded(
     session_id: str = "",
     tags: dict[str, str] | None = None,
     request: bytes = b"{}",
+    sampled: bool = False,
     **understood: Any,
 ) -> Recorded:
-    """Make call `number`, which begins a conversation of its own unless `text` says otherwise."""
+    """Make call `number`, which begins a conversation of its own unless `text` says otherwise.
+
+    Its texts are measured where it is `sampled`.
+    """
     capture = capture_of(number, project, request)
     meaning = understood_of(text or f"Question {number}?", **understood)
     span = span_of(capture, meaning, session_id=session_id, tags=tags or {})
-    return Recorded(capture, span, group_of(span, capture), features_of(span))
+    texts = text_features_of(span) if sampled else None
+    return Recorded(capture, span, group_of(span, capture), features_of(span), texts=texts)
 
 
 def at(offset: int, segment: int = 1) -> Checkpoint:

@@ -1,9 +1,12 @@
 """Rows deleted with all that hangs on them, and what stays."""
 
+import json
+
 from storage import database
-from storage.deletion import delete_bodies, delete_calls
+from storage.deletion import delete_bodies, delete_calls, delete_tool_sets, unused_tool_sets
 from storage.erasure import Kind, Selection, add
 from storage.store import TraceStore
+from storage.trace import Tool
 from tests.storage.calls import ask, at, id_of, recorded
 
 ERASURE = "e" * 32
@@ -11,13 +14,13 @@ ERASURE = "e" * 32
 
 def test_nothing_of_a_call_is_left_but_its_id(store: TraceStore) -> None:
     image = b'{"image": "%s"}' % (b"QUJD" * 20_000)
-    calls = [recorded(number, tags={"n": "1"}, request=image) for number in (1, 2)]
+    calls = [recorded(number, tags={"n": "1"}, request=image, sampled=True) for number in (1, 2)]
     store.insert(calls, at(1))
     with database.writing(store.engine) as connection:
         selection = Selection(Kind.ID, ids=(id_of(1),))
         add(connection, ERASURE, "default", selection, reason="", now_us=1)
         assert delete_calls(connection, [id_of(1), id_of(9)], ERASURE) == 1
-    for table in ("call", "body", "feature", "tag", "part"):
+    for table in ("call", "body", "feature", "text_feature", "tag", "part"):
         assert ask(store, f"SELECT count(*) FROM {table}") == [(1,)], table
     erased = ask(store, "SELECT call_id FROM erased_call ORDER BY call_id")
     assert erased == [(id_of(1),), (id_of(9),)]
@@ -53,3 +56,25 @@ def test_a_root_keeps_its_name_for_it_is_a_hash(store: TraceStore) -> None:
     with database.writing(store.engine) as connection:
         delete_calls(connection, [id_of(1)])
     assert ask(store, "SELECT * FROM reservation") == before
+
+
+def test_the_words_of_a_call_go_with_its_body_and_its_numbers_stay(store: TraceStore) -> None:
+    store.insert([recorded(number, sampled=True) for number in (1, 2)], at(1))
+    with database.writing(store.engine) as connection:
+        delete_bodies(connection, [id_of(1)])
+    assert ask(store, "SELECT call_id FROM text_feature") == [(id_of(2),)]
+    assert ask(store, "SELECT count(*) FROM feature") == [(2,)]
+
+
+def test_tool_sets_that_no_call_offers_are_found_and_deleted(store: TraceStore) -> None:
+    tools = [(Tool("find"),), (Tool("find"),), (Tool("stop"),)]
+    store.insert([recorded(number, tools=offered) for number, offered in enumerate(tools)], at(1))
+    with database.writing(store.engine) as connection:
+        assert unused_tool_sets(connection) == []
+        delete_calls(connection, [id_of(0), id_of(2)])
+        unused = unused_tool_sets(connection)
+        assert len(unused) == 1
+        assert delete_tool_sets(connection, unused) == 1
+    assert [json.loads(tools)[0][:5] for (tools,) in ask(store, "SELECT tools FROM tool_set")] == [
+        "find@"
+    ]

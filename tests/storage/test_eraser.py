@@ -19,6 +19,7 @@ from storage.replay import kind_of
 from storage.rows import Checkpoint, DatasetItem, Recorded
 from storage.spool import FrameKind, SpoolLimits, SpoolWriter
 from storage.store import ErasedMeanwhile, TraceStore
+from storage.trace import Tool
 from tests.storage.calls import START_NS, WRITER, StillClock, ask, at, id_of, recorded
 from tests.storage.planted import find_planted
 from tests.storage.saying import label, score
@@ -305,3 +306,18 @@ def secret_call(number: int) -> Recorded:
 
 def fill_at(store: TraceStore, batch: list[Recorded], checkpoint: Checkpoint) -> None:
     store.insert(batch, checkpoint)
+
+
+def test_no_hash_of_a_word_and_no_name_of_a_tool_of_an_erased_call_is_left(
+    sqlite_desk: Desk,
+) -> None:
+    store, directory = sqlite_desk.store, sqlite_desk.directory
+    kept = [recorded(number, tools=(Tool("kept"),), sampled=True) for number in range(2, 300)]
+    secret = of_user(1, PLANTED, text="zyxa qwvb", tools=(Tool(PLANTED),), sampled=True)
+    assert secret.texts is not None
+    hashes = secret.texts.prompt_terms
+    store.insert([secret, *kept], at(1))
+    assert len(find_planted(directory.glob("shalt.sqlite*"), [hashes, SAID])) > 1
+    sqlite_desk.run(sqlite_desk.ask_for(Selection(Kind.USER, value=PLANTED)))
+    assert find_planted(directory.glob("shalt.sqlite*"), [hashes, SAID]) == []
+    assert ask(store, "SELECT count(*) FROM tool_set") == [(1,)]

@@ -3,6 +3,7 @@
 import random
 import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from storage.capture import Body, Capture, DropReason, Outcome, SystemClock
 from storage.database import StoreUnavailable, open_engine
 from storage.deletion import delete_calls
 from storage.erasure import Kind, Selection
+from storage.features import FEATURE_VERSION
 from storage.feed import Undigested
 from storage.grouping import GROUP_BY
 from storage.held import held_numbers
@@ -38,7 +40,8 @@ from storage.spool import (
     SpoolWriter,
 )
 from storage.store import TraceStore
-from tests.storage.calls import capture_of, id_of
+from storage.text_sample import TextSample
+from tests.storage.calls import ask, capture_of, id_of
 from tests.storage.saying import label, said_id, score, verdict
 
 
@@ -53,7 +56,7 @@ class Place:
         limits = SpoolLimits(segment_bytes=segment_bytes)
         return SpoolWriter(self.folder / "spool", limits=limits, clock=SystemClock())
 
-    def recorder(self) -> Recorder:
+    def recorder(self, *, texts: bool = False) -> Recorder:
         return Recorder(
             self.folder / "spool",
             self.folder / "poison",
@@ -61,6 +64,7 @@ class Place:
             RecorderMetrics(CollectorRegistry(), ["small-1"]),
             group_by=GROUP_BY,
             clock=SystemClock(),
+            texts=TextSample(self.store.engine) if texts else None,
         )
 
     def poison(self) -> PoisonDirectory:
@@ -467,3 +471,23 @@ def test_a_score_that_the_store_refuses_is_kept_aside_and_tried_again(place: Pla
     assert {each.value for each in place.store.scores([id_of(1)])[id_of(1)]} == {0.5, 1.0}
     assert place.ledger().stored == 1
     writer.close()
+
+
+def test_the_texts_of_calls_in_the_sample_are_measured(place: Place) -> None:
+    with closing(place.writer()) as writer:
+        append(writer, 1, 2)
+    place.recorder(texts=True).run(lambda: True)
+    rows = ask(place.store, "SELECT call_id, feature_version, sample_bits FROM text_feature")
+    assert sorted(rows) == [(id_of(1), FEATURE_VERSION, 0), (id_of(2), FEATURE_VERSION, 0)]
+
+
+def test_a_call_whose_texts_cannot_be_measured_is_stored(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("storage.recorder.text_features_of", lambda span, bits: 1 / 0)
+    with closing(place.writer()) as writer:
+        append(writer, 1)
+    place.recorder(texts=True).run(lambda: True)
+    assert place.stored(1)
+    assert ask(place.store, "SELECT count(*) FROM text_feature") == [(0,)]
+    assert "texts could not be measured" in caplog.text

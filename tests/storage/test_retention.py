@@ -11,6 +11,7 @@ from storage.retention import BODIES_ID, CALLS_ID, CHUNK_CALLS, DAY_NS, Due, Pol
 from storage.rows import Recorded
 from storage.store import TraceStore
 from storage.store_errors import StoreUnavailable
+from storage.terms import text_features_of
 from tests.storage.calls import StillClock, ask, at, recorded
 from tests.storage.saying import label, score
 
@@ -137,3 +138,18 @@ def test_what_was_said_goes_with_its_call_or_after_a_week_without_one(store: Tra
 
 def time_of(call_id: str) -> datetime:
     return datetime.fromtimestamp(int(call_id[:12], 16) / 1000, UTC)
+
+
+def test_hashed_words_have_an_age_of_their_own(store: TraceStore) -> None:
+    def sampled(days: int) -> Recorded:
+        made = call_of(days)
+        return msgspec.structs.replace(made, texts=text_features_of(made.span))
+
+    store.insert([sampled(days) for days in (0, 10, 20)], at(1))
+    job = retention(store, Policy(0, 0, terms_days=5), 21)
+    run(job)
+    assert ask(store, "SELECT call_id FROM text_feature") == [(aged(20),)]
+    assert job.terms_count == 2
+    run(retention(store, Policy(0, 0, terms_days=0), 21))
+    assert ask(store, "SELECT count(*) FROM text_feature") == [(0,)]
+    assert len(list(store.scan("default"))) == 3

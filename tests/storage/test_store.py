@@ -1,5 +1,6 @@
 """What is stored is stored once, with its checkpoint, or not at all."""
 
+import json
 import multiprocessing
 import sqlite3
 import subprocess
@@ -17,7 +18,7 @@ from storage.database import RowRejected, StoreUnavailable
 from storage.grouping import Group
 from storage.rows import Checkpoint, DatasetItem, Recorded
 from storage.store import TraceStore
-from storage.trace import Side
+from storage.trace import Side, Tool
 from tests.postgres import wait_until
 from tests.storage.calls import WRITER, StillClock, ask, at, id_of, recorded, url_of
 
@@ -221,3 +222,28 @@ while True:
     assert store.insert(batch, at(number)) == 20
     print(number, flush=True)
 """
+
+
+def test_a_set_of_tools_is_written_down_once_with_the_hash_of_each(store: TraceStore) -> None:
+    sets = [(Tool("find"), Tool("stop")), (Tool("stop"), Tool("find")), (), (Tool("stop"),)]
+    for number, tools in enumerate(sets):
+        store.insert([recorded(number, tools=tools)], at(number + 1))
+    rows = ask(store, "SELECT tools_hash, tools FROM tool_set")
+    listed = sorted([each.partition("@")[0] for each in json.loads(tools)] for _, tools in rows)
+    assert listed == [["find", "stop"], ["stop"]]
+    offered = {hash for (hash,) in ask(store, "SELECT tools_hash FROM feature") if hash}
+    assert offered == {hash for hash, _ in rows}
+
+
+def test_text_features_are_stored_as_they_were_measured(store: TraceStore) -> None:
+    calls = [recorded(number, f"Frage {number}, eins zwei", sampled=True) for number in (1, 2)]
+    store.insert([*calls, recorded(3)], at(1))
+    rows = ask(store, "SELECT * FROM text_feature ORDER BY call_id")
+    found = [(row[0], *map(_plain, row[1:])) for row in rows]
+    texts = [(each.span.id, each.texts) for each in calls if each.texts is not None]
+    assert found == [(id, *msgspec.structs.astuple(measured)) for id, measured in texts]
+    assert [len(measured.prompt_terms) for _, measured in texts] == [4 * 7, 4 * 7]
+
+
+def _plain(value: object) -> object:
+    return bytes(value) if isinstance(value, memoryview) else value
