@@ -4,31 +4,42 @@ Windows end at the same time. The alpha of the monitor is the chance that any of
 drift where nothing changed, so each has an equal share of it.
 
 What goes wrong with one window is said of that window, and the others are evaluated all the same;
-without a reference there is none. Nothing is kept here but the report, in the store.
+without a reference there is none. The report of each window is explained and kept in the store.
 """
 
 import logging
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from exporters.drift import DriftReport, FeatureVersionError, compare
+from exporters.alarms import alarms_sentence, window_alpha
+from exporters.drift import (
+    DriftReport,
+    FeatureVersionError,
+    SelfCheck,
+    check_itself,
+    compare,
+    known_values,
+)
+from exporters.explanation import explained
+from exporters.exported import load_reference
 from exporters.loading import load_window
 from exporters.periods import (
     PREVIOUS,
     Between,
-    Exported,
     Matching,
+    WindowSpec,
     before,
     parse_range,
     range_filter,
     range_text,
 )
+from exporters.report import report_json
 from exporters.windows import MANIFEST_FILE, Window, WindowError
-from shalt.embedding import Embedded, embedded
+from shalt.embedding import embedded
 from shalt.monitor_state import (
     ClassifierState,
     Evaluated,
@@ -40,9 +51,11 @@ from shalt.monitor_state import (
     WindowState,
 )
 from shalt.monitors import Monitor, duration_seconds
+from shalt.places import Places
 from shalt.settings import Settings
 from shalt.unseen import VALUES_MAX
 from storage.capture import Clock
+from storage.drift_reports import NewReport, ReportTooLarge, add_drift_report
 from storage.filter_syntax import FilterError
 from storage.store import TraceStore
 from storage.store_errors import StoreError
@@ -52,28 +65,27 @@ log = logging.getLogger(__name__)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")  # of a dataset: shalt.dataset_jobs
 
 
-class Evaluation:
-    """Evaluates one monitor. `datasets` holds those that can be named as a reference.
+@dataclass(frozen=True, eq=False)
+class _Reference:
+    """What windows are compared with; of an export where it lies, and what its manifest says."""
 
-    With `settings` that name a model, prompts are embedded (shalt.embedding).
-    """
+    window: Window
+    export: Path | None = None
+    manifest_sha256: str = ""
+    self_check: SelfCheck | None = None
+
+
+class Evaluation:
+    """Evaluates one monitor, whose project is filled in."""
 
     def __init__(
-        self,
-        store: TraceStore,
-        name: str,
-        monitor: Monitor,
-        *,
-        datasets: Path,
-        clock: Clock,
-        settings: Settings | None = None,
+        self, settings: Settings, store: TraceStore, name: str, monitor: Monitor, clock: Clock
     ) -> None:
+        self._settings = settings
         self._store = store
         self._name = name
         self._monitor = monitor
-        self._datasets = datasets
         self._clock = clock
-        self._settings = settings
         self._until = datetime.fromtimestamp(int(clock.wall_ns() / 1e9), UTC)
 
     def run(self, windows: Sequence[str], watched: Sequence[str]) -> Evaluated:
@@ -84,10 +96,11 @@ class Evaluation:
         states: dict[str, WindowState] = {}
         failed: dict[str, Failure] = {}
         try:
-            fixed = self._fixed_reference()
+            fixed = self._fixed_reference(is_checked=bool(windows))
             # The one before the longest window stands for those before the others.
             longest = max(self._monitor.windows, key=duration_seconds)
-            reference = fixed or self._load(before(self._between(longest)))
+            reference = fixed or _Reference(self._load(before(self._between(longest))))
+            known = known_values(reference.window)
         except Exception as error:  # noqa: BLE001  without a reference, no window is evaluated
             return Evaluated(failure=_failure(error, Reason.REFERENCE))
         for window in windows:
@@ -95,73 +108,101 @@ class Evaluation:
                 states[window] = self._evaluate(window, fixed)
             except Exception as error:  # noqa: BLE001  the other windows are to be evaluated
                 failed[window] = _failure(error, Reason.VERSIONS)
+        listed = {each: tuple(sorted(known[each])) for each in watched if each in known}
         return Evaluated(
-            reference=self._describe(reference),
-            known=_known(reference, watched),
+            reference=_described(reference),
+            known={each: values for each, values in listed.items() if len(values) <= VALUES_MAX},
             windows=states,
             failed=failed,
         )
 
-    def _evaluate(self, window: str, fixed: Window | None) -> WindowState:
+    def _evaluate(self, window: str, fixed: _Reference | None) -> WindowState:
         began = time.monotonic()
         span = self._between(window)
-        reference = fixed or self._load(before(span))
-        current = self._load(span)
-        alpha = self._monitor.alpha / len(self._monitor.windows)
-        vectors = Embedded()
-        if self._settings is not None:
-            windows = reference, current
-            vectors = embedded(
-                self._settings,
-                self._store,
-                windows,
-                project=self._monitor.project,
-                clock=self._clock,
-            )
+        reference = fixed or _Reference(self._load(before(span)))
+        windows = reference.window, self._load(span)
+        project, monitor = self._monitor.project, self._monitor
+        vectors = embedded(self._settings, self._store, windows, project=project, clock=self._clock)
+        count, every_hours = len(monitor.windows), monitor.every_seconds / 3600
         report = compare(
-            reference, current, alpha=alpha, embeddings=vectors.embeddings, notes=vectors.notes
+            *windows,
+            alpha=window_alpha(monitor.alpha, count),
+            embeddings=vectors.embeddings,
+            self_check=reference.self_check,
+            notes=(*vectors.notes, alarms_sentence(monitor.alpha, every_hours, count)),
+        )
+        report = explained(
+            report, self._store, project, windows, export=reference.export, where=monitor.where
         )
         return window_state(
             report,
             until=self._until.timestamp(),
             finished_at=self._clock.wall_ns() / 1e9,
             seconds=time.monotonic() - began,
+            report_id=self._keep(window, report),
         )
 
-    def _fixed_reference(self) -> Window | None:
-        """Load what every window is compared with; None where each has the time before it."""
+    def _keep(self, window: str, report: DriftReport) -> str:
+        """Keep a report in the store; return its id, empty where it is too large to be kept."""
+        new = NewReport(
+            project=self._monitor.project,
+            monitor=self._name,
+            window=window,
+            verdict=report.verdict,
+            reference=self._monitor.reference,
+            report=report_json(report),
+        )
+        try:
+            return add_drift_report(self._store, new, clock=self._clock)
+        except ReportTooLarge as error:
+            log.warning("drift report not kept monitor=%s error=%s", self._name, error)
+            return ""
+
+    def _fixed_reference(self, *, is_checked: bool) -> _Reference | None:
+        """Load what every window is compared with; None where each has the time before it.
+
+        `is_checked`: whether an export is compared with itself too, train with test.
+        """
         text = self._monitor.reference
         if text == PREVIOUS:
             return None
-        named = self._datasets / text
-        if _NAME.fullmatch(text) and (named / MANIFEST_FILE).is_file():
-            return load_window(self._store, self._monitor.project, Exported(named))
-        if (bounds := parse_range(text)) is not None:
-            return self._load(bounds)
-        if (Path(text) / MANIFEST_FILE).is_file():
-            return load_window(self._store, self._monitor.project, Exported(Path(text)))
-        raise WindowError(
-            f"{text!r} is no reference: name the directory of an export, a dataset of this data "
-            f"directory, a range of UTC times FROM..TO, or {PREVIOUS}"
-        )
+        named = Places(self._settings.data_dir).datasets / text
+        is_named = _NAME.fullmatch(text) and (named / MANIFEST_FILE).is_file()
+        if not is_named and (bounds := parse_range(text)) is not None:
+            return _Reference(self._load(bounds))
+        export = named if is_named else Path(text)
+        if not (export / MANIFEST_FILE).is_file():
+            raise WindowError(
+                f"{text!r} is no reference: name the directory of an export, a dataset of this "
+                f"data directory, a range of UTC times FROM..TO, or {PREVIOUS}"
+            )
+        found = load_reference(export)
+        check = check_itself(found.train, found.test) if is_checked else None
+        return _Reference(found.train, export, found.manifest_sha256, check)
 
     def _load(self, span: Between) -> Window:
-        conditions = (f"({each})" for each in (self._monitor.where, range_filter(span)) if each)
-        spec = Matching(" and ".join(conditions)) if self._monitor.where else span
+        """Read the calls of a time that the monitor's filter matches too."""
+        spec: WindowSpec = span
+        if self._monitor.where:
+            conditions = [each for each in (range_filter(span), f"({self._monitor.where})") if each]
+            spec = Matching(" and ".join(conditions))
         found = load_window(self._store, self._monitor.project, spec)
         return replace(found, label=range_text(span))
 
     def _between(self, window: str) -> Between:
         return Between(self._until - timedelta(seconds=duration_seconds(window)), self._until)
 
-    def _describe(self, reference: Window) -> ReferenceState:
-        newest = int(reference.started_at.max()) if len(reference) else 0
-        return ReferenceState(
-            dataset=Path(reference.label).name,
-            created_at=newest / 1e6,
-            manifest_sha256="",
-            feature_version=reference.feature_version,
-        )
+
+def _described(reference: _Reference) -> ReferenceState:
+    window = reference.window
+    newest = int(window.started_at.max()) if len(window) else 0
+    name = window.label if reference.export is None else reference.export.absolute().name
+    return ReferenceState(
+        dataset=name,
+        created_at=newest / 1e6,
+        manifest_sha256=reference.manifest_sha256,
+        feature_version=window.feature_version,
+    )
 
 
 def window_state(
@@ -195,16 +236,6 @@ def window_state(
         unseen={each.feature: each.ratio for each in report.unseen},
         report_id=report_id,
     )
-
-
-def _known(reference: Window, watched: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Find every value that the reference has of some features, of those that it has at all."""
-    found: dict[str, tuple[str, ...]] = {}
-    for feature in watched:
-        column = reference.categories.get(feature) or reference.sets.get(feature)
-        if column is not None and len(column.values) <= VALUES_MAX:
-            found[feature] = column.values
-    return found
 
 
 def _failure(error: Exception, of_window: Reason) -> Failure:

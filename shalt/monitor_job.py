@@ -20,7 +20,6 @@ from shalt.evaluating import Evaluation
 from shalt.monitor_runs import MonitorOrders
 from shalt.monitor_state import Evaluated
 from shalt.monitors import Monitor
-from shalt.places import Places
 from shalt.recording import open_store
 from shalt.settings import Settings
 from storage.capture import SystemClock
@@ -45,14 +44,7 @@ def main() -> None:
 def _run(settings: Settings, orders: MonitorOrders) -> Evaluated:
     monitor = Monitor.model_validate_json(orders.monitor)
     with closing(open_store(settings)) as store:
-        evaluation = Evaluation(
-            store,
-            orders.name,
-            monitor,
-            datasets=Places(settings.data_dir).datasets,
-            clock=SystemClock(),
-            settings=settings,
-        )
+        evaluation = Evaluation(settings, store, orders.name, monitor, SystemClock())
         return evaluation.run(orders.windows, orders.watched)
 
 

@@ -15,7 +15,7 @@ beyond GROUPS_MAX: their share is known by then.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -24,6 +24,7 @@ from exporters.windows import counts_for_drift
 from shalt.monitor_state import WindowState
 from shalt.monitors import Monitor
 from storage.choosing import read_measured
+from storage.measured import read_tool_sets
 from storage.rows import MeasuredCall
 from storage.store import TraceStore
 from storage.trace import Json
@@ -40,12 +41,47 @@ VALUES_MAX: Final = 10_000  # of a feature with more, a new value says nothing
 Known = Mapping[str, frozenset[str]]
 
 
-def _one(text: str) -> tuple[str, ...]:
-    return (text,) if text else ()
+# Features of exporters.measures whose unseen values are watched: categories and sets.
+_OF_CALL: Final = ("request_model", "response_model", "finish_reason")
+_CATEGORIES: Final = (
+    "template_hash",
+    "tools_hash",
+    "system_fingerprint",
+    "answer_keys",
+    "roles",
+    "prompt_json",
+    "answer_json",
+)
+_SETS: Final = (
+    "tools_called",
+    "parameters",
+    "prompt_years",
+    "answer_years",
+    "answer_new_years",
+    "prompt_dates",
+    "answer_dates",
+    "prompt_scripts",
+    "answer_scripts",
+)
+_TOOLS: Final = "tools"  # by the set of tools that a call offers
+WATCHED: Final = (*_OF_CALL, *_CATEGORIES, *_SETS, _TOOLS)
+
+_Tools = dict[str, str]  # of the hash of a set of tools, its JSON
+
+
+def _values(call: MeasuredCall, tools: _Tools) -> Iterator[tuple[str, Sequence[str]]]:
+    """Read every watched feature of a call, as exporters.columns does."""
+    for name in _OF_CALL:
+        yield name, (getattr(call.row, name),)
+    for name in _CATEGORIES:
+        yield name, (getattr(call.features, name),)
+    for name in _SETS:
+        yield name, _items(getattr(call.features, name))
+    yield _TOOLS, _items(tools.get(call.features.tools_hash, ""))
 
 
 def _items(text: str) -> Sequence[str]:
-    """Read a list, or an object as name=value, as exporters.columns does."""
+    """Read a list, or an object as name=value."""
     read: Json = msgspec.json.decode(text) if text else []
     if isinstance(read, dict):
         return [f"{name}={_written(value)}" for name, value in read.items()]
@@ -54,21 +90,6 @@ def _items(text: str) -> Sequence[str]:
 
 def _written(value: Json) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-# How each watched feature is read from a call; what a call does not have is no value.
-WATCHED: Final[Mapping[str, Callable[[MeasuredCall], Iterable[str]]]] = {
-    "request_model": lambda call: _one(call.row.request_model),
-    "response_model": lambda call: _one(call.row.response_model),
-    "system_fingerprint": lambda call: _one(call.features.system_fingerprint),
-    "template_hash": lambda call: _one(call.features.template_hash),
-    "tools_hash": lambda call: _one(call.features.tools_hash),
-    "tools_called": lambda call: _items(call.features.tools_called),
-    "parameters": lambda call: _items(call.features.parameters),
-    "answer_keys": lambda call: _one(call.features.answer_keys),
-    "prompt_years": lambda call: _items(call.features.prompt_years),
-    "answer_years": lambda call: _items(call.features.answer_years),
-}
 
 
 class Unseen:
@@ -103,7 +124,7 @@ class Unseen:
     def look(self, store: TraceStore, now: float) -> None:
         """Look at the calls stored since the last look. Raises StoreUnavailable, FilterError.
 
-        Index (project, id); two primary keys for each new call.
+        Index (project, id); primary keys for each new call and set of tools.
         """
         first = _id_at(max(self._since, now - self._late_seconds))
         ids = store.ids(self._monitor.project, self._monitor.where or None, first=first)
@@ -113,9 +134,13 @@ class Unseen:
         self._looked = set(ids)
         if len(fresh) > CALLS_MAX:
             log.warning("calls not looked at for unseen values count=%d", len(fresh) - CALLS_MAX)
-        for call in read_measured(store, fresh[-CALLS_MAX:]):
-            if counts_for_drift(call.row):
-                self._take(call)
+        found = read_measured(store, fresh[-CALLS_MAX:])
+        calls = [call for call in found if counts_for_drift(call.row)]
+        hashes = {call.features.tools_hash for call in calls}
+        with store.reading() as connection:
+            tools = read_tool_sets(connection, [*hashes])
+        for call in calls:
+            self._take(call, tools)
 
     def ratios(self, windows: Mapping[str, WindowState]) -> dict[str, dict[str, float]]:
         """Say of each window and watched feature which share of the groups has an unseen value."""
@@ -128,15 +153,15 @@ class Unseen:
                 shares[name][feature] = (before + len(groups)) / total if total else 0.0
         return shares
 
-    def _take(self, call: MeasuredCall) -> None:
+    def _take(self, call: MeasuredCall, tools: _Tools) -> None:
         group = call.row.group_id
         if call.features.feature_version != self._feature_version:
             return
         if group not in self._groups and len(self._groups) >= GROUPS_MAX:
             return
         self._groups.add(group)
-        for feature, known in self._known.items():
-            if not known.issuperset(WATCHED[feature](call)):
+        for feature, values in _values(call, tools):
+            if feature in self._known and not self._known[feature].issuperset(values):
                 self._groups_with[feature].add(group)
 
 

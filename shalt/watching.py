@@ -213,7 +213,7 @@ class Watcher:
 def _begin_process(
     settings: Settings, name: str, monitor: Monitor, windows: tuple[str, ...]
 ) -> Run:
-    return Run(settings, name, monitor, windows, tuple(WATCHED))
+    return Run(settings, name, monitor, windows, WATCHED)
 
 
 def watch(settings: Settings) -> int:

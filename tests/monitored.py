@@ -13,6 +13,7 @@ from shalt.recording import open_store
 from shalt.settings import Settings
 from storage.capture import Capture
 from storage.store import TraceStore
+from storage.trace import Json
 from tests.exporters.calls import WORDS, chat, record, said
 from tests.relaying import wait_until
 
@@ -27,14 +28,26 @@ def call_log(number: int, year: int) -> tuple[str, str]:
     return asked, json.dumps({"date": date, "caller": chance.choice(WORDS)})
 
 
-def captured(number: int, year: int, *, hours_ago: float = 0.0, model: str = "tiny-1") -> Capture:
+def captured(
+    number: int,
+    year: int,
+    *,
+    hours_ago: float = 0.0,
+    model: str = "tiny-1",
+    tools: tuple[str, ...] = (),
+) -> Capture:
     """Capture a call about a call log; its id begins with when it started."""
     started_ns = time.time_ns() - int(hours_ago * 3.6e12)
     asked, answered = call_log(number, year)
     messages = [said("system", SYSTEM), said("user", asked)]
     call_id = (started_ns // 10**6 << 80) + number
     answer = said("assistant", answered)
-    return chat(call_id, messages, answer, started_at_ns=started_ns, model=model)
+    offered: list[Json] = [
+        {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
+        for name in tools
+    ]
+    request: dict[str, Json] = {"tools": offered} if tools else {}
+    return chat(call_id, messages, answer, started_at_ns=started_ns, model=model, **request)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from exporters.dataset import export
@@ -15,6 +16,7 @@ from shalt.monitor_state import Evaluated, Reason
 from shalt.monitors import Monitor
 from shalt.settings import Settings
 from storage.capture import SystemClock
+from storage.drift_reports import find_drift_report
 from storage.store import TraceStore
 from tests.monitored import captured, filled
 
@@ -33,10 +35,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TraceStore]:
 
 
 def evaluate(
-    store: TraceStore, datasets: Path, watched: tuple[str, ...] = (), **given: object
+    store: TraceStore, data_dir: Path, watched: tuple[str, ...] = (), **given: object
 ) -> Evaluated:
     monitor = Monitor.model_validate({"project": "default", "windows": ("1h", "1d"), **given})
-    evaluation = Evaluation(store, "m", monitor, datasets=datasets, clock=SystemClock())
+    evaluation = Evaluation(Settings(data_dir=data_dir), store, "m", monitor, SystemClock())
     return evaluation.run(monitor.windows, watched)
 
 
@@ -53,6 +55,12 @@ def test_a_change_is_found_in_each_window(store: TraceStore, tmp_path: Path) -> 
     }
     hour = found.windows["1h"]
     assert (hour.reference_groups, hour.current_groups) == (400, 250)
+    kept = find_drift_report(store, hour.report_id)
+    assert kept is not None
+    assert (kept.listed.monitor, kept.listed.window, kept.listed.verdict) == ("m", "1h", "drift")
+    report = msgspec.json.decode(kept.report, type=DriftReport)
+    assert any("2024" in finding.sentence for finding in report.findings)
+    assert "At most one false alarm in 42 days" in " ".join(report.notes)
     years = next(each for each in hour.features if each.feature == "prompt_years")
     assert years.drift
     assert 0.2 < years.lower < years.effect <= 1
@@ -68,11 +76,12 @@ def test_a_dataset_of_the_data_directory_is_a_reference_by_its_name(
     store: TraceStore, tmp_path: Path
 ) -> None:
     request = ExportRequest(project="default")
-    export(store, request, tmp_path / "calls")
+    export(store, request, tmp_path / "datasets" / "calls")
     by_name = evaluate(store, tmp_path, reference="calls")
-    by_path = evaluate(store, tmp_path / "absent", reference=str(tmp_path / "calls"))
+    by_path = evaluate(store, tmp_path / "absent", reference=str(tmp_path / "datasets" / "calls"))
     assert by_name.reference is not None
     assert by_name.reference.dataset == "calls"
+    assert len(by_name.reference.manifest_sha256) == 64
     assert by_path.windows["1h"].reference_groups == by_name.windows["1h"].reference_groups > 200
 
 

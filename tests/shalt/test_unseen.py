@@ -1,10 +1,11 @@
 """Tests of shalt.unseen: values the reference never had, at the first call."""
 
+import json
 import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from shalt import unseen
 from shalt.monitor_state import WindowState
@@ -12,6 +13,7 @@ from shalt.monitors import Monitor
 from shalt.settings import Settings
 from shalt.unseen import Unseen
 from storage.features import FEATURE_VERSION
+from storage.schema import tool_set
 from storage.store import TraceStore
 from tests.exporters.calls import record
 from tests.monitored import captured, filled
@@ -45,6 +47,19 @@ def test_the_first_call_with_a_new_value_raises_its_share(tmp_path: Path) -> Non
         assert ratios(looking, store) == {"prompt_years": 0.5, "response_model": 0}
         record(store, [captured(3, 2023, model="tiny-2")], offset=3)
         assert ratios(looking, store)["response_model"] == pytest.approx(1 / 3)
+
+
+def test_a_choice_of_known_tools_is_no_new_tool(tmp_path: Path) -> None:
+    both = captured(1, 2023, tools=("look_up", "refund"))
+    with filled(Settings(data_dir=tmp_path), [both]) as store:
+        with store.reading() as connection:
+            tools = connection.execute(select(tool_set.c.tools)).scalar_one()
+        known = {"tools": frozenset(json.loads(tools))}
+        looking = Unseen(MONITOR, known, FEATURE_VERSION, 0.0)
+        record(store, [captured(2, 2023, tools=("refund",))], offset=2)
+        assert ratios(looking, store) == {"tools": 0}
+        record(store, [captured(3, 2023, tools=("refund", "close"))], offset=3)
+        assert ratios(looking, store)["tools"] == pytest.approx(1 / 3)
 
 
 def test_the_share_is_of_the_last_evaluation_and_what_came_since(tmp_path: Path) -> None:

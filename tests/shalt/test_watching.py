@@ -28,17 +28,18 @@ class AtOnce:
     """An evaluation made in this process: a seam of the watcher, not a process of its own."""
 
     def __init__(
-        self, store: TraceStore, name: str, monitor: Monitor, windows: tuple[str, ...]
+        self,
+        settings: Settings,
+        store: TraceStore,
+        name: str,
+        monitor: Monitor,
+        windows: tuple[str, ...],
     ) -> None:
         self.name, self.monitor, self.windows = name, monitor, windows
-        self._store = store
+        self._evaluation = Evaluation(settings, store, name, monitor, SystemClock())
 
     def result(self) -> Evaluated:
-        datasets = Path("datasets")
-        evaluation = Evaluation(
-            self._store, self.name, self.monitor, datasets=datasets, clock=SystemClock()
-        )
-        return evaluation.run(self.windows, tuple(WATCHED))
+        return self._evaluation.run(self.windows, WATCHED)
 
     def end(self) -> None:
         pass
@@ -66,7 +67,7 @@ def watching(
 
 
 def watcher_of(settings: Settings, store: TraceStore, clock: ShiftedClock) -> Watcher:
-    return Watcher(settings, store, clock, partial(AtOnce, store))
+    return Watcher(settings, store, clock, partial(AtOnce, settings, store))
 
 
 def found(folder: Path, name: str) -> MonitorState:
