@@ -24,5 +24,6 @@ In reading order; a module imports only those above it:
     routes     which path goes to which upstream, and with which headers
     websocket  two ends of a WebSocket joined, until both have ended
     relay      the ASGI application: client on one side, upstream on the other
+    held_head  the head of an answer, written together with what follows at once
     protocol   uvicorn's HTTP protocol, with the limits it lacks; connections handed over
 """

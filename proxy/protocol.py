@@ -36,6 +36,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from proxy.held_head import HeldHead
 from proxy.relay import UPGRADE
 from proxy.websocket import ClientGone, Tunnel
 
@@ -178,6 +179,7 @@ class ClientProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
+        cycle.transport = HeldHead(cycle, self.loop)  # type: ignore[assignment]
         if cycle.scope["http_version"] == "1.0":
             cycle.waiting_for_100_continue = False  # which it does not know either
             app = _without_chunks(app, cycle)
