@@ -47,9 +47,19 @@ class BodyCopy:
         self._chunks.append(data)
 
     @property
+    def memory_bytes(self) -> int:
+        """How much is held here: what has come, and what may have to be sent again."""
+        return self.held_bytes + len(self._before or b"")
+
+    @property
     def whole(self) -> bytes | None:
         """Everything that passed so far, while it can be sent again."""
         return None if self._before is None else b"".join((self._before, *self._chunks))
+
+    def relieve(self) -> None:
+        """Let go of what was taken already: a stale connection now costs this call its answer."""
+        if self._before:
+            self._before = None
 
     def let_go(self) -> None:
         """Nothing needs to be sent again."""
@@ -60,7 +70,7 @@ class BodyCopy:
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks = []
         self.held_bytes = 0
-        if self._before is not None:
+        if self._before is not None and data:
             before = self._before + data
             self._before = before if len(before) <= HELD_BYTES_MAX else None
         if self._hash is None:

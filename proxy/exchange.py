@@ -33,6 +33,8 @@ LONG_CALL_NS: Final = 50_000_000
 CONTINUE_NS: Final = 500_000_000
 # A lost client is watched for once a call is this old: a watcher costs a task.
 WATCH_AFTER_NS: Final = 5_000_000
+# What waits to be searched is given up from here on, where all calls together hold too much.
+RELIEVED_BYTES_MIN: Final = 16 * 2**10
 
 
 class Exchange:
@@ -217,6 +219,22 @@ class Exchange:
         if 0 < self.deadline_ns < now_ns:
             self.abandon(Outcome.UPSTREAM_TIMEOUT)
 
+    @property
+    def held_bytes(self) -> int:
+        """How much is held of this call: see `proxy.recording.OpenCall`."""
+        waiting = sum(strainer.held_bytes for strainer in self._strainers.values())
+        return self.request.memory_bytes + self.response.memory_bytes + waiting
+
+    def relieve(self) -> None:
+        """Spool what came; of what waits to be searched, keep no more."""
+        if self.ended:
+            return
+        self._spool_what_came()
+        self.request.relieve()
+        for strainer in self._strainers.values():
+            if strainer.held_bytes > RELIEVED_BYTES_MIN:
+                strainer.relieve()
+
     def _measure(self, outcome: Outcome, ended_ns: int, overhead_ns: int) -> None:
         receive_ns = min(self._receive_ns, overhead_ns)
         phases = Phases(
@@ -248,6 +266,12 @@ class Exchange:
             request = self.request.take_whole(bodies, self._headers)
             response = self.response.take_whole(bodies, self._response_headers)
             kind = FrameKind.CALL
+        for body, strainer in (
+            (request, self._strainers.get(False)),
+            (response, self._strainers.get(True)),
+        ):
+            if body.truncated and self._mode == "full":
+                self._recording.metrics.cut.labels(_why_cut(strainer)).inc()
         capture = self._capture(request, response, outcome, error, ended_ns, overhead_ns)
         self._recording.append(kind, capture)
 
@@ -338,3 +362,9 @@ class Exchange:
             name == b"content-type" and value.startswith(b"text/event-stream")
             for name, value in self._response_headers
         )
+
+
+def _why_cut(strainer: Strainer | FrameStrainer | None) -> str:
+    if strainer is None or not strainer.cut:
+        return "body_bytes_max"
+    return "held_bytes_max" if strainer.relieved else "not_searchable"

@@ -97,6 +97,12 @@ class CallMetrics:
             ["reason"],
             registry=registry,
         )
+        self.cut = Counter(
+            "shalt_proxy_bodies_cut",
+            "Bodies of which not all was kept, by why: a limit, or what nobody could search.",
+            ["reason"],
+            registry=registry,
+        )
         self._series: dict[tuple[str, Endpoint], _Series] = {}
         self._due: list[_Series] = []
 

@@ -62,6 +62,7 @@ class ClientProtocol(HttpToolsProtocol):
     """One connection of a client."""
 
     limits: ClientLimits
+    retiring = False  # of all connections: another worker takes new ones, see `shutdown`
 
     _in_head = False
     _head_bytes = 0  # of a head that is not complete yet, as far as it came
@@ -153,6 +154,13 @@ class ClientProtocol(HttpToolsProtocol):
         return self.transport, early
 
     def shutdown(self) -> None:
+        """Let the connection end with what is under way on it; while retiring, do nothing.
+
+        To close one that is idle might spoil a request that is just being sent. So it stays, and
+        its next answer says that it is the last one.
+        """
+        if self.retiring:
+            return
         if self._tunnel is None:
             super().shutdown()
         else:
@@ -183,6 +191,8 @@ class ClientProtocol(HttpToolsProtocol):
         if cycle.scope["http_version"] == "1.0":
             cycle.waiting_for_100_continue = False  # which it does not know either
             app = _without_chunks(app, cycle)
+        elif self.retiring:
+            app = _last_answer(app)
         super()._start_asgi_task(cycle, app)
 
     def _retell(self) -> None:
@@ -262,5 +272,19 @@ def _without_chunks(app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3
             await send(message)
 
         await app(scope, receive, send_plain)
+
+    return answer
+
+
+def _last_answer(app: ASGI3Application) -> ASGI3Application:
+    """Let an answer say that its connection ends with it."""
+
+    async def answer(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        async def send_last(message: Event) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        await app(scope, receive, send_last)
 
     return answer

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 SWEEP_SECONDS: Final = 0.02
 MEASURE_SECONDS: Final = 1.0
+# Between two looks at how much all open calls hold: what may come beyond the limit meanwhile.
+WEIGH_SECONDS: Final = 0.1
+RELIEVED_RATIO: Final = 0.75  # of the limit, so that not every look finds it exceeded again
 # A power cut may take what a client already has, but for this long only; see SYNC_SECONDS.
 assert SWEEP_SECONDS < 0.05 <= SYNC_SECONDS, "calls must be in the spool 50 ms after their end"
 
@@ -30,6 +33,13 @@ class OpenCall(Protocol):
     """What the sweep asks of a call."""
 
     id: str
+
+    @property
+    def held_bytes(self) -> int:
+        """How much of what passed is held in memory."""
+
+    def relieve(self) -> None:
+        """Hold as little as can be, though the record suffers; never raise."""
 
     def sweep(self, now_ns: int) -> None:
         """Do what is due at the monotonic time `now_ns`; never raise."""
@@ -45,6 +55,7 @@ class Recording:
         limits: SpoolLimits,
         sync: Literal["interval", "always"],
         body_bytes_max: int,
+        held_bytes_max: int,
         sample_ratio: float,
         redactor: Redactor,
         bodies: BodyRedactor | None,
@@ -56,6 +67,8 @@ class Recording:
         self.bodies = bodies
         self.metrics = metrics
         self.body_bytes_max = body_bytes_max
+        self._held_bytes_max = held_bytes_max
+        self._weigh_at_ns = 0
         self.sample_ratio = sample_ratio
         self.always_sync = sync == "always"
         self._writer = SpoolWriter(spool, limits=limits, clock=clock)
@@ -158,6 +171,24 @@ class Recording:
         self._sweep_is_due = bool(self._open)
         if self._sweep_is_due:
             now_ns = self.clock.monotonic_ns()
-            for call in list(self._open.values()):
+            calls = list(self._open.values())
+            for call in calls:
                 call.sweep(now_ns)
+            if now_ns >= self._weigh_at_ns:
+                self._weigh_at_ns = now_ns + int(WEIGH_SECONDS * 1e9)
+                self._weigh(calls)
             asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
+
+    def _weigh(self, calls: list[OpenCall]) -> None:
+        """Relieve the largest of the open calls where all together hold more than they may."""
+        held_bytes = sum(call.held_bytes for call in calls)
+        if held_bytes <= self._held_bytes_max:
+            return
+        log.warning("open calls hold too much, cutting the largest bytes=%d", held_bytes)
+        calls.sort(key=lambda call: call.held_bytes, reverse=True)
+        for call in calls:
+            if held_bytes <= RELIEVED_RATIO * self._held_bytes_max:
+                break
+            before = call.held_bytes
+            call.relieve()
+            held_bytes -= before - call.held_bytes

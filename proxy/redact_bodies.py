@@ -117,17 +117,28 @@ class Strainer:
 
     __slots__ = (
         "_encoded", "_events", "_headers", "_held", "_redactor", "_search", "cut", "kept",
-        "redacted",
+        "redacted", "relieved",
     )  # fmt: skip
 
     def __init__(self, redactor: BodyRedactor, headers: Headers) -> None:
         self.redacted = False
         self.cut = False  # something was not kept because it could not be searched
+        self.relieved = False  # … because it took too much room
         self.kept = 0
         self._redactor = redactor
         self._headers = headers
         self._encoded, self._events = _kind_of(headers)
         self._search = redactor.search(self._events)
+        self._held = b""
+
+    @property
+    def held_bytes(self) -> int:
+        """How much waits for what follows."""
+        return len(self._held)
+
+    def relieve(self) -> None:
+        """Keep no more of the body: what waits must not be kept unsearched."""
+        self.cut = self.relieved = True
         self._held = b""
 
     def strain(self, data: bytes, *, last: bool = False) -> bytes:

@@ -24,23 +24,39 @@ class FrameStrainer:
     """One direction, searched message by message. `kept` counts the bytes handed out so far."""
 
     __slots__ = (
-        "_bodies", "_inflated", "_reader", "_search", "_waiting", "cut", "kept", "redacted",
+        "_bodies", "_held", "_inflated", "_reader", "_search", "_waiting", "cut", "kept",
+        "redacted", "relieved",
     )  # fmt: skip
 
     def __init__(self, bodies: BodyRedactor) -> None:
         self.redacted = False
         self.cut = False  # something was not kept because it could not be searched
+        self.relieved = False  # … because it took too much room
         self.kept = 0
         self._bodies = bodies
         self._search = bodies.search(True)
         self._reader = MessageReader(MESSAGE_BYTES_MAX)
         self._waiting: list[SocketMessage] = []
+        self._held = 0  # bytes of frames that came and were not handed out
         self._inflated = False  # messages are stored inflated from now on
+
+    @property
+    def held_bytes(self) -> int:
+        """How much waits for what follows: of each message the frames and what was in them."""
+        return 2 * self._held
+
+    def relieve(self) -> None:
+        """Keep no more of this direction: what waits must not be kept unsearched."""
+        self.cut = self.relieved = True
+        self._held = 0
+        self._waiting.clear()
+        self._reader = MessageReader(MESSAGE_BYTES_MAX)
 
     def strain(self, data: bytes, *, last: bool = False) -> bytes:
         """Take in the next bytes of frames; return those of what is searched and can be kept."""
         if self.cut:
             return b""
+        self._held += len(data)
         for message in self._reader.feed(data):
             self._take(message)
         if last:
@@ -74,6 +90,7 @@ class FrameStrainer:
                 break
             inside = [_within(p, start, end) for p in places if p.start < end and p.end > start]
             released.append(self._write(message, inside))
+            self._held -= len(message.recorded)
             start = end
             count += 1
         del self._waiting[:count]

@@ -28,6 +28,11 @@ _REQUEST_HOP_HEADERS: Final = frozenset(
 _RESPONSE_HOP_HEADERS: Final = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 )
+# Keys to other gateways, from applications that spoke to one: no business of a provider.
+_GATEWAY_KEY_HEADERS: Final = frozenset(
+    (b"helicone-auth", b"x-litellm-api-key", b"x-portkey-api-key")
+)
+_LEFT_OUT_HEADERS: Final = _REQUEST_HOP_HEADERS | _GATEWAY_KEY_HEADERS
 _FRAMING_HEADERS: Final = frozenset((b"content-length", b"transfer-encoding", b"host"))
 # What asks for a WebSocket: it goes on to the upstream, as the answer to it goes back.
 _UPGRADE_HEADERS: Final = frozenset((b"connection", b"upgrade"))
@@ -46,6 +51,7 @@ class Upstream:
     the base URL without a final slash; `key_header` is the header with the key shalt holds for it,
     or None when the client's own key passes through. `egress` is the proxy that gets the requests
     of a plain http upstream; `base_path` is then the whole base URL, for that is the form it takes.
+    `is_gateway`: it gets the keys of gateways, too.
     """
 
     name: str
@@ -58,6 +64,7 @@ class Upstream:
     first_byte_seconds: float
     idle_seconds: float
     egress: Egress | None = None
+    is_gateway: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,10 +113,10 @@ def request_head(
 ) -> tuple[bytes, bool]:
     """Write the head of the request for the upstream; tell whether its body goes out chunked.
 
-    Headers keep their order and repeats; hop-by-hop ones and ours are left out, `host` is the
-    upstream's and stands where the client's stood. With a `request_id` it is told that, too: the
-    console must know a request that comes again because its connection was stale. `upgrade`: it
-    asks for a WebSocket, and the headers that say so stay.
+    Headers keep their order and repeats; hop-by-hop ones, ours and the keys of other gateways are
+    left out, `host` is the upstream's and stands where the client's stood. With a `request_id` it
+    is told that, too: the console must know a request that comes again because its connection was
+    stale. `upgrade`: it asks for a WebSocket, and the headers that say so stay.
     """
     named = _named_by_connection(headers)
     lines = [method.encode("ascii"), b" ", path or b"/"]
@@ -120,10 +127,9 @@ def request_head(
     if hosted and upstream.host is not None:
         lines += (b"host: ", upstream.host, b"\r\n")
     chunked = False
+    left_out = _REQUEST_HOP_HEADERS if upstream.is_gateway else _LEFT_OUT_HEADERS
     for name, value in headers:
-        if (name in _REQUEST_HOP_HEADERS or name in named) and not (
-            upgrade and name in _UPGRADE_HEADERS
-        ):
+        if (name in left_out or name in named) and not (upgrade and name in _UPGRADE_HEADERS):
             if name == b"host":
                 if not hosted:  # one host, whatever came
                     lines += (b"host: ", upstream.host or value, b"\r\n")

@@ -15,6 +15,7 @@ In reading order; a module imports only those above it:
     redacting   secrets and personal data out of what is kept
     metrics     the supervisor for Prometheus, and its children's files
     child       what every child process of the supervisor begins with
+    worker_server  uvicorn's server, which can be told to retire
     worker      the relaying application
     recording   the recorder as a process
     intake      calls recorded elsewhere on their way into the spool
@@ -36,6 +37,8 @@ In reading order; a module imports only those above it:
     monitor_runs  evaluations as processes of their own, from outside
     monitor_job  an evaluation as a process of its own, from inside
     watching    runs the drift monitors
+    children    one child process, kept alive
+    reloading   new workers in place of old ones, one by one
     supervisor  workers, recorder and console as child processes
     terminal    what every command prints with
     serving     commands: serve, config

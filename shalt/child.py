@@ -18,19 +18,23 @@ from shalt.metrics import reserve_metric_files
 from shalt.places import Places
 from shalt.settings import Settings
 
+# Tells a worker, or a recorder, that another one takes its place.
+RETIRE_SIGNAL = signal.SIGUSR1
 _ORDERS_BYTES_MAX = 4 * 2**20
 
 
 class Orders(BaseModel):
     """What a child is told: the settings, the Unix socket of the console, the socket to serve.
 
-    `worker` numbers the workers from 0.
+    `worker` numbers the workers from 0, twice as many as there are: those of two generations. Who
+    serves says on `ready_fd` that it does.
     """
 
     settings: Settings
     console_socket: Path
     listen_fd: int | None = None
     worker: int = 0
+    ready_fd: int | None = None
 
 
 def receive_orders(pipe: int, name: str) -> Orders:
@@ -46,6 +50,13 @@ def receive_orders(pipe: int, name: str) -> Orders:
     reserve_metric_files(Places(orders.settings.data_dir).metrics)
     threading.Thread(target=_leave_with_supervisor, args=(pipe,), daemon=True).start()
     return orders
+
+
+def say_ready(orders: Orders) -> None:
+    """Tell the supervisor that this child serves."""
+    if orders.ready_fd is not None:
+        os.write(orders.ready_fd, b"\n")
+        os.close(orders.ready_fd)
 
 
 def set_up_process(settings: Settings, name: str) -> None:
@@ -70,7 +81,7 @@ def listen_to_signals() -> None:
     A child starts with the signal blocked, or one that arrives while it is still importing would
     kill it with its work undone.
     """
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, RETIRE_SIGNAL))
 
 
 def _leave_with_supervisor(pipe: int) -> None:

@@ -1,5 +1,6 @@
-"""Commands that run shalt, or say how it runs: serve, demo, record, status, config."""
+"""Commands that run shalt, or say how it runs: serve, reload, demo, record, status, config."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,7 +48,8 @@ def serve(
     Point the application at it: OpenAI(base_url="http://127.0.0.1:8400/v1"). SIGTERM and Ctrl-C
     let the calls in flight end, store what was accepted, and exit 0.
     """
-    loaded = settings.load(
+    read = partial(
+        settings.load,
         config,
         host=host,
         port=port,
@@ -57,7 +59,18 @@ def serve(
         project=project,
         insecure=insecure,
     )
-    raise typer.Exit(serving.serve(loaded))
+    raise typer.Exit(serving.serve(read(), read))
+
+
+@command("shalt reload", "shalt reload --data-dir /var/lib/shalt")
+def reload(config: Config = None, data_dir: DataDir = None, project: Project = None) -> None:
+    """Let a running shalt read its configuration again, without dropping a call.
+
+    It reads the file, variables and options that it was started with, as on SIGHUP. Exit code 1,
+    and nothing has changed, where they are wrong.
+    """
+    loaded = settings.load(config, data_dir=data_dir, project=project)
+    raise typer.Exit(serving.reload(loaded))
 
 
 @command("shalt demo", "shalt ls --data-dir shalt-demo")

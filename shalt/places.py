@@ -43,6 +43,7 @@ class Places:
         self.drift = data_dir / "drift"
         self.watch_state = self.drift / "watch.json"
         self.restarts = self.metrics / "restarts.json"
+        self.reloads = self.metrics / "reload.json"
         self.rates = self.metrics / "rates"
         self._fingerprint_key = data_dir / "fingerprint.key"
         self._lock = data_dir / "lock"

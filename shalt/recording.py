@@ -1,7 +1,8 @@
 """The recorder as a process: under the supervisor, or alone as `shalt record`.
 
 Told to end, it empties the spool first, for `drain_seconds` at most; what is left then is stored
-at the next start, and the exit code says so.
+at the next start, and the exit code says so. Told to retire, because another recorder is to go on
+with other settings, it ends after the batch that it is at.
 """
 
 import gc
@@ -13,7 +14,7 @@ from contextlib import closing
 
 from prometheus_client import CollectorRegistry
 
-from shalt.child import listen_to_signals, receive_orders, set_up_process
+from shalt.child import RETIRE_SIGNAL, listen_to_signals, receive_orders, set_up_process
 from shalt.places import Places
 from shalt.settings import Settings
 from storage.capture import SystemClock
@@ -37,17 +38,27 @@ class _DrainTooSlow(Exception):
     """`drain_seconds` are over and the spool is not empty."""
 
 
+class _Retired(Exception):
+    """Another recorder goes on from here, with other settings."""
+
+
 class _Stop:
     """Whether the process has been told to end; raises once it has taken too long about it."""
 
     def __init__(self, drain_seconds: float) -> None:
         self._drain_seconds = drain_seconds
         self._asked_at: float | None = None
+        self._retired = False
 
     def ask(self, _number: int, _frame: object) -> None:
         self._asked_at = self._asked_at or time.monotonic()
 
+    def retire(self, _number: int, _frame: object) -> None:
+        self._retired = True
+
     def __call__(self) -> bool:
+        if self._retired:
+            raise _Retired
         if self._asked_at is None:
             return False
         if time.monotonic() > self._asked_at + self._drain_seconds:
@@ -101,6 +112,7 @@ def record(settings: Settings) -> int:
     stop = _Stop(settings.drain_seconds)
     signal.signal(signal.SIGTERM, stop.ask)
     signal.signal(signal.SIGINT, stop.ask)
+    signal.signal(RETIRE_SIGNAL, stop.retire)
     listen_to_signals()
     gc.set_threshold(COLLECT_OBJECTS)
     store = open_store(settings)
@@ -108,6 +120,8 @@ def record(settings: Settings) -> int:
     recorder = build_recorder(settings, store, upkeep)
     try:
         recorder.run(stop)
+    except _Retired:
+        return 0
     except _DrainTooSlow:
         log.error("spool not emptied in time, the next start stores the rest")
         return 1

@@ -122,6 +122,8 @@ class Settings(BaseSettings):
     """Share of the calls that is recorded, whole sessions or traces; the others are counted."""
     body_bytes_max: Bytes = ByteSize(64 * MIB)
     """Bytes kept of one body; of a longer one the length and hash are kept too."""
+    held_bytes_max: Annotated[ByteSize, Field(ge=MIB, le=1024 * GIB)] = ByteSize(256 * MIB)
+    """Bytes of open calls that each worker holds for the record; beyond it bodies are cut."""
     spool_bytes_max: Bytes = ByteSize(8 * GIB)
     """Bytes on disk that may wait for the recorder."""
     spool_segment_bytes: Bytes = ByteSize(64 * MIB)
@@ -134,6 +136,8 @@ class Settings(BaseSettings):
     """At `spool_bytes_max`, calls pass unrecorded and are counted, or are refused with 503."""
     on_client_gone: Literal["cancel", "drain"] = "cancel"
     """When a client leaves: cancel upstream, or read the answer to its end for the record."""
+    reload_seconds: Seconds = 600
+    """Longest that calls go on in a worker which a reload has replaced."""
     shutdown_seconds: Seconds = 30
     """Longest wait for calls in flight after SIGTERM."""
     drain_seconds: Seconds = 30

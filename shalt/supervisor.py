@@ -1,9 +1,13 @@
 """Workers, recorder, console and watcher as child processes.
 
 The supervisor binds the port and gives it to the workers, so that a dying worker refuses nobody:
-who connects meanwhile waits in the queue of the kernel. A child that dies is started again, at
-once at first, then with growing pauses, and counted in `metrics/restarts.json`. The watcher, which
-runs drift monitors, is started when there is a first monitor.
+who connects meanwhile waits in the queue of the kernel. A child that dies is started again
+(shalt.children) and counted in `metrics/restarts.json`. The watcher, which runs drift monitors, is
+started when there is a first monitor.
+
+On SIGHUP the configuration is read again. One that is wrong changes nothing, and is logged. Else
+workers are replaced one by one (shalt.reloading), then the others are started again if a setting
+has changed. SIGHUP because the terminal is gone means what SIGTERM does.
 
 On SIGTERM or SIGINT: nothing new is accepted, calls in flight may end (`shutdown_seconds`), the
 recorder empties the spool (`drain_seconds`), exit 0. What did not make it in time lies in the
@@ -18,37 +22,27 @@ import shutil
 import signal
 import socket
 import ssl
-import subprocess
-import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from shalt.child import Orders, set_up_process
+from shalt.children import Child
 from shalt.monitor_list import MonitorList, MonitorsUnreadable
 from shalt.places import Places
-from shalt.settings import Settings
+from shalt.reloading import NotReloadable, Progress, Reloads, Replacement, refuse_fixed
+from shalt.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
-RESTART_PAUSE_SECONDS: Final = 0.1  # doubled with every quick death
-RESTART_PAUSE_SECONDS_MAX: Final = 2.0  # connections queue meanwhile, they are not refused
-QUICK_DEATH_SECONDS: Final = 10.0
 # What a child gets over its own limit before it is killed.
 GRACE_SECONDS: Final = 5.0
 LISTEN_BACKLOG: Final = 2048
 LOOK_SECONDS: Final = 0.1  # between two looks at the children; a death wakes us at once
-
-
-_MODULES: Final = {
-    "worker": "shalt.worker",
-    "recorder": "shalt.recording",
-    "console": "shalt.console",
-    "watcher": "shalt.watching",
-}
 
 
 class AddressInUse(Exception):
@@ -67,107 +61,21 @@ class UnusableAuthorities(Exception):
     """The `ca_file` of an upstream cannot be read, or holds no certificate."""
 
 
-class Child:
-    """One child process that is kept alive."""
-
-    def __init__(self, kind: str, orders: Orders, metrics: Path) -> None:
-        self.kind = kind
-        self.restart_count = 0
-        self._orders = orders
-        self._metrics = metrics
-        self._quick_deaths = 0
-        self._start_at = 0.0
-        self._started_at = 0.0
-        self._lifeline = -1
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start the process and give it its orders."""
-        theirs, ours = os.pipe()
-        listen_fd = self._orders.listen_fd
-        environment = {  # a child's metrics go to files there, from its first import on
-            **os.environ,  # noqa: TID251  passed on, not read
-            "PROMETHEUS_MULTIPROC_DIR": str(self._metrics),
-        }
-        self._started_at = time.monotonic()
-        # The child decides when it is ready to be told to end (shalt.child.listen_to_signals).
-        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", _MODULES[self.kind], str(theirs)],
-            pass_fds=(theirs, listen_fd) if listen_fd is not None else (theirs,),
-            stdin=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,  # Ctrl-C reaches the supervisor alone
-        )
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
-        os.close(theirs)
-        self._lifeline = ours
-        try:
-            os.write(ours, self._orders.model_dump_json(round_trip=True).encode() + b"\n")
-        except BrokenPipeError:
-            log.warning("child process died before it had orders kind=%s", self.kind)
-
-    def look_after(self) -> bool:
-        """Start the process again if it has died and its pause is over; tell if it was started."""
-        if self.process is not None:
-            if self.process.poll() is None:
-                return False
-            self._note_death(self.process.returncode)
-        if time.monotonic() < self._start_at:
-            return False
-        self.restart_count += 1
-        self.start()
-        return True
-
-    def revive(self) -> None:
-        """Start the process now if it does not run, pause or not."""
-        if self.process is not None and self.process.poll() is not None:
-            self._note_death(self.process.returncode)
-        if self.process is None:
-            self.start()
-
-    def terminate(self) -> None:
-        """Ask the process to end."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-
-    def wait(self, until: float, hurry: Callable[[], bool]) -> bool:
-        """Wait for the end of the process, then kill it; tell whether it ended well by itself.
-
-        `until` is a monotonic time; `hurry` is asked whether to stop waiting.
-        """
-        if self.process is None:
-            return False
-        while self.process.poll() is None and time.monotonic() < until and not hurry():
-            time.sleep(0.02)
-        in_time = self.process.poll() is not None
-        if not in_time:
-            self.process.kill()
-        code = self.process.wait()
-        os.close(self._lifeline)
-        return in_time and code in (0, -signal.SIGTERM)  # uvicorn ends by the signal it got
-
-    def _note_death(self, code: int) -> None:
-        os.close(self._lifeline)
-        self.process = None
-        quick = time.monotonic() - self._started_at < QUICK_DEATH_SECONDS
-        self._quick_deaths = self._quick_deaths + 1 if quick else 0
-        pause = RESTART_PAUSE_SECONDS * (2**self._quick_deaths - 1)
-        self._start_at = time.monotonic() + min(pause, RESTART_PAUSE_SECONDS_MAX)
-        log.warning("child process died kind=%s exit=%d", self.kind, code)
+UNUSABLE: Final = (UnknownStore, KeyNotSet, UnusableAuthorities)
 
 
-def run(settings: Settings, ready: Callable[[str], None]) -> int:
+def run(
+    settings: Settings, ready: Callable[[str], None], again: Callable[[], Settings] | None = None
+) -> int:
     """Serve until told to stop; return the exit code.
 
     `ready` is called once with the URL that is listened on: from then on calls are accepted.
+    `again` reads the settings again, from where they came from.
     Raises `shalt.places.DataDirError`, AddressInUse, UnknownStore, KeyNotSet and
     UnusableAuthorities before anything is started.
     """
     set_up_process(settings, "shalt")
-    _check_store(settings)
-    _check_keys(settings)
-    _check_authorities(settings)
+    _check(settings)
     places = Places(settings.data_dir.absolute())
     places.prepare()
     with ExitStack() as stack:
@@ -180,7 +88,10 @@ def run(settings: Settings, ready: Callable[[str], None]) -> int:
         console_socket = Path(folder, "console.sock")
         console_listener.bind(str(console_socket))
         console_listener.listen(LISTEN_BACKLOG)
-        supervisor = _Supervisor(settings, places, listener, console_listener, console_socket)
+        again = again or (lambda: settings)
+        supervisor = _Supervisor(
+            settings, places, listener, console_listener, console_socket, again
+        )
         host, port = listener.getsockname()[:2]
         return supervisor.run(
             lambda: ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
@@ -195,28 +106,51 @@ class _Supervisor:
         listener: socket.socket,
         console_listener: socket.socket,
         console_socket: Path,
+        again: Callable[[], Settings],
     ) -> None:
         self._settings = settings
         self._places = places
         self._listener = listener
-        self._signals = 0
-        given = settings.model_copy(update={"data_dir": places.data_dir})
+        self._console_listener = console_listener
+        self._console_socket = console_socket
+        self._again = again
+        self._signals = self._hangups = 0
+        self._has_terminal = _has_terminal()
+        self._generation = 0
+        self._reloads = Reloads(os.getpid())
+        self._replacement: Replacement | None = None
+        self._next_settings = settings
+        self._retired: list[Child] = []
+        self._ending: list[tuple[Child, float]] = []  # and until when, before others take over
+        self._restarts: Counter[str] = Counter()  # of children that were replaced
+        self._workers = self._make_workers(settings)
+        self._make_others(settings)
 
-        def child(kind: str, served: socket.socket | None, number: int = 0) -> Child:
-            listen_fd = served.fileno() if served else None
-            orders = Orders(
-                settings=given,
-                console_socket=console_socket,
-                listen_fd=listen_fd,
-                worker=number,
-            )
-            return Child(kind, orders, places.metrics)
+    def _make_workers(self, settings: Settings) -> list[Child]:
+        # Two generations serve at a time, and count in places of their own.
+        first = self._generation % 2 * settings.workers
+        numbers = range(first, first + settings.workers)
+        return [self._make("worker", settings, self._listener, number) for number in numbers]
 
-        self._workers = [child("worker", listener, number) for number in range(settings.workers)]
-        self._recorder = child("recorder", None)
-        self._console = child("console", console_listener)
-        self._watcher = child("watcher", None)
-        self._monitors = MonitorList(given, places.monitors)
+    def _make_others(self, settings: Settings) -> None:
+        self._recorder = self._make("recorder", settings)
+        self._console = self._make("console", settings, self._console_listener)
+        self._watcher = self._make("watcher", settings)
+        self._monitors = MonitorList(self._given(settings), self._places.monitors)
+
+    def _make(
+        self, kind: str, settings: Settings, served: socket.socket | None = None, number: int = 0
+    ) -> Child:
+        orders = Orders(
+            settings=self._given(settings),
+            console_socket=self._console_socket,
+            listen_fd=served.fileno() if served else None,
+            worker=number,
+        )
+        return Child(kind, orders, self._places.metrics)
+
+    def _given(self, settings: Settings) -> Settings:
+        return settings.model_copy(update={"data_dir": self._places.data_dir})
 
     def run(self, ready: Callable[[], None]) -> int:
         wake_read, wake_write = os.pipe()
@@ -224,18 +158,21 @@ class _Supervisor:
         signal.set_wakeup_fd(wake_write)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note_signal)
+        signal.signal(signal.SIGHUP, self._note_hangup)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # only to wake up
-        children = [*self._workers, self._recorder, self._console]
-        for child in children:
+        self._children = [*self._workers, self._recorder, self._console]
+        for child in self._children:
             child.start()
-        self._write_restarts(children)
+        self._write_restarts()
+        self._reloads.write(self._places.reloads)
         ready()
         while not self._signals:
-            if self._watcher not in children and self._has_monitors():
+            if not self._ending and self._watcher not in self._children and self._has_monitors():
                 self._watcher.start()
-                children.append(self._watcher)
-            if any([child.look_after() for child in children]):
-                self._write_restarts(children)
+                self._children.append(self._watcher)
+            self._reload()
+            if any([child.look_after() for child in self._children]):
+                self._write_restarts()
             if select.select([wake_read], [], [], LOOK_SECONDS)[0]:
                 os.read(wake_read, 4096)
         return self._shut_down()
@@ -246,10 +183,15 @@ class _Supervisor:
         self._listener.close()
         signals = self._signals_so_far()
         hurry = lambda: self._signals_so_far() > signals  # noqa: E731
-        for child in (*self._workers, self._watcher):
+        workers = [*self._workers, *self._retired]
+        if self._replacement is not None:
+            workers += [child for child in self._replacement.new if child.process is not None]
+        for child in (*workers, self._watcher):
             child.terminate()
         until = time.monotonic() + settings.shutdown_seconds + GRACE_SECONDS
-        ended = [worker.wait(until, hurry) for worker in self._workers]
+        ended = [worker.wait(until, hurry) for worker in workers]
+        for child, until in self._ending:  # the recorder among them holds what the next one needs
+            child.wait(until, hurry)
         self._recorder.revive()  # it may have died meanwhile, and is needed once more
         self._recorder.terminate()
         until = time.monotonic() + settings.drain_seconds + GRACE_SECONDS
@@ -264,6 +206,95 @@ class _Supervisor:
             log.error("calls in flight were cut, shutdown_seconds=%g", settings.shutdown_seconds)
         return 0 if drained and all(ended) else 1
 
+    def _reload(self) -> None:
+        """Begin a reload that was asked for, or take the next step of one that has begun."""
+        self._retired = [each for each in self._retired if not self._is_over(each)]
+        if self._ending:
+            self._go_on_ending()
+        elif self._replacement is not None:
+            progress = self._replacement.step()
+            self._take_over(self._replacement)
+            if progress is not Progress.GOING_ON:
+                self._conclude(self._replacement, progress)
+        elif self._hangups:
+            self._hangups = 0
+            self._begin_reload()
+
+    def _begin_reload(self) -> None:
+        try:
+            settings = self._again()
+            refuse_fixed(self._settings, settings)
+            _check(settings)
+        except (SettingsError, NotReloadable, *UNUSABLE) as error:
+            self._refuse(str(error))
+            return
+        log.info("configuration read again, replacing workers")
+        self._next_settings = settings
+        self._generation += 1
+        self._replacement = Replacement(tuple(self._workers), self._make_workers(settings))
+
+    def _take_over(self, replacement: Replacement) -> None:
+        """Look after new workers in place of old ones, from when these were told to retire."""
+        for number, old in enumerate(replacement.retired):
+            if self._workers[number] is old:
+                new = self._workers[number] = replacement.new[number]
+                self._children[self._children.index(old)] = new
+                self._retired.append(old)
+                self._restarts[old.kind] += old.restart_count
+
+    def _conclude(self, replacement: Replacement, progress: Progress) -> None:
+        self._replacement = None
+        if progress is Progress.FAILED:
+            self._generation -= 1
+            replacement.new[0].wait(time.monotonic(), lambda: True)
+            self._refuse("a worker with it did not come up: see the log")
+            return
+        changed, self._settings = self._settings != self._next_settings, self._next_settings
+        if not changed:
+            self._note_taken()
+            return
+        until = time.monotonic() + self._settings.drain_seconds + GRACE_SECONDS
+        others = (self._recorder, self._console, self._watcher)
+        self._ending = [(each, until) for each in others if each in self._children]
+        for child, _ in self._ending:
+            self._children.remove(child)
+            self._restarts[child.kind] += child.restart_count
+        self._recorder.retire()  # not to empty the spool first, which calls go on to fill
+        self._console.terminate()
+        self._watcher.terminate()
+
+    def _go_on_ending(self) -> None:
+        """Start the others with the new settings, once those with the old ones have ended."""
+        now = time.monotonic()
+        if not all(child.has_ended() or now > until for child, until in self._ending):
+            return
+        for child, until in self._ending:
+            child.wait(until, lambda: False)
+        self._ending = []
+        self._make_others(self._settings)
+        for child in (self._recorder, self._console):
+            child.start()
+            self._children.append(child)
+        self._note_taken()
+
+    def _note_taken(self) -> None:
+        self._reloads.taken_count += 1
+        self._reloads.write(self._places.reloads)
+        log.info("configuration taken")
+
+    def _refuse(self, problem: str) -> None:
+        log.error("configuration refused, nothing has changed: %s", problem)
+        self._reloads.refused_count += 1
+        self._reloads.problem = problem
+        self._reloads.write(self._places.reloads)
+
+    @staticmethod
+    def _is_over(retired: Child) -> bool:
+        if retired.has_ended():
+            retired.wait(0.0, lambda: True)
+            return True
+        return False
+
     def _has_monitors(self) -> bool:
         """Tell whether there is anything to watch: a look at one file, or at its time alone."""
         try:
@@ -274,13 +305,18 @@ class _Supervisor:
     def _note_signal(self, number: int, _frame: object) -> None:
         self._signals += 1
 
+    def _note_hangup(self, number: int, _frame: object) -> None:
+        if self._has_terminal and not _has_terminal():
+            self._signals += 1  # nobody is there any more who could end us
+        self._hangups += 1
+
     def _signals_so_far(self) -> int:
         return self._signals
 
-    def _write_restarts(self, children: list[Child]) -> None:
-        counts: dict[str, int] = {}
-        for child in children:
-            counts[child.kind] = counts.get(child.kind, 0) + child.restart_count
+    def _write_restarts(self) -> None:
+        counts = Counter({child.kind: 0 for child in self._children}) | self._restarts
+        for child in self._children:
+            counts[child.kind] += child.restart_count
         path = self._places.restarts
         aside = path.with_suffix(".new")
         try:
@@ -288,6 +324,21 @@ class _Supervisor:
             aside.rename(path)
         except OSError as error:  # a full disk must not end what relays calls
             log.warning("restarts could not be written error=%s", error)
+
+
+def _check(settings: Settings) -> None:
+    """Raise one of UNUSABLE for what would keep a child from its work."""
+    _check_store(settings)
+    _check_keys(settings)
+    _check_authorities(settings)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _check_store(settings: Settings) -> None:

@@ -52,6 +52,8 @@ class Upstream(BaseModel):
     """Longest silence inside an answer."""
     connections_max: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """Connections to this upstream, of each worker."""
+    gateway: bool = False
+    """It is a gateway itself: `helicone-auth`, `x-litellm-api-key`, `x-portkey-api-key` pass."""
     default: bool = False
     """Serves `/v1/*`; exactly one upstream does. A single one need not say so."""
     ca_file: Path | None = None

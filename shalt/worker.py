@@ -23,7 +23,7 @@ from uvicorn.protocols.http import httptools_impl
 from proxy.access import KEYS_MAX, Access
 from proxy.dialling import Address
 from proxy.metrics import CallMetrics
-from proxy.protocol import ClientLimits, limited
+from proxy.protocol import ClientLimits, ClientProtocol, limited
 from proxy.rates import Rates
 from proxy.recording import Recording
 from proxy.redact import Redactor
@@ -31,9 +31,10 @@ from proxy.relay import Relay
 from proxy.routes import Routes, Upstream
 from proxy.upstream import UpstreamPool
 from shalt import settings as settings_module
-from shalt.child import Orders, listen_to_signals, receive_orders
+from shalt.child import RETIRE_SIGNAL, Orders, listen_to_signals, receive_orders, say_ready
 from shalt.places import Places
 from shalt.redacting import build_bodies
+from shalt.worker_server import WorkerServer
 from storage.capture import Dialect, SystemClock
 from storage.spool import SpoolLimits
 
@@ -119,6 +120,7 @@ def build_recording(settings: settings_module.Settings) -> Recording:
         limits=limits,
         sync=settings.spool_sync,
         body_bytes_max=settings.body_bytes_max,
+        held_bytes_max=settings.held_bytes_max,
         sample_ratio=settings.sample_ratio,
         redactor=redactor,
         bodies=build_bodies(settings, redactor),
@@ -134,7 +136,8 @@ def build_access(orders: Orders) -> Access:
     if not settings.access_keys:
         return Access(None, None, allowed_origins=origins, clock=clock)
     path = Places(settings.data_dir).rates
-    rates = Rates(path, slots=KEYS_MAX, worker=orders.worker, workers=settings.workers)
+    # Workers that are replaced and those that replace them have places of their own in it.
+    rates = Rates(path, slots=KEYS_MAX, worker=orders.worker, workers=2 * settings.workers)
     return Access(settings.access_path, rates, allowed_origins=origins, clock=clock)
 
 
@@ -178,6 +181,7 @@ def _build_upstream(name: str, given: settings_module.Upstream) -> Upstream:
         first_byte_seconds=given.first_byte_seconds,
         idle_seconds=given.idle_seconds,
         egress=given.egress if handed_on else None,
+        is_gateway=given.gateway,
     )
 
 
@@ -218,14 +222,25 @@ def server_config(
 
 
 def serve(orders: Orders) -> None:
-    """Serve until SIGTERM, then let the calls in flight end."""
+    """Serve until SIGTERM or RETIRE_SIGNAL, then let the calls in flight end."""
     assert orders.listen_fd is not None
     settings, worker = orders.settings, Worker(orders)
     limits = ClientLimits(
         settings.header_bytes_max, settings.client_connections_max, worker.refused
     )
     config = server_config(worker, int(settings.shutdown_seconds), limits)
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=orders.listen_fd)])
+    protocol = config.http
+    assert isinstance(protocol, type)
+    assert issubclass(protocol, ClientProtocol)
+    server = WorkerServer(
+        config,
+        protocol,
+        retire_seconds=settings.reload_seconds,
+        shutdown_seconds=settings.shutdown_seconds,
+        ready=lambda: say_ready(orders),
+    )
+    signal.signal(RETIRE_SIGNAL, server.ask_to_retire)
+    server.run(sockets=[socket.socket(fileno=orders.listen_fd)])
 
 
 if __name__ == "__main__":

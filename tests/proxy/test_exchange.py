@@ -5,12 +5,15 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from proxy.exchange import Exchange
+from proxy.exchange import RELIEVED_BYTES_MIN, Exchange
 from proxy.metrics import CallMetrics
 from proxy.recording import Recording
 from proxy.redact import Redactor
 from proxy.redact_bodies import BodyRedactor
 from storage.capture import Dialect, Outcome, SystemClock
+from storage.feed import assemble
+from storage.replay import SpoolReader
+from storage.segments import writers
 from storage.spool import SpoolLimits
 
 
@@ -20,7 +23,8 @@ async def opened(spool: Path) -> tuple[Recording, Exchange]:
         spool,
         limits=SpoolLimits(),
         sync="interval",
-        body_bytes_max=1000,
+        body_bytes_max=2**20,
+        held_bytes_max=2**20,
         sample_ratio=1.0,
         redactor=Redactor(b"key"),
         bodies=BodyRedactor(Redactor(b"key")),
@@ -79,3 +83,29 @@ def test_a_deadline_that_has_passed_abandons_the_call(tmp_path: Path) -> None:
     except asyncio.CancelledError:
         return
     raise AssertionError("the task of the call was not cancelled")
+
+
+def test_a_call_that_holds_too_much_keeps_its_record_to_the_spool(tmp_path: Path) -> None:
+    async def check() -> None:
+        recording, exchange = await opened(tmp_path)
+        exchange.request_passed(b"asked")
+        exchange.relieve()
+        assert exchange.request.memory_bytes == 0
+        exchange.response_started(200, [(b"content-encoding", b"gzip")])
+        exchange.response_passed(bytes(2 * RELIEVED_BYTES_MIN))  # not searched before its end
+        exchange.sweep(recording.clock.monotonic_ns() + 10**9)
+        assert exchange.held_bytes > 0
+        exchange.relieve()
+        assert exchange.held_bytes < RELIEVED_BYTES_MIN
+        exchange.response_passed(b"and more")
+        exchange.end(Outcome.COMPLETE)
+        recording.close()
+        frames = SpoolReader(tmp_path / writers(tmp_path)[0]).read(10, 10**6)
+        last = assemble(frames)
+        assert last is not None
+        assert last.request_body.data == b"asked"
+        assert (last.request_body.truncated, last.response_body.truncated) == (False, True)
+        cut = recording.metrics.cut.labels("held_bytes_max")
+        assert next(iter(cut.collect())).samples[0].value >= 1
+
+    asyncio.run(check())

@@ -21,12 +21,16 @@ from tests.storage.calls import capture_of
 class Watched:
     """A call that only notes when it is looked at."""
 
-    def __init__(self) -> None:
-        self.id = "0123456789abcdef" * 2
+    def __init__(self, held_bytes: int = 0, id: str = "0123456789abcdef" * 2) -> None:
+        self.id = id
         self.sweeps: list[int] = []
+        self.held_bytes = held_bytes
 
     def sweep(self, now_ns: int) -> None:
         self.sweeps.append(now_ns)
+
+    def relieve(self) -> None:
+        self.held_bytes = 0
 
 
 def recording_in(spool: Path) -> Recording:
@@ -37,6 +41,7 @@ def recording_in(spool: Path) -> Recording:
         sample_ratio=1.0,
         bodies=BodyRedactor(Redactor(b"key")),
         body_bytes_max=100,
+        held_bytes_max=2**20,
         redactor=Redactor(b"key"),
         metrics=CallMetrics(CollectorRegistry()),
         clock=SystemClock(),
@@ -88,6 +93,22 @@ def test_durable_waits_for_the_sync(tmp_path: Path) -> None:
                 await asyncio.gather(*(recording.durable() for _ in range(10)))
             assert read_tally(tmp_path / writers(tmp_path)[0]).spooled == 1
             running.cancel()
+        recording.close()
+
+    asyncio.run(scenario())
+
+
+def test_beyond_the_limit_the_largest_calls_are_relieved(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        recording = recording_in(tmp_path)
+        sizes = (100_000, 700_000, 300_000, 200_000)
+        calls = [Watched(size, f"{number:032x}") for number, size in enumerate(sizes)]
+        for call in calls:
+            recording.opened(call, counted=True)
+        await until(lambda: not calls[1].held_bytes)
+        assert [call.held_bytes for call in calls] == [100_000, 0, 300_000, 200_000]
+        for call in calls:
+            recording.ended(call)
         recording.close()
 
     asyncio.run(scenario())

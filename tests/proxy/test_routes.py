@@ -116,3 +116,13 @@ def test_an_answer_loses_what_is_hop_by_hop_and_gains_the_id() -> None:
 def test_an_answer_without_a_body_has_no_length() -> None:
     assert response_headers(304, [(b"content-length", b"20")], b"") == []
     assert response_headers(200, [(b"content-length", b"20")], b"") == [(b"content-length", b"20")]
+
+
+@pytest.mark.parametrize("is_gateway", [False, True])
+def test_keys_to_other_gateways_reach_such_a_gateway_only(is_gateway: bool) -> None:
+    keys = [(b"helicone-auth", b"a"), (b"x-litellm-api-key", b"b"), (b"x-portkey-api-key", b"c")]
+    headers = [(b"host", b"x"), *keys, (b"helicone-property-app", b"shop")]
+    there = replace(upstream("openai"), is_gateway=is_gateway)
+    head, _ = request_head(there, "POST", b"/v1/x", b"", headers)
+    assert all((name + b": " in head) is is_gateway for name, _ in keys)
+    assert b"helicone-property-app: shop\r\n" in head

@@ -13,9 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from shalt.child import Orders
-from shalt.settings import Settings
-from shalt.supervisor import Child
 from tests.client import Answer, request, send_and_leave
 from tests.relaying import wait_until
 from tests.serving import ROOT, Shalt, running_shalt
@@ -87,20 +84,6 @@ def test_several_workers_share_the_port_and_the_metrics(upstream: Upstream, tmp_
             'shalt_proxy_calls_total{endpoint="other",outcome="complete",upstream="openai"} 40.0'
         )
         assert expected in shalt.get("/metrics").decode()
-
-
-def test_a_child_that_dies_before_it_has_orders_ends_nobody_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    models = tuple(f"{number:05000}" for number in range(200))  # takes longer than it lives
-    settings = Settings(data_dir=tmp_path, metrics_models=models)
-    child = Child("recorder", Orders(settings=settings, console_socket=tmp_path), tmp_path)
-    child.start()
-    wait_until(lambda: child.process is None or child.process.poll() is not None)
-    wait_until(child.look_after)
-    assert child.restart_count == 1
-    child.wait(time.monotonic() + 5, lambda: False)
 
 
 def test_the_watcher_starts_with_the_first_monitor_and_is_kept_alive(shalt: Shalt) -> None:
