@@ -70,7 +70,7 @@ async def answer(
             call = Call(marker, head.split(b" ")[1].decode().rsplit("/", 2)[1])
             if not await _answer_one(call, writer, chance):
                 return
-    except (asyncio.IncompleteReadError, ConnectionError):
+    except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
         pass
     finally:
         writer.close()

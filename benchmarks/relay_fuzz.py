@@ -76,7 +76,7 @@ class Fuzzing:
                 data = data[taken:]
         except Ambiguous as error:
             self.wrong(f"the upstream got what is no request: {error}", data)
-        except ConnectionError:
+        except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
             self.writers.discard(writer)
@@ -96,7 +96,7 @@ class Fuzzing:
                 await writer.drain()
                 if self.source.random.random() < 0.3:
                     return
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
             self.writers.discard(writer)

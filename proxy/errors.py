@@ -26,6 +26,7 @@ _BY_OUTCOME = {
     Outcome.UPSTREAM_CUT: (502, "upstream_cut"),
     Outcome.UPSTREAM_ERROR: (502, "upstream_not_http"),
     Outcome.UPSTREAM_TIMEOUT: (504, "upstream_timeout"),
+    Outcome.INTERRUPTED: (500, "shalt_fault"),
 }
 
 
@@ -44,7 +45,7 @@ _GEMINI_STATUSES = {
 
 
 def error_of(outcome: Outcome, message: str) -> OwnError:
-    """Say that a call failed at the upstream in the way of `outcome`."""
+    """Say that a call failed in the way of `outcome`: at the upstream, or for a fault of ours."""
     status_code, code = _BY_OUTCOME[outcome]
     return OwnError(status_code, code, message)
 

@@ -9,7 +9,8 @@ that breaks off after it began is broken off for the client too: there is nothin
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, Final, Literal
 
 from proxy import errors
@@ -23,6 +24,8 @@ from proxy.recording import Recording
 from proxy.routes import Route, Routes, Upstream, request_head, response_headers
 from proxy.websocket import ClientGone, Upgrade, join
 from storage.capture import Dialect, Headers, Outcome, endpoint_of
+
+log = logging.getLogger(__name__)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -207,7 +210,7 @@ class _Passage:
         await self._start(upstream, body)
         if self._more_body:
             exchange.stop_watch()
-            self._relay.tasks.create_task(self._upload(upstream))
+            self._relay.tasks.create_task(self._beside(self._upload(upstream)))
         try:
             head = await self._wait_for_head(upstream)
         except UpstreamCut as cut:
@@ -354,8 +357,9 @@ class _Passage:
         await self._send({"type": "http.response.body", "body": body})
 
     def _why_abandoned(self, upstream: Upstream) -> str:
-        if self._exchange.abandoned is Outcome.CLIENT_GONE:
-            return ""
+        abandoned = self._exchange.abandoned
+        if abandoned is not Outcome.UPSTREAM_TIMEOUT:
+            return "a fault in shalt" if abandoned is Outcome.INTERRUPTED else ""
         if self._connection is None:
             return f"no connection to the upstream within {upstream.connect_seconds:g} s"
         if self._exchange.status_code is None:
@@ -367,15 +371,21 @@ class _Passage:
         if connection is None:
             return
         self._connection = None
-        if self._more_body:
-            upstream.pool.discard(connection)  # an answer before the end of the request
-        else:
-            upstream.pool.release(connection)
+        pool = upstream.pool  # an answer before the end of the request spoils the connection
+        (pool.discard if self._more_body else pool.release)(connection)
 
     # The client's leaving.
 
     def _start_watching(self) -> None:
-        self._relay.tasks.create_task(self._watch())
+        self._relay.tasks.create_task(self._beside(self._watch()))
+
+    async def _beside(self, work: Coroutine[None, None, None]) -> None:
+        """Do what goes on beside the call's own task; a fault there costs this call alone."""
+        try:
+            await work
+        except Exception:  # the tasks of all calls are in one group, which it would end
+            log.exception("call failed in a task beside its own id=%s", self._exchange.id)
+            self._exchange.abandon(Outcome.INTERRUPTED)
 
     async def _watch(self) -> None:
         message = await self._receive()  # ends with the request: the server sees to that

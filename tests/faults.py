@@ -42,7 +42,7 @@ class FaultyUpstream:
         try:
             while await _Answer(self, reader, writer).give():
                 pass
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
             self.open_count -= 1

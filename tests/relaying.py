@@ -69,6 +69,7 @@ class RunningRelay:
     spool: Path
     recording: Recording
     loop: asyncio.AbstractEventLoop
+    relay: Relay
 
     def tally(self) -> Tally:
         """Read the worker's counters."""
@@ -171,7 +172,7 @@ def running_relay(
     clients = ClientLimits(header_bytes_max, client_connections_max, refused)
     with _serving(server_config(application, 1, clients)) as port:
         assert ready.wait(WAIT_SECONDS)
-        yield RunningRelay(port, spool, relays[0].recording, loops[0])
+        yield RunningRelay(port, spool, relays[0].recording, loops[0], relays[0])
 
 
 @contextmanager

@@ -1,16 +1,18 @@
 """Tests of proxy.relay: a real client, a real server, a real upstream, on loopback."""
 
+import asyncio
 import hashlib
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 
 import pytest
 
 from proxy.dialling import Address
+from proxy.relay import Message
 from proxy.upstream import UpstreamPool
 from storage.capture import DropReason, Outcome
 from storage.spool import FrameKind, SpoolLimits
@@ -454,3 +456,30 @@ def test_every_accepted_call_is_counted_once(relay: RunningRelay) -> None:
         request(relay.port, path)
     wait_until(lambda: relay.tally().in_flight == 0)
     assert (relay.tally().accepted, relay.tally().spooled) == (5, 5)
+
+
+def test_a_fault_beside_a_call_costs_that_call_alone(relay: RunningRelay) -> None:
+    received = iter([{"type": "http.request", "body": b"half", "more_body": True}])
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        try:
+            return next(received)
+        except StopIteration:
+            raise ZeroDivisionError("a fault of the server's") from None
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "raw_path": b"/v1/hang", "path": "/v1/hang"}
+    headers = [(b"content-length", b"9")]
+    call = relay.relay({**scope, "query_string": b"", "headers": headers}, receive, send)
+    asyncio.run_coroutine_threadsafe(_run(call), relay.loop).result(10)
+    assert sent[0]["status"] == 500
+    assert (b"x-shalt-error", b"shalt_fault") in sent[0]["headers"]
+    assert relay.calls(1)[0].outcome is Outcome.INTERRUPTED
+    assert request(relay.port, "/v1/plain").status == 200
+
+
+async def _run(call: Awaitable[None]) -> None:
+    await call
