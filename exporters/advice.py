@@ -50,14 +50,14 @@ def with_actions(
     *,
     project: str = DEFAULT_PROJECT,
     where: str = "",
-    training_groups: int | None = None,
+    training_rows: int | None = None,
 ) -> DriftReport:
     """Say of every finding what to do.
 
     `where`: what the current window was filtered by beyond what its label says.
-    `training_groups`: of how many groups the reference is a sample; None: it is the whole.
+    `training_rows`: how many rows of train the reference is a sample of; None: it is the whole.
     """
-    size = report.reference.groups if training_groups is None else training_groups
+    size = report.reference.groups if training_rows is None else training_rows
     within = [each for each in dict.fromkeys((window_filter(report.current), where)) if each]
     findings = tuple(
         msgspec.structs.replace(finding, action=_action(finding, size, project, within))

@@ -12,13 +12,17 @@ import msgspec
 from exporters.advice import with_actions
 from exporters.drift import DriftReport
 from exporters.naming import resolve_terms
+from exporters.reference_facts import TermNames
 from exporters.score_shifts import score_shifts
 from exporters.windows import MANIFEST_FILE, Window, WindowError
 from storage.reader import StoreReader
 
 
+class _Side(msgspec.Struct, frozen=True):
+    rows: int
+
+
 class _Reference(msgspec.Struct, frozen=True):
-    groups: int
     started_from: str
     started_to: str
 
@@ -29,8 +33,9 @@ class _Manifest(msgspec.Struct, frozen=True):
     shalt_version: str
     format: str
     where: str | None
-    calls: int
+    sides: dict[str, _Side]
     reference: _Reference
+    terms: TermNames
 
 
 _decode = msgspec.json.Decoder(_Manifest).decode
@@ -50,15 +55,16 @@ def explained(
     `export`: where the reference is from, if it is an export. `where`: what the current window was
     filtered by beyond what its label says. Raise WindowError where the manifest cannot be read.
     """
-    groups: int | None = None
+    manifest = None
     if export is not None:
-        report, groups = _with_manifest(report, export)
+        report, manifest = _with_manifest(report, export)
     report = msgspec.structs.replace(report, scores=score_shifts(*windows))
-    report = resolve_terms(report, store, project)
-    return with_actions(report, project=project, where=where, training_groups=groups)
+    report = resolve_terms(report, store, project, manifest.terms if manifest else None)
+    rows = manifest.sides["train"].rows if manifest else None
+    return with_actions(report, project=project, where=where, training_rows=rows)
 
 
-def _with_manifest(report: DriftReport, export: Path) -> tuple[DriftReport, int]:
+def _with_manifest(report: DriftReport, export: Path) -> tuple[DriftReport, _Manifest]:
     path = export / MANIFEST_FILE
     try:
         written = path.read_bytes()
@@ -69,10 +75,9 @@ def _with_manifest(report: DriftReport, export: Path) -> tuple[DriftReport, int]
         "manifest SHA-256": hashlib.sha256(written).hexdigest(),
         "format": manifest.format,
         "filter": manifest.where or "none",
-        "calls seen": f"{manifest.calls:,}",
-        "groups on train": f"{manifest.reference.groups:,}",
+        "rows of train": f"{manifest.sides['train'].rows:,}",
         "started": f"{manifest.reference.started_from} to {manifest.reference.started_to}",
         "shalt": manifest.shalt_version,
     }
     reference = msgspec.structs.replace(report.reference, facts=facts)
-    return msgspec.structs.replace(report, reference=reference), manifest.reference.groups
+    return msgspec.structs.replace(report, reference=reference), manifest

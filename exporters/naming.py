@@ -1,11 +1,13 @@
 """The words of a report: hashes of terms read out of example calls, and one line for each fact.
 
 A term is found as a hash (storage.terms). Its word is in the bodies of the calls that a finding
-names, so those are read and taken apart again. Where they are gone the finding stays, and says so.
+names, so those are read and taken apart again; where they are gone, the commonest terms of an
+export are in its manifest; else the finding stays, and says so.
 
 One change in the traffic is many terms: "2024", "date 2024" and the year that `prompt_years` found.
 Findings say the same where they are of one side and direction, share a word, and their shares lie
-close; of such a group the plainest is kept, with the others in its `also`. What lost by as much as
+close, or one is a pair with a word that is all new or gone; of such a group the plainest is kept,
+with the others in its `also`. What lost by as much as
 one other value of its feature gained is told with that one: 2023, where 2024 came in its place.
 
 Limits: the bodies of EXAMPLES_READ_MAX calls are read, some 3 ms each with taking apart; ALSO_MAX
@@ -20,6 +22,7 @@ import msgspec
 
 from exporters.drift import DriftReport
 from exporters.findings import Finding, percent, shown
+from exporters.reference_facts import TermNames
 from storage.derive import derive
 from storage.reader import StoreReader
 from storage.terms import terms_of
@@ -36,10 +39,20 @@ _WORDS = re.compile(r"\w+")
 Names = Mapping[tuple[str, int], str]
 
 
-def resolve_terms(report: DriftReport, store: StoreReader, project: str) -> DriftReport:
-    """Put words for the hashes of terms, and findings that say the same together."""
+def resolve_terms(
+    report: DriftReport, store: StoreReader, project: str, known: TermNames | None = None
+) -> DriftReport:
+    """Put words for the hashes of terms, and findings that say the same together.
+
+    `known`: terms that an export's manifest names, for those that no call names any more.
+    """
     terms = [finding for finding in report.findings if finding.term_hash is not None]
-    names = _read_names(terms, store, project)
+    of_manifest = {
+        (family, term_hash): text
+        for family, by_hash in (known or {}).items()
+        for term_hash, text in by_hash.items()
+    }
+    names = {**of_manifest, **_read_names(terms, store, project)}
     findings = tuple(_named(finding, names) for finding in report.findings)
     return msgspec.structs.replace(report, findings=merged(findings))
 
@@ -122,9 +135,20 @@ def _say_the_same(one: Finding, other: Finding) -> bool:
         return False
     if (one.effect.estimate > 0) != (other.effect.estimate > 0):
         return False
+    if _follows(one, other) or _follows(other, one):
+        return True
     if not (_near(one.reference, other.reference) and _near(one.current, other.current)):
         return False
     return not _words(one).isdisjoint(_words(other))
+
+
+def _follows(word: Finding, pair: Finding) -> bool:
+    """Tell whether a pair can only be new, or gone, because a word of it is."""
+    if not _words(word) < _words(pair):
+        return False
+    is_new = word.reference <= CLOSE_SHARE and pair.current <= word.current + CLOSE_SHARE
+    is_gone = word.current <= CLOSE_SHARE and pair.reference <= word.reference + CLOSE_SHARE
+    return is_new or is_gone
 
 
 def _near(one: float, other: float) -> bool:

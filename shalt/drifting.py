@@ -9,8 +9,9 @@ from typing import Final
 
 import msgspec
 
-from exporters.drift import ALPHA, DriftReport, compare
+from exporters.drift import ALPHA, DriftReport, SelfCheck, check_itself, compare
 from exporters.explanation import explained
+from exporters.exported import load_reference
 from exporters.loading import load_window
 from exporters.periods import (
     Between,
@@ -24,7 +25,8 @@ from exporters.periods import (
 )
 from exporters.report import report_json, report_text
 from exporters.report_html import report_html
-from exporters.windows import Window, WindowError
+from exporters.windows import WindowError
+from shalt.embedding import embedded
 from shalt.recording import open_store
 from shalt.settings import Settings
 from shalt.terminal import print_bytes, print_json, print_line, print_note, print_table, stage_bar
@@ -71,7 +73,7 @@ def drift(
     """Compare as `asked`; return 0 quiet, 3 drift, 4 too few calls."""
     with closing(open_store(settings)) as store:
         store.check()
-        report = _compare(store, settings.project, asked)
+        report = _compare(settings, store, asked)
         if keep:
             new = NewReport(
                 project=settings.project,
@@ -130,24 +132,36 @@ def list_reports(
     print_table(columns, map(_cells, reports), elastic=("window", "reference"))
 
 
-def _compare(store: TraceStore, project: str, asked: Asked) -> DriftReport:
+def _compare(settings: Settings, store: TraceStore, asked: Asked) -> DriftReport:
     clock = SystemClock()
+    project = settings.project
     current = parse_window(asked.current, clock)
     reference = parse_window(asked.reference, clock)
     if isinstance(reference, Previous):
         reference = before(current)
     with stage_bar() as bar:
         task = bar.add_task("drift", total=4)  # read, read, compare, explain
-
-        def load(spec: WindowSpec) -> Window:
-            window = load_window(store, project, narrowed(spec, asked.where))
-            bar.advance(task)
-            return window
-
-        windows = load(reference), load(current)
-        report = compare(*windows, alpha=asked.alpha)
+        check: SelfCheck | None = None
+        export: Path | None = None
+        if isinstance(reference, Exported) and not asked.where:
+            export = reference.directory
+            read = load_reference(export)
+            check = check_itself(read.train, read.test)
+            first = read.train
+        else:
+            first = load_window(store, project, narrowed(reference, asked.where))
         bar.advance(task)
-        export = reference.directory if isinstance(reference, Exported) else None
+        windows = first, load_window(store, project, narrowed(current, asked.where))
+        bar.advance(task)
+        vectors = embedded(settings, store, windows, project=project, clock=clock)
+        report = compare(
+            *windows,
+            alpha=asked.alpha,
+            embeddings=vectors.embeddings,
+            self_check=check,
+            notes=vectors.notes,
+        )
+        bar.advance(task)
         return explained(report, store, project, windows, export=export)
 
 

@@ -111,7 +111,7 @@ def test_no_training_helps_against_another_model_upstream() -> None:
 
 
 def test_the_size_of_training_is_that_of_the_export_where_the_reference_is_a_sample() -> None:
-    (advised,) = with_actions(report(finding()), training_groups=1_000_000).findings
+    (advised,) = with_actions(report(finding()), training_rows=1_000_000).findings
     assert advised.action is not None
     assert advised.action.calls == calls_needed(1_000_000, 0.0, 0.102)
 

@@ -32,13 +32,14 @@ def test_an_export_is_told_with_the_hash_of_its_manifest_and_its_size(
         "shalt_version": "1",
         "format": "openai",
         "where": None,
-        "calls": 9,
-        "reference": {"groups": 30_000, "started_from": "2026-01-01", "started_to": "2026-02-01"},
+        "sides": {"train": {"rows": 30_000}},
+        "reference": {"started_from": "2026-01-01", "started_to": "2026-02-01"},
+        "terms": {},
     }
     (tmp_path / "manifest.json").write_bytes(msgspec.json.encode(manifest))
     told = explained(compare(*windows), store, "default", windows, export=tmp_path)
     assert len(told.reference.facts["manifest SHA-256"]) == 64
-    assert told.reference.facts["groups on train"] == "30,000"
+    assert told.reference.facts["rows of train"] == "30,000"
     actions = [each.action for each in told.findings if each.drift and each.action]
     assert max(action.calls for action in actions) > 3_000
 

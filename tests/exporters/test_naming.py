@@ -38,6 +38,11 @@ def test_a_term_whose_calls_are_gone_stays_and_says_so(store: TraceStore) -> Non
     assert resolved.findings[0].value == "00000007"
 
 
+def test_a_term_that_no_call_names_any_more_is_named_by_the_manifest(store: TraceStore) -> None:
+    resolved = resolve_terms(report(hashed(7, 1)), store, "default", {"prompt_terms": {7: "old"}})
+    assert resolved.findings[0].value == "old"
+
+
 def test_a_call_of_another_project_names_nothing(store: TraceStore) -> None:
     record(store, [chat(1, [said("user", "zebra")], said("assistant", "yes"))])
     resolved = resolve_terms(report(hashed(word_hash("zebra"), 1)), store, "other")
@@ -55,10 +60,17 @@ def test_pairs_that_chain_are_one_line() -> None:
     assert [each.also for each in found] == [("in iso", "iso form")]
 
 
+def test_a_pair_goes_with_the_word_that_made_it_new_or_that_is_gone() -> None:
+    new = merged([finding(now=0.49), term("on 2024", now=0.12)])
+    assert [(each.value, each.also) for each in new] == [("2024", ("on 2024",))]
+    gone = merged([term("on 2023", 0.12, 0.0), term("2023", 0.47, 0.0)])
+    assert [(each.value, each.also) for each in gone] == [("2023", ("on 2023",))]
+
+
 def test_what_says_something_else_stays_apart() -> None:
     apart = [
-        term("hotel"),
-        term("hotel room", now=0.05),  # of half as many calls
+        term("hotel", 0.02),
+        term("hotel room", 0.02, now=0.05),  # of half as many calls, and no word is new
         term("hotel", 0.2, 0.1),  # fewer than before
         finding("answer_terms", "hotel", now=0.1, kind="term", term_hash=7),
         term("hotel", drift=False),
