@@ -26,3 +26,9 @@ def test_a_text_too_short_has_no_language(text: str) -> None:
 
 def test_a_lone_surrogate_does_no_harm() -> None:
     assert language_of("Where is the parcel \ud800 that I ordered?") == "en"
+
+
+def test_a_long_text_is_no_event_to_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    assert language_of("Where is the parcel that I ordered last week? " * 100) == "en"
+    assert caplog.records == []
