@@ -15,6 +15,8 @@ In reading order; a module imports only those above it:
     reference_facts  what a manifest says of the samples that drift is measured against
     exported    the reference that an export left, read again
     loading     a window out of a store
+    pooling     sketches of parts of a time, pooled to that of the whole
+    rollups     hours of traffic as sketches on disk, and windows pooled of them
     measures    which features drift looks at, and how a sentence speaks of them
     findings    what a comparison says: findings, unseen values, how shares are written
     comparison  two windows that are compared, and what every finding says alike

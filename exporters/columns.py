@@ -186,6 +186,18 @@ def with_scores(table: pa.Table, scores: Mapping[str, Mapping[str, float | str]]
     return table
 
 
+def without_terms(table: pa.Table) -> pa.Table:
+    """Take what was measured of texts out of a table: terms, languages, and who was in the sample.
+
+    As if no call had been in it.
+    """
+    for name in ("sample_bits", *names_of("text")):
+        number = table.schema.get_field_index(name)
+        field = table.schema.field(number)
+        table = table.set_column(number, field, pa.nulls(table.num_rows, field.type))
+    return table
+
+
 def window_of_table(table: pa.Table, label: str, call_count: int | None = None) -> Window:
     """Make a window of a table, whose rows are in the order of call ids. As `window_of`."""
     call_ids = tuple(table["call_id"].to_pylist())

@@ -7,12 +7,13 @@ group, what was measured of them; never a body. CPU: 2 microseconds a call and 1
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection
 
-from exporters.columns import SCHEMA, names_of, sample_bits, window_of_table, with_scores
+from exporters.columns import SCHEMA, sample_bits, window_of_table, with_scores
 from exporters.exported import load_reference
 from exporters.periods import (
     Between,
@@ -27,6 +28,7 @@ from exporters.periods import (
 from exporters.reservoir import choose_calls
 from exporters.windows import (
     CONVERSATIONS,
+    TEXT_ROWS_MAX,
     WINDOW_GROUPS_MAX,
     Window,
     WindowError,
@@ -40,6 +42,7 @@ from storage.measured import (
     read_tool_sets,
 )
 from storage.reader import StoreReader
+from storage.terms import FAMILIES
 
 
 def load_windows(
@@ -70,17 +73,37 @@ def load_window(reader: StoreReader, project: str, spec: WindowSpec) -> Window:
 
 
 def _load_matching(reader: StoreReader, project: str, label: str, where: str | None) -> Window:
-    """Scan the calls a filter matches, and read what was measured of those that are chosen."""
     with reader.reading() as connection:
-        candidates = read_candidates(connection, project, where, CONVERSATIONS)
-        chosen, call_count = choose_calls(candidates, WINDOW_GROUPS_MAX)
-        table = read_table(connection, chosen)
-        table = with_terms(connection, table, sample_bits(table))
-        table = with_scores(table, read_score_values(connection, project, chosen))
-    return window_of_table(table, label, call_count)
+        sketch = read_sketch(connection, project, where, WINDOW_GROUPS_MAX)
+        table = with_stored_scores(connection, project, sketch.table)
+    return window_of_table(table, label, sketch.call_count)
 
 
-def read_table(connection: Connection, call_ids: Sequence[str]) -> pa.Table:
+class Sketch(NamedTuple):
+    """Chosen calls, one of each group, in the order of their ids; `call_count`: chosen from."""
+
+    table: pa.Table
+    call_count: int
+
+
+def read_sketch(connection: Connection, project: str, where: str | None, groups_max: int) -> Sketch:
+    """Scan the calls a filter matches, and read what was measured of those that are chosen.
+
+    But for scores: they come later than their call, and are read when a window is made.
+    """
+    candidates = read_candidates(connection, project, where, CONVERSATIONS)
+    chosen, call_count = choose_calls(candidates, groups_max)
+    table = _read_table(connection, chosen)
+    return Sketch(_with_terms(connection, table, sample_bits(table, TEXT_ROWS_MAX)), call_count)
+
+
+def with_stored_scores(connection: Connection, project: str, table: pa.Table) -> pa.Table:
+    """Add the scores that the store has of a table's calls by now."""
+    ids = table["call_id"].to_pylist()
+    return with_scores(table, read_score_values(connection, project, ids))
+
+
+def _read_table(connection: Connection, call_ids: Sequence[str]) -> pa.Table:
     """Read what was measured of calls, but for terms and scores, in the order of their ids."""
     table = read_columns(connection, call_ids, SCHEMA)
     hashes = table["tools_hash"].unique().to_pylist()
@@ -90,21 +113,16 @@ def read_table(connection: Connection, call_ids: Sequence[str]) -> pa.Table:
     return _replace(table, "tools", written.take(codes.combine_chunks()))
 
 
-def with_terms(connection: Connection, table: pa.Table, bits: int) -> pa.Table:
+def _with_terms(connection: Connection, table: pa.Table, bits: int) -> pa.Table:
     """Read the terms of the calls that are in the sample of so many bits."""
-    sampled = table["sample_bits"].is_valid().to_pylist()
     ids = table["call_id"].to_pylist()
-    wanted = [
-        id
-        for id, is_sampled in zip(ids, sampled, strict=True)
-        if is_sampled and in_sample(id, bits)
-    ]
-    terms = read_terms(connection, wanted)
-    for number, name in enumerate(names_of("text")[2:]):
+    sampled = table.filter(table["sample_bits"].is_valid())["call_id"].to_pylist()
+    terms = read_terms(connection, [id for id in sampled if in_sample(id, bits)])
+    for number, name in enumerate(FAMILIES):
         blobs = [terms[id][number] if id in terms else None for id in ids]
         table = _replace(table, name, pa.array(blobs, pa.binary()))
-    is_read = pa.array([id in terms for id in ids], pa.bool_())
-    return _replace(table, "sample_bits", pc.if_else(is_read, table["sample_bits"], None))
+    of_sample = pa.array([bits if id in terms else None for id in ids], pa.int32())
+    return _replace(table, "sample_bits", of_sample)
 
 
 def _replace(table: pa.Table, name: str, values: pa.Array) -> pa.Table:

@@ -20,7 +20,13 @@ from exporters.columns import COLUMNS, SCHEMA
 from exporters.windows import WindowError
 
 GROUP_ROWS = 2_000
-_UNLIKE = ("call_id", "group_id", *(column.name for column in COLUMNS if column.kind == "term"))
+_UNLIKE = (
+    "call_id",
+    "group_id",
+    "group_rank",
+    "call_rank",
+    *(column.name for column in COLUMNS if column.kind == "term"),
+)
 
 
 class Written(NamedTuple):
@@ -48,10 +54,15 @@ def read_window_file(path: Path) -> pa.Table:
         table = parquet.read_table(path)
     except pa.ArrowInvalid as error:
         raise WindowError(f"{path} is no Parquet file of a window: {error}") from error
+    check_columns(path, table.schema)
+    return table
+
+
+def check_columns(path: Path, schema: pa.Schema) -> None:
+    """Raise WindowError unless a file has the columns of a window."""
     for field in SCHEMA:
-        if field.name not in table.column_names or table.schema.field(field.name) != field:
+        if field.name not in schema.names or schema.field(field.name) != field:
             raise WindowError(
                 f"{path} was written by another version of shalt: it has no column {field.name!r} "
                 f"of type {field.type}; export again"
             )
-    return table

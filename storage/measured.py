@@ -9,11 +9,12 @@ from contextlib import closing
 from typing import Any, Final
 
 import pyarrow as pa
-from sqlalchemy import ColumnElement, Connection, Row, and_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
 
 from storage.capture import Endpoint, Outcome
 from storage.database import among
 from storage.erasure import visible
+from storage.id_range import ids_between
 from storage.label_rows import score_names
 from storage.lists import conditions
 from storage.schema import call, feature, score, text_feature, tool_set
@@ -119,6 +120,27 @@ def read_score_values(connection: Connection, project: str, call_ids: Sequence[s
         for call_id, name, number, text in connection.execute(ordered):
             scores.setdefault(call_id, {})[name] = text if number is None else number
     return scores
+
+
+def count_between(connection: Connection, project: str, start: int, end: int) -> int:
+    """Count the calls whose ids are of a range of times, in microseconds, or a minute around it.
+
+    So that who keeps what was read of them can tell whether any came or went. Index (project, id),
+    without the rows: a millisecond for 20,000, unless an erasure is going on.
+    """
+    within = ids_between(start, end - 1).conditions(call.c.id)
+    query = select(func.count()).select_from(call).where(call.c.project == project, *within)
+    return connection.execute(query.where(*visible(connection))).scalar_one()
+
+
+def visible_ids(connection: Connection, call_ids: Sequence[str]) -> set[str]:
+    """Say which of some calls are there and are not to be forgotten. Primary key."""
+    seen: set[str] = set()
+    for start in range(0, len(call_ids), ROWS_AT_ONCE):
+        part = call_ids[start : start + ROWS_AT_ONCE]
+        query = select(call.c.id).where(among(connection, call.c.id, part))
+        seen.update(connection.scalars(query.where(*visible(connection))))
+    return seen
 
 
 def _column(name: str) -> ColumnElement[Any]:

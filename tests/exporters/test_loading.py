@@ -4,14 +4,19 @@ from pathlib import Path
 
 import pytest
 
+from exporters import loading
 from exporters.dataset import export
 from exporters.loading import load_window, load_windows
 from exporters.periods import parse_window
 from exporters.request import ExportRequest
-from exporters.windows import Window, WindowError
+from exporters.windows import Window, WindowError, in_sample
 from storage.capture import Clock, Outcome
+from storage.database import insert_rows, writing
+from storage.features import FEATURE_VERSION
 from storage.filters import FilterError
+from storage.schema import text_feature
 from storage.store import TraceStore
+from storage.terms import FAMILIES
 from tests.exporters.calls import chat, conversation, record, said
 
 DAY_NS = 86_400_000_000_000
@@ -104,3 +109,32 @@ def test_the_previous_period_ends_where_the_current_one_begins(
 def test_the_previous_period_alone_is_no_window(store: TraceStore, clock: Clock) -> None:
     with pytest.raises(WindowError, match="can only be the reference"):
         load(store, "previous", clock)
+
+
+def test_of_more_texts_than_a_window_holds_those_of_more_bits_are_read(
+    sqlite_store: TraceStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(
+        sqlite_store, [call for n in range(40) for call in conversation(100 * n + 1, f"q {n}", 1)]
+    )
+    every = load(sqlite_store, "where:id > ''", clock)
+    with writing(sqlite_store.engine) as connection:
+        connection.execute(text_feature.delete())
+        rows = [
+            {
+                "call_id": call_id,
+                "feature_version": FEATURE_VERSION,
+                "sample_bits": 0,
+                "prompt_language": "en",
+                "answer_language": "en",
+                **dict.fromkeys(FAMILIES, b"1234"),
+            }
+            for call_id in every.call_ids
+        ]
+        insert_rows(connection, text_feature, rows)
+    monkeypatch.setattr(loading, "TEXT_ROWS_MAX", 15)
+    window = load(sqlite_store, "where:id > ''", clock)
+    inside = [row for row, id in enumerate(every.call_ids) if in_sample(id, window.sample_bits)]
+    assert 0 < len(inside) <= 15
+    assert window.terms["prompt_terms"].rows.tolist() == inside
+    assert (window.categories["prompt_language"].codes >= 0).nonzero()[0].tolist() == inside

@@ -11,11 +11,13 @@ from storage.erasure import Kind, Selection
 from storage.features import FEATURE_VERSION
 from storage.filters import FilterError
 from storage.measured import (
+    count_between,
     read_candidates,
     read_columns,
     read_score_values,
     read_terms,
     read_tool_sets,
+    visible_ids,
 )
 from storage.schema import call, text_feature, tool_set
 from storage.store import TraceStore
@@ -137,3 +139,22 @@ def test_the_newest_score_under_a_name_counts(store: TraceStore) -> None:
     with store.reading() as connection:
         found = read_score_values(connection, "default", [id_of(1), id_of(2)])
     assert found == {id_of(1): {"rating": 0.5, "good": 1.0, "topic": "billing"}}
+
+
+def test_calls_of_a_time_are_counted_but_for_those_to_be_forgotten(store: TraceStore) -> None:
+    store.insert([recorded(number) for number in (1, 2, 3_600, 3_601)], at(1))
+    start, hour = START_NS // 1000, 3_600 * 10**6
+    ids = [id_of(number) for number in (1, 2, 3_600, 9)]
+    with store.reading() as connection:
+        assert count_between(connection, "default", start, start + hour) == 4  # a minute around
+        assert count_between(connection, "default", start - hour, start - hour // 2) == 0
+        assert count_between(connection, "other", start, start + hour) == 0
+        assert visible_ids(connection, ids) == set(ids[:3])
+    selection = Selection(Kind.ID, ids=(id_of(2),))
+    with writing(store.engine) as connection:
+        asked = new_id(StillClock())
+        now_us = start + 2 * hour
+        erasure.add(connection, asked, "default", selection, reason="", now_us=now_us)
+    with store.reading() as connection:
+        assert count_between(connection, "default", start, start + hour) == 3
+        assert visible_ids(connection, ids) == {ids[0], ids[2]}
