@@ -10,6 +10,7 @@ from shalt.recording import open_store
 from shalt.settings import Settings
 from shalt.terminal import counting_bar, one_line, print_json, print_line
 from storage import rederive as storage_rederive
+from storage.capture import SystemClock
 from storage.marking import Marked, mark_again
 from storage.rederive import Report
 from storage.store import TraceStore
@@ -23,10 +24,13 @@ def rederive(settings: Settings, *, where: str | None, dry_run: bool, as_json: b
     Then mark all calls again that repeat or edit others (storage.marking).
     """
     project = settings.project
+    days = settings.drift_terms_days
+    from_ms = SystemClock().wall_ns() // 1_000_000 - int(days * 86_400_000)
+    texts_from = f"{max(from_ms, 0):012x}" if days else None
     report = _run(
         settings,
         lambda store, progress: storage_rederive.rederive(
-            store, project, where, dry_run=dry_run, progress=progress
+            store, project, where, dry_run=dry_run, texts_from=texts_from, progress=progress
         ),
     )
     marked = _run(
@@ -71,6 +75,8 @@ def _print(report: Report, marked: Marked | None, *, dry_run: bool, as_json: boo
     print_line(f"{report.calls:,} calls read, {report.changed:,} {verb}", style="bold")
     if report.without_body:
         print_line(f"{report.without_body:,} have no bytes any more and stay as they are")
+    if report.texts:
+        print_line(f"{report.texts:,} are in the sample of which the texts are measured")
     if marked is not None:
         print_line(
             f"{marked.groups:,} groups compared, {marked.changed:,} calls {verb} that repeat or "

@@ -8,16 +8,28 @@ from collections.abc import Generator, Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import Boolean, ColumnElement, Connection, Float, Select, String, Table, select
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Float,
+    LargeBinary,
+    Select,
+    String,
+    Table,
+    select,
+)
 
 from storage.erasure import visible
 from storage.filter_columns import COLUMNS
 from storage.lists import conditions
 from storage.rows import read_column
-from storage.schema import call, feature, label, score, tag
+from storage.schema import call, feature, label, score, tag, text_feature, tool_set
 
 BATCH_ROWS = 20_000
 FEATURES = tuple(name for name in feature.c.keys() if name != "call_id")
+TEXT_FEATURES = tuple(name for name in text_feature.c.keys() if name != "call_id")
+TOOL_SETS = tuple(tool_set.c.keys())
 
 SCORES = tuple(name for name in score.c.keys() if name not in ("call_id", "joined_at"))
 LABELS = tuple(name for name in label.c.keys() if name not in ("call_id", "joined_at"))
@@ -43,6 +55,26 @@ def feature_columns(
     columns = [feature.c.call_id, *(feature.c[name] for name in names)]
     query = _of(connection, project, where, columns)
     return _read(connection, query.join_from(call, feature, feature.c.call_id == call.c.id))
+
+
+def text_feature_columns(
+    connection: Connection, project: str | None, where: str | None, names: Sequence[str]
+) -> pa.RecordBatchReader:
+    """Read columns of TEXT_FEATURES, with the call's id as `call_id` before. As `call_columns`."""
+    columns = [text_feature.c.call_id, *(text_feature.c[name] for name in names)]
+    query = _of(connection, project, where, columns)
+    of_calls = text_feature.c.call_id == call.c.id
+    return _read(connection, query.join_from(call, text_feature, of_calls))
+
+
+def tool_set_columns(
+    connection: Connection, project: str | None, where: str | None, names: Sequence[str]
+) -> pa.RecordBatchReader:
+    """Read columns of TOOL_SETS: of the sets that the calls offer, once each. As `call_columns`."""
+    columns = [tool_set.c[name] for name in names or TOOL_SETS]
+    query = _of(connection, project, where, columns).distinct()
+    joined = query.join_from(call, feature, feature.c.call_id == call.c.id)
+    return _read(connection, joined.join(tool_set, tool_set.c.tools_hash == feature.c.tools_hash))
 
 
 def tag_columns(
@@ -115,6 +147,8 @@ def _type(column: ColumnElement[Any]) -> pa.DataType:
         return pa.timestamp("us")
     if isinstance(column.type, String):
         return pa.string()
+    if isinstance(column.type, LargeBinary):
+        return pa.binary()
     if isinstance(column.type, Boolean):
         return pa.bool_()
     return pa.float64() if isinstance(column.type, Float) else pa.int64()
@@ -123,5 +157,7 @@ def _type(column: ColumnElement[Any]) -> pa.DataType:
 TAGS_TYPE = pa.map_(pa.string(), pa.string())
 CALL_SCHEMA = _schema(call.c[name] for name in COLUMNS).append(pa.field("tags", TAGS_TYPE))
 FEATURE_SCHEMA = _schema(feature.c[name] for name in ("call_id", *FEATURES))
+TEXT_FEATURE_SCHEMA = _schema(text_feature.c[name] for name in ("call_id", *TEXT_FEATURES))
+TOOL_SET_SCHEMA = _schema(tool_set.c[name] for name in TOOL_SETS)
 SCORE_SCHEMA = _schema(score.c[name] for name in ("call_id", *SCORES))
 LABEL_SCHEMA = _schema(label.c[name] for name in ("call_id", *LABELS))

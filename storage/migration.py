@@ -14,11 +14,11 @@ from sqlalchemy import Connection
 SCRIPTS = Path(__file__).parent.parent / "migrations"  # beside `storage`, installed or not
 
 
-def run_migrations(connection: Connection) -> None:
-    """Bring the database of this connection to the newest revision, in its open transaction."""
+def run_migrations(connection: Connection, revision: str = "head") -> None:
+    """Bring the database of this connection to a revision, in its open transaction."""
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def newest_revision() -> str:

@@ -1,9 +1,11 @@
 """SQL over the columns of the store, by DuckDB, with bounded memory: read-only, shut in.
 
-A question is one statement of DuckDB's SQL over four tables:
+A question is one statement of DuckDB's SQL over six tables:
 
     calls      the columns a filter may name, started_at as TIMESTAMP (UTC), and `tags`, a MAP
     features   what is measured of calls for drift: call_id and the columns of storage.features
+    text_features  languages, and hashed words as blobs, of the sample (storage.terms)
+    tool_sets  tools_hash, and the tools that it stands for as a JSON list of name@hash
     scores     judgements of calls: call_id, name, kind, number (of a boolean 0 or 1), text, …
     labels     corrected answers as JSON, and verdicts on them: rows with a label_id
 
@@ -38,11 +40,17 @@ from storage.arrow import (
     LABELS,
     SCORE_SCHEMA,
     SCORES,
+    TEXT_FEATURE_SCHEMA,
+    TEXT_FEATURES,
+    TOOL_SET_SCHEMA,
+    TOOL_SETS,
     call_columns,
     feature_columns,
     label_columns,
     score_columns,
     tag_columns,
+    text_feature_columns,
+    tool_set_columns,
 )
 from storage.filter_columns import COLUMNS
 from storage.filters import compile_filter
@@ -62,7 +70,7 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 
 
 class _More(NamedTuple):
-    """A table beside `calls`: its columns but call_id, and what reads some of them."""
+    """A table beside `calls`: its columns (call_id is there anyway), what reads some of them."""
 
     columns: Sequence[str]
     schema: pa.Schema
@@ -71,6 +79,8 @@ class _More(NamedTuple):
 
 _MORE: Final[dict[str, _More]] = {
     "features": _More(FEATURES, FEATURE_SCHEMA, feature_columns),
+    "text_features": _More(TEXT_FEATURES, TEXT_FEATURE_SCHEMA, text_feature_columns),
+    "tool_sets": _More(TOOL_SETS, TOOL_SET_SCHEMA, tool_set_columns),
     "scores": _More(SCORES, SCORE_SCHEMA, score_columns),
     "labels": _More(LABELS, LABEL_SCHEMA, label_columns),
 }

@@ -1,8 +1,9 @@
 """Understand stored calls again: new columns from old bytes, and new prices from old columns.
 
 `rederive` reads the calls that an older version understood, in the order of their ids, and writes
-the columns, tags and features that come out otherwise. It may be stopped at any time and goes on
-where it was: a call that is done bears the new version. `reprice` reads no bodies.
+the columns, tags and features that come out otherwise; of calls that are in the sample, and young
+enough, it measures the texts (storage.terms). It may be stopped at any time and goes on where it
+was: a call that is done bears the new versions. `reprice` reads no bodies.
 
 What never changes: the group and the side of a call, whatever would come out for them today. They
 were fixed when it was recorded, exports rely on that, and moving one could put a conversation on
@@ -15,13 +16,14 @@ A page is written in one transaction; recording goes on between two of them.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from storage import database
 from storage.derive import derive
-from storage.features import Features, features_of
+from storage.features import FEATURE_VERSION, Features, features_of
 from storage.filters import compile_filter
 from storage.grouping import Group
 from storage.prices import WITHOUT_OUTPUT, Billed, cost_of
@@ -36,9 +38,12 @@ from storage.rows import (
     feature_values,
     microseconds_of,
     tag_values,
+    text_feature_values,
 )
-from storage.schema import call, feature, tag
-from storage.store import TraceStore
+from storage.schema import call, feature, tag, text_feature
+from storage.store import TraceStore, add_tool_sets
+from storage.terms import sample_bits_of, text_features_of
+from storage.text_sample import DAY_NS, bits_after
 from storage.trace import DERIVE_VERSION, Usage
 
 CALLS_AT_ONCE = 200
@@ -87,6 +92,7 @@ class Report(msgspec.Struct):
     calls: int = 0  # looked at
     changed: int = 0  # calls of which something beside the version has changed
     without_body: int = 0  # calls that stay as they are
+    texts: int = 0  # calls in the sample whose texts were measured
     columns: dict[str, ColumnChange] = {}
 
     def add(self, call_id: str, before: Values, after: Values) -> None:
@@ -107,6 +113,8 @@ class _Change(msgspec.Struct, frozen=True):
     columns: Values
     tags: Sequence[Values] | None = None  # None: as they were
     features: Values | None = None
+    texts: Values | None = None
+    recorded: Recorded | None = None  # where its tools are to be written down
 
 
 def rederive(
@@ -115,19 +123,22 @@ def rederive(
     where: str | None = None,
     *,
     dry_run: bool = False,
+    texts_from: str | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Report:
-    """Understand again what an older version understood; write it unless `dry_run`.
+    """Understand again what an older version understood or measured; write it unless `dry_run`.
 
-    Reads and derives every call there is to do: some 2,000 a second. Raises FilterError for a
-    wrong `where`.
+    The texts of calls are measured whose ids are `texts_from` or greater; of none for None. Reads
+    and derives every call there is to do: some 2,000 a second. Raises FilterError for a wrong
+    `where`.
     """
-    to_do = f"derive_version < {DERIVE_VERSION}"
+    to_do = f"(derive_version < {DERIVE_VERSION} or feature_version < {FEATURE_VERSION})"
     if where is not None:
         compile_filter(where)  # by itself: it must not end the brackets around it
         to_do = f"{to_do} and ({where})"
     report = Report()
     total = store.count(project, to_do)
+    days = _Days(store, project, texts_from)
     left = to_do
     while (last := _last_of_page(store, project, left)) is not None:
         page = list(store.scan(project, f"{left} and id <= '{last}'"))
@@ -135,7 +146,7 @@ def rederive(
         changes = [
             change
             for each in page
-            if (change := _derived_again(each, measured.get(each.row.id), report)) is not None
+            if (change := _derived_again(each, measured.get(each.row.id), days, report)) is not None
         ]
         if not dry_run:
             _write(store, changes)
@@ -203,7 +214,37 @@ def _features(store: TraceStore, ids: Sequence[str]) -> dict[str, Values]:
         return {row.call_id: dict(row._mapping) for row in connection.execute(query)}
 
 
-def _derived_again(stored: StoredCall, measured: Values | None, report: Report) -> _Change | None:
+class _Days:
+    """How large a sample each day has whose texts are measured."""
+
+    def __init__(self, store: TraceStore, project: str, texts_from: str | None) -> None:
+        self._store = store
+        self._project = project
+        self._from = texts_from
+        self._bits: dict[int, int] = {}
+
+    def bits_for(self, call_id: str, started_at: datetime) -> int | None:
+        """Return the bits of the sample that a call is in, None where it is in none."""
+        if self._from is None or call_id < self._from:
+            return None
+        day = microseconds_of(started_at) * 1000 // DAY_NS
+        if day not in self._bits:
+            self._bits[day] = bits_after(self._count(day))
+        bits = self._bits[day]
+        return bits if sample_bits_of(call_id) >= bits else None
+
+    def _count(self, day: int) -> int:
+        """Count the calls of a day. Index (project, id)."""
+        start, end = (f"{number * DAY_NS // 1_000_000:012x}" for number in (day, day + 1))
+        within = (call.c.project == self._project, call.c.id >= start, call.c.id < end)
+        query = select(func.count()).select_from(call).where(*within)
+        with database.reading(self._store.engine) as connection:
+            return connection.scalar(query) or 0
+
+
+def _derived_again(
+    stored: StoredCall, measured: Values | None, days: _Days, report: Report
+) -> _Change | None:
     """Derive one call, and say what has changed; None where its bytes are gone."""
     row, capture = stored.row, stored.capture
     if capture is None:
@@ -228,11 +269,15 @@ def _derived_again(stored: StoredCall, measured: Values | None, report: Report) 
         if was != value:
             shown_old[f"feature.{name}"], shown_new[f"feature.{name}"] = was, value
     report.add(row.id, shown_old, shown_new)
+    bits = days.bits_for(row.id, row.started_at)
+    report.texts += bits is not None
     return _Change(
         row.id,
         {**new, **version},
         tags if told != row.tags else None,
         features if features != measured else None,
+        None if bits is None else text_feature_values(row.id, text_features_of(span, bits)),
+        recorded if span.understood.tools else None,
     )
 
 
@@ -256,6 +301,12 @@ def _write(store: TraceStore, changes: Iterable[_Change]) -> None:
         connection.execute(delete(feature).where(feature.c.call_id.in_(ids)))
         if features:
             connection.execute(insert(feature), features)
+        texts = [change.texts for change in found if change.texts is not None]
+        ids = [str(values["call_id"]) for values in texts]
+        connection.execute(delete(text_feature).where(text_feature.c.call_id.in_(ids)))
+        if texts:
+            connection.execute(insert(text_feature), texts)
+        add_tool_sets(connection, [each.recorded for each in found if each.recorded is not None])
 
 
 def _update_columns(connection: Connection, changes: Iterable[_Change]) -> None:

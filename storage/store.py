@@ -261,7 +261,7 @@ class TraceStore(StoreReader):
         insert_rows(connection, tag, [values for each in new for values in tag_values(each)])
         texts = [(each.span.id, each.texts) for each in new if each.texts is not None]
         insert_rows(connection, text_feature, [text_feature_values(*each) for each in texts])
-        _add_tool_sets(connection, new)
+        add_tool_sets(connection, new)
         return new
 
     def _place(
@@ -311,8 +311,8 @@ class TraceStore(StoreReader):
         return self._clock.wall_ns() // 1000
 
 
-def _add_tool_sets(connection: Connection, new: Sequence[Recorded]) -> None:
-    """Write down which tools the sets of new calls hold, where that is not known yet.
+def add_tool_sets(connection: Connection, new: Sequence[Recorded]) -> None:
+    """Write down which tools the sets of some calls hold, where that is not known yet.
 
     Looked up for each batch: an erasure may take a set away with its last call (storage.deletion).
     Primary key.

@@ -11,7 +11,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from storage.database import open_engine, reading, upgrade
-from storage.migration import SCRIPTS, newest_revision
+from storage.migration import SCRIPTS, newest_revision, run_migrations
+from storage.postgres import migrating
 from storage.rows import Checkpoint
 from storage.schema import SCHEMA_REVISION, metadata
 from storage.soundness import examine
@@ -103,6 +104,24 @@ def test_a_store_of_a_released_schema_is_upgraded_with_every_byte(
     after = everything(place)
     for table, rows in before.items():
         assert all(row.items() <= after[table][key].items() for key, row in rows.items()), table
+
+
+def test_weeks_that_calls_have_get_partitions_of_text_features(postgres: Server) -> None:
+    url = postgres.url(postgres.create())
+    engine = open_engine(url)
+    weeks = {"2026_09_17": "FROM ('019a') TO ('019b')", "future": "FROM ('019b') TO (MAXVALUE)"}
+    with migrating(engine) as connection:
+        run_migrations(connection, "0003")
+        for week, bound in weeks.items():
+            create = f"CREATE TABLE call_{week} PARTITION OF call FOR VALUES {bound}"
+            connection.exec_driver_sql(create)
+    upgrade(engine)
+    engine.dispose()
+    partitions = "SELECT relname FROM pg_class WHERE relname ~ '^text_feature_[0-9f].*[0-9e]$'"
+    assert sorted(ask(url, partitions)) == [(f"text_feature_{week}",) for week in weeks]
+    ask(url, "INSERT INTO text_feature VALUES ('019a', 2, 0, '', '', '', '', '')")
+    assert ask(url, "SELECT count(*) FROM text_feature_2026_09_17") == [(1,)]
+    postgres.drop(url)
 
 
 def everything(path: Path) -> dict[str, dict[tuple[object, ...], dict[str, object]]]:

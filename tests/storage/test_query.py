@@ -12,6 +12,7 @@ from storage.filter_syntax import FilterError
 from storage.labels import Said
 from storage.query import QueryError, answering
 from storage.store import TraceStore
+from storage.trace import Tool
 from tests.postgres import KINDS, fresh_url
 from tests.storage.calls import at, new_store, recorded
 from tests.storage.saying import label, score
@@ -29,7 +30,8 @@ def filled(
     with fresh_url(request, tmp_path_factory.mktemp("query")) as url:
         store = new_store(url)
         calls = [recorded(n, tags={"n": str(n)}, request_model=f"m{n % 2}") for n in range(1, 5)]
-        calls += [recorded(0, request_model="m0"), recorded(9, project="other")]
+        calls.append(recorded(0, request_model="m0"))
+        calls.append(recorded(9, project="other", tools=(Tool("find"),), sampled=True))
         store.insert(calls, at(1))
         yield store
         store.close()
@@ -38,6 +40,16 @@ def filled(
 def test_a_question_sees_the_columns_it_names(filled: TraceStore) -> None:
     sql = "SELECT request_model, count(*), sum(input_tokens)::int FROM calls GROUP BY 1 ORDER BY 1"
     assert ask(filled, sql) == [("m0", 3, 21), ("m1", 2, 14)]
+
+
+def test_tools_and_sampled_texts_are_tables(filled: TraceStore) -> None:
+    sql = (
+        "SELECT tools[3:7], answer_language, octet_length(answer_terms) FROM features"
+        " JOIN tool_sets USING (tools_hash) JOIN text_features USING (call_id)"
+    )
+    assert ask(filled, sql, "other") == [("find@", "", 4)]
+    assert ask(filled, sql) == []
+    assert ask(filled, "SELECT count(*) FROM tool_sets", "other") == [(1,)]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from storage.grouping import group_of
 from storage.rederive import CALLS_AT_ONCE, rederive, reprice
 from storage.rows import CallRow, Recorded
 from storage.store import TraceStore
+from storage.terms import sample_bits_of, text_features_of
 from storage.trace import DERIVE_VERSION, Json, Span, Understood, Usage
 from tests.storage.calls import ask, at, capture_of, id_of
 
@@ -174,3 +175,48 @@ def test_a_span_costs_the_same_as_its_row(store: TraceStore) -> None:
     insert(store, Recorded(call.capture, whole, call.group, call.features))
     assert row(store, 1).cost_usd is not None
     assert reprice(store, "default").changed == 0
+
+
+def measured_by_version_1(number: int) -> Recorded:
+    """A call that was understood as today, and measured by the first version."""
+    made = misunderstood(number, tools=[{"type": "function", "function": {"name": "find"}}])
+    span = derive(made.capture)
+    older = msgspec.structs.replace(
+        features_of(span), feature_version=1, roles="", parameters="", tools_hash="0" * 32
+    )
+    return Recorded(made.capture, span, made.group, older)
+
+
+def test_what_an_older_version_measured_is_measured_again(store: TraceStore) -> None:
+    call = measured_by_version_1(1)
+    insert(store, call)
+    ask(store, "DELETE FROM tool_set")
+    report = rederive(store, "default", texts_from="")
+    assert features(store)[id_of(1)] == features_of(call.span)
+    assert report.columns["feature.roles"].calls == 1
+    assert report.texts == 1
+    expected = text_features_of(call.span)
+    rows = ask(store, "SELECT call_id, sample_bits, prompt_terms FROM text_feature")
+    assert [(*row[:2], bytes(row[2])) for row in rows] == [(id_of(1), 0, expected.prompt_terms)]
+    assert [row[0][:7] for row in ask(store, "SELECT tools FROM tool_set")] == ['["find@']
+    assert rederive(store, "default", texts_from="").calls == 0
+
+
+def test_texts_are_measured_of_calls_that_are_young_enough(store: TraceStore) -> None:
+    insert(store, *map(measured_by_version_1, (1, 2)))
+    assert rederive(store, "default", dry_run=True, texts_from=id_of(2)).texts == 1
+    assert rederive(store, "default", texts_from=id_of(2)).texts == 1
+    assert ask(store, "SELECT call_id FROM text_feature") == [(id_of(2),)]
+
+
+def test_of_a_busy_day_only_the_sample_is_measured(
+    store: TraceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.text_sample.CALLS_A_DAY", 4)
+    calls = [measured_by_version_1(number) for number in range(40)]
+    insert(store, *calls)
+    rederive(store, "default", texts_from="")
+    rows = ask(store, "SELECT call_id, sample_bits FROM text_feature")
+    expected = {id_of(number) for number in range(40) if sample_bits_of(id_of(number)) >= 3}
+    assert {call_id for call_id, _ in rows} == expected != set()
+    assert {bits for _, bits in rows} == {3}
