@@ -25,6 +25,7 @@ In reading order; a module imports only those above it:
     term_differences    which words and fields of answers are commoner in one window
     domain_classifier   how well a classifier tells texts it has not seen
     mean_discrepancy    whether embeddings of two samples are of one population
+    term_sum            whether terms of two samples differ in sum, where none stands out
     text_differences    how texts differ as a whole: classifier, embeddings
     cycles      like hours of the week compared with like hours
     alarms      alpha to days between false alarms, and back

@@ -1,0 +1,110 @@
+"""The sum over terms: its moments against every permutation, its tail against scipy."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from exporters.term_sum import (
+    GramSums,
+    pearson_tail,
+    permutation_moments,
+    term_sum,
+)
+from exporters.windows import Terms
+
+CHANCE = np.random.default_rng(5)
+
+
+def terms_of(has: np.ndarray) -> Terms:
+    """Write a matrix of which call has which term; hashes are the numbers of its columns."""
+    calls, columns = np.nonzero(has)
+    starts = np.concatenate(([0], np.cumsum(has.sum(axis=1)))).astype(np.int64)
+    rows = np.arange(len(has), dtype=np.int32)
+    assert len(calls) == starts[-1]
+    return Terms(rows, starts, columns.astype(np.uint32))
+
+
+def drawn(calls: int, shares: np.ndarray) -> Terms:
+    return terms_of(CHANCE.random((calls, len(shares))) < shares)
+
+
+def test_mean_and_variance_are_those_of_all_permutations() -> None:
+    has = CHANCE.random((9, 12)) * CHANCE.integers(1, 4, 12)
+    centred = has - has.mean(axis=0)
+    gram = centred @ centred.T
+    off = gram - np.diag(np.diag(gram))
+    sums = GramSums(
+        float(np.trace(gram)),
+        float((np.diag(gram) ** 2).sum()),
+        float((gram**2).sum()),
+        float(np.einsum("ij,ij->", off @ off, off)),
+    )
+    values = []
+    for first in combinations(range(9), 4):
+        signs = np.full(9, 1 / 5)
+        signs[list(first)] = -1 / 4
+        values.append(signs @ gram @ signs)
+
+    moments = permutation_moments(sums, (4, 5))
+
+    assert moments.mean == pytest.approx(np.mean(values))
+    assert moments.variance == pytest.approx(np.var(values))
+
+
+@pytest.mark.parametrize(("deviations", "skewness"), [(0.0, 0.1), (2.0, 0.5), (5.0, 1.0)])
+def test_the_tail_is_pearson_s_third(deviations: float, skewness: float) -> None:
+    expected = stats.pearson3(skewness).sf(deviations)
+
+    assert pearson_tail(deviations, skewness) == pytest.approx(expected)
+
+
+def test_unchanged_terms_are_rarely_far_apart() -> None:
+    shares = CHANCE.random(200) * 0.1
+    found = [term_sum(drawn(300, shares), drawn(200, shares), 0.95) for _ in range(60)]
+
+    p_values = [each.p_value for each in found if each]
+
+    assert len(p_values) == 60
+    assert stats.kstest(p_values, "uniform").pvalue > 0.001
+
+
+def test_a_little_of_every_term_is_found_together() -> None:
+    shares = 0.02 + CHANCE.random(400) * 0.1
+    more = shares * CHANCE.choice([0.7, 1.4], 400)
+
+    found = term_sum(drawn(400, shares), drawn(400, more), 0.95)
+
+    assert found is not None
+    assert found.p_value < 1e-6
+    assert 0 < found.distance.lower < found.distance.estimate < found.distance.upper
+
+
+def test_the_distance_does_not_grow_with_the_number_of_calls() -> None:
+    shares = 0.02 + CHANCE.random(300) * 0.1
+    more = shares * CHANCE.choice([0.7, 1.4], 300)
+    few, many = (term_sum(drawn(n, shares), drawn(n, more), 0.95) for n in (400, 3_000))
+
+    assert few is not None
+    assert many is not None
+    assert few.distance.lower < many.distance.estimate < few.distance.upper
+
+
+def test_the_witness_is_highest_for_calls_with_what_is_new() -> None:
+    shares = np.full(50, 0.2)
+    has = CHANCE.random((200, 50)) < shares
+    has[:20, 40:] = True
+
+    found = term_sum(drawn(200, shares), terms_of(has), 0.95)
+
+    assert found is not None
+    assert set(np.argsort(-found.witness[1])[:15].tolist()) <= set(range(20))
+
+
+def test_nothing_is_said_of_few_calls_or_of_terms_that_all_have() -> None:
+    few, many = drawn(20, np.full(5, 0.5)), drawn(100, np.full(5, 0.5))
+    same = terms_of(np.ones((100, 3), dtype=bool))
+
+    assert term_sum(few, many, 0.95) is None
+    assert term_sum(same, same, 0.95) is None
