@@ -133,3 +133,33 @@ def running_browser(executable: str, directory: Path) -> Iterator[Tab]:
     finally:
         process.terminate()
         process.wait(WAIT_SECONDS)
+
+
+# Lists the texts of a page that do not stand out: WCAG 2.2, 1.4.3.
+CONTRAST = """(() => {
+  const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = (colour) => {
+    const [r, g, b] = parts(colour).map((v) => v / 255).map(
+      (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      if (parts(colour).length === 3) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const weak = new Set();
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || !element.checkVisibility()) continue;
+    if (element.closest("svg, option")) continue;
+    const style = getComputedStyle(element);
+    const [a, b] = [light(style.color), light(behind(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) weak.add(`${element.tagName}.${element.className} ${ratio.toFixed(2)}`);
+  }
+  return [...weak];
+})()"""

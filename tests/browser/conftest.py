@@ -9,13 +9,17 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 
+from exporters.advice import with_actions
+from exporters.report import report_json
 from review.judging import Judging
 from review.routes import routes
 from storage.capture import SystemClock
+from storage.drift_reports import NewReport, add_drift_report
 from storage.labels import Said
 from storage.rows import Checkpoint
 from storage.store import TraceStore
 from tests.browser.chromium import Tab, find, running_browser
+from tests.exporters.found import full_report
 from tests.relaying import wait_until
 from tests.review.calls import HOSTILE, PNG, chat
 from tests.review.conftest import Clock
@@ -44,6 +48,9 @@ def site_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     plain = [chat(number, session="s", tags={"n": str(number)}) for number in range(1, 10)]
     store.insert([*plain, harm], Checkpoint("f" * 32, 1, 1))
+    found = with_actions(full_report())
+    new = NewReport("default", "live", "7d", found.verdict, "dataset", report_json(found))
+    add_drift_report(store, new, clock=Clock())
     counts = iter(range(2, 1_000))
 
     def keep(said: Sequence[Said]) -> None:

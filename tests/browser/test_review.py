@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.chromium import Tab
+from tests.browser.chromium import CONTRAST, Tab
 from tests.relaying import wait_until
 from tests.review.calls import id_of
 
@@ -107,37 +107,8 @@ def test_texts_stand_out_from_what_is_behind_them(
     )
     tab.open(site_url + path)
     # WCAG 2.2, 1.4.3: 4.5 to 1, of every text that is seen.
-    weak = tab.value(_CONTRAST)
+    weak = tab.value(CONTRAST)
     assert weak == []
-
-
-_CONTRAST = """(() => {
-  const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
-  const light = (colour) => {
-    const [r, g, b] = parts(colour).map((v) => v / 255).map(
-      (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const colour = getComputedStyle(at).backgroundColor;
-      if (parts(colour).length === 3) return colour;
-    }
-    return "rgb(255, 255, 255)";
-  };
-  const weak = new Set();
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.data.trim() || !element.checkVisibility()) continue;
-    if (element.closest("svg, option")) continue;
-    const style = getComputedStyle(element);
-    const [a, b] = [light(style.color), light(behind(element))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) weak.add(`${element.tagName}.${element.className} ${ratio.toFixed(2)}`);
-  }
-  return [...weak];
-})()"""
 
 
 def test_an_answer_is_corrected_and_accepted_on_its_page(tab: Tab, site_url: str) -> None:
