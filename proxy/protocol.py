@@ -1,10 +1,11 @@
 """uvicorn's HTTP protocol, with what it lacks: limits, HTTP/1.0, and connections that are handed
 over where the upstream takes a WebSocket.
 
-Too many connections, too long a head and what is not HTTP are refused before there is a call: such
-a request is not in the ledger, but it is counted (`shalt_proxy_refused_total`), and the client is
-told why. What comes behind a whole request and cannot be read never spoils that one's answer; the
-connection ends with it. Requests sent ahead of answers wait, PIPELINED_MAX of them.
+Too many connections, a head that is too long or too slow, and what is not HTTP are refused before
+there is a call: such a request is not in the ledger, but it is counted
+(`shalt_proxy_refused_total`), and the client is told why. What comes behind a whole request and
+cannot be read never spoils that one's answer; the connection ends with it. Requests sent ahead of
+answers wait, PIPELINED_MAX of them.
 
 The head of a request that comes in one piece may be as long as what one read of the socket brings
 (256 KiB), and is refused after it was parsed; one that comes in pieces is refused as soon as the
@@ -46,11 +47,15 @@ PIPELINED_MAX: Final = 64  # each costs some 5 KB before it is a call
 
 @dataclass(frozen=True)
 class ClientLimits:
-    """What clients may take of one worker. `refused` is called with the code of every refusal."""
+    """What clients may take of one worker. `refused` is called with the code of every refusal.
+
+    `head_seconds`: from the first byte of a request's head to its last.
+    """
 
     head_bytes_max: int
     connections_max: int
     refused: Callable[[str], None]
+    head_seconds: float = 60.0
 
 
 def limited(limits: ClientLimits) -> type[HttpToolsProtocol]:
@@ -72,18 +77,25 @@ class ClientProtocol(HttpToolsProtocol):
     _retold: bytes | None = None  # the head of a request that is to be parsed without its offer
     _offers: tuple[tuple[int, bytes], ...] = ()  # the `upgrade` headers left out of it
     _answering: RequestResponseCycle | None = None  # uvicorn's `cycle` is the last that came
+    _head_timer: asyncio.TimerHandle | None = None  # while a head is not complete
     _deaf = False  # what comes is no HTTP, and the connection ends with the answer under way
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self.limits.connections_max:
             self._refuse_limit(503, "too_many_connections", "client_connections_max")
+        elif self.timeout_keep_alive_task is None:  # who asks nothing may stay as long as between
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def connection_lost(self, exc: Exception | None) -> None:
         answering = self._answering
         if answering is not None and not answering.response_complete:
             answering.disconnected = True  # which uvicorn tells only the last request that came
             answering.message_event.set()
+        self._unset_keepalive_if_required()
+        self._stop_head_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -95,6 +107,9 @@ class ClientProtocol(HttpToolsProtocol):
         self._piece_bytes = len(data)
         self._parse(data)
         if self._in_head:
+            if self._head_timer is None:
+                seconds = self.limits.head_seconds
+                self._head_timer = self.loop.call_later(seconds, self._head_is_late)
             self._head_bytes += len(data)
             if self._head_bytes > self.limits.head_bytes_max:
                 self._refuse_head()
@@ -106,6 +121,8 @@ class ClientProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if self._head_timer is not None:
+            self._stop_head_timer()
         if self._deaf or self.transport.is_closing():
             return
         if len(self.pipeline) >= PIPELINED_MAX:
@@ -228,6 +245,17 @@ class ClientProtocol(HttpToolsProtocol):
 
     def _refuse_head(self) -> None:
         self._refuse_limit(431, "head_too_long", "header_bytes_max")
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if not self.transport.is_closing():
+            seconds = self.limits.head_seconds
+            self._refuse(408, "head_too_slow", f"no whole head within {seconds:g} s")
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
     def _refuse_limit(self, status_code: int, code: str, setting: str) -> None:
         self._refuse(status_code, code, f"refused by shalt's limit {setting}")

@@ -115,6 +115,7 @@ def running_relay(
     open_calls_max: int = 1000,
     header_bytes_max: int = 64 * 1024,
     client_connections_max: int = 1000,
+    head_seconds: float = 60.0,
     access: Access | None = None,
     sample_ratio: float = 1.0,
 ) -> Iterator[RunningRelay]:
@@ -169,7 +170,7 @@ def running_relay(
     def refused(reason: str) -> None:
         relays[0].recording.metrics.refused.labels(reason).inc()
 
-    clients = ClientLimits(header_bytes_max, client_connections_max, refused)
+    clients = ClientLimits(header_bytes_max, client_connections_max, refused, head_seconds)
     with _serving(server_config(application, 1, clients)) as port:
         assert ready.wait(WAIT_SECONDS)
         yield RunningRelay(port, spool, relays[0].recording, loops[0], relays[0])

@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -242,3 +243,23 @@ def test_another_version_of_http_is_refused(tmp_path: Path, line: bytes) -> None
         answer = exchange(relay.port, line + b"host: x\r\n\r\n")
         assert b"x-shalt-error: not_http\r\n" in answer
         assert upstream.heads == []
+
+
+def test_a_head_that_does_not_come_to_its_end_is_refused(tmp_path: Path) -> None:
+    with (
+        running_upstream() as upstream,
+        running_relay(tmp_path, [upstream_at(upstream.port)], head_seconds=0.1) as relay,
+    ):
+        answer = exchange(relay.port, b"POST /v1/plain HTTP/1.1\r\nhost: x\r\n")
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"x-shalt-error: head_too_slow\r\n" in answer
+        with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as client:
+            client.sendall(b"POST /v1/chunked HTTP/1.1\r\nhost: x\r\n")
+            client.sendall(b"connection: close\r\ncontent-length: 2\r\n\r\n{")
+            time.sleep(0.15)  # a body may take longer
+            client.sendall(b"}GET /v1/plain HTTP/1.1\r\n")
+            received = b""
+            while data := client.recv(65536):
+                received += data
+        assert received.startswith(b"HTTP/1.1 200 ")
+        assert received.endswith(b"0\r\n\r\n")
