@@ -89,6 +89,7 @@ def test_the_time_before_is_a_reference(store: TraceStore, tmp_path: Path) -> No
     found = evaluate(store, tmp_path, reference="previous")
     assert found.windows["1h"].verdict == "insufficient"
     assert (found.windows["1d"].reference_groups, found.windows["1d"].verdict) == (400, "drift")
+    assert list((tmp_path / "drift" / "hours").rglob("*.parquet"))  # not to be read again
 
 
 def test_a_filter_is_of_both_sides_of_a_range(store: TraceStore, tmp_path: Path) -> None:
