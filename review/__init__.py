@@ -14,9 +14,9 @@ In reading order; a module imports only those above it:
     judging     the forms of a call's page, as something said
     listing     the list as a page
     reading     one call as a page
-    drift_pages  drift reports as pages
     bodies      recorded bodies as files to download
     assets      templates, static files, and the headers of every page
+    drift_pages  drift reports as pages
     routes      which address is which page
 
 `templates/` and `static/` hold what a browser gets.

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from review import addresses, facts, passages
+from storage.filter_columns import FEATURES
 from storage.filters import COLUMNS, FUNCTIONS
 
 _HERE = Path(__file__).parent
@@ -75,7 +76,7 @@ class Assets:
         self._templates.globals["static"] = self._address
         self._templates.globals["list_address"] = addresses.LIST
         self._templates.globals["drift_address"] = addresses.DRIFT
-        self._templates.globals["columns"] = COLUMNS
+        self._templates.globals["columns"] = COLUMNS | FEATURES
         self._templates.globals["functions"] = FUNCTIONS
 
     def page(self, template: str, status_code: int = 200, **values: object) -> Response:
