@@ -6,8 +6,8 @@ by a classifier on calls it has not seen, and by their embeddings where there ar
 (`exporters.number_differences`, `value_differences`, `term_differences`, `text_differences`).
 
 The verdict is `drift` if any of them has a change whose corrected p-value is below alpha and whose
-effect is beyond its floor, by its lower bound. Alpha is shared by kinds
-(`exporters.measures.KIND_SHARES`), within a kind by its features, within a feature by its tests:
+effect is beyond its floor, by its lower bound. Alpha is shared by
+families (`exporters.measures.FAMILY_SHARES`), within one by its features, then by its tests:
 Bonferroni throughout, so the whole report alarms by chance with at most alpha, whatever depends on
 what. `ALPHA` is 0.001: unchanged traffic compared every hour gives one false alarm in 42 days at
 worst (`exporters.alarms`). benchmarks/drift_power.py measures the rate, and the power, beside it.
@@ -28,8 +28,9 @@ from exporters.comparison import Comparison, Difference, not_tested
 from exporters.cycles import match_hours
 from exporters.findings import Distribution, Effect, Finding, Unseen
 from exporters.measures import (
-    KIND_SHARES,
+    FAMILY_SHARES,
     Category,
+    Family,
     Kind,
     Number,
     Set,
@@ -43,6 +44,7 @@ from exporters.text_differences import (
     Embeddings,
     compare_embeddings,
     compare_texts,
+    compare_wording,
     score_distribution,
     varying_texts,
 )
@@ -277,20 +279,27 @@ class _Tests:
         self._sides = [side for side in _TEXT_SIDES if varying_texts(side, comparison)]
 
     def run(self) -> list[Difference]:
-        tested = {each.name: each for each in self._run_numbers()}
+        numbers = [feature for feature in self._varying if isinstance(feature, Number)]
+        tested = {
+            each.name: each
+            for each in compare_numbers(numbers, self._comparison, self._share("number"))
+        }
         for feature in self._varying:
             if isinstance(feature, Category | Set):
                 share = self._share(feature.kind)
+                share *= feature.weight if isinstance(feature, Category) else 1.0
                 tested[feature.name] = compare_values(
                     self._values[feature.name], self._comparison, share
                 )
             elif isinstance(feature, Term):
-                tested[feature.name] = compare_terms(feature, self._comparison, self._share("term"))
+                share = self._share("term")
+                tested[feature.name] = compare_terms(feature, self._comparison, share)
         same = "the same for every call of both windows"
         every = [
             tested.get(feature.name) or not_tested(feature, same) for feature in self._features
         ]
         for side in self._sides:
+            every.append(compare_wording(side, self._comparison, self._share("wording")))
             each, judged = compare_texts(side, self._comparison, self._share("classifier"))
             every.append(each)
             if judged is not None:
@@ -303,22 +312,21 @@ class _Tests:
             every.append(compare_embeddings(self._embeddings, self._comparison, share))
         return every
 
-    def _run_numbers(self) -> list[Difference]:
-        numbers = [feature for feature in self._varying if isinstance(feature, Number)]
-        if not numbers:
-            return []
-        return list(compare_numbers(numbers, self._comparison, self._share("number")))
+    def _share(self, family: Family) -> float:
+        """Divide alpha among families that have something to test, then among their features.
 
-    def _share(self, kind: Kind) -> float:
-        """Divide alpha among the kinds that have something to test, then among their features."""
-        counts: dict[Kind, int] = {
+        This is the part of a feature whose weight is 1.
+        """
+        weights: dict[Family, float] = {
+            "wording": len(self._sides),
             "classifier": len(self._sides),
             "embedding": int(self._embeddings is not None),
         }
         for feature in self._varying:
-            counts[feature.kind] = counts.get(feature.kind, 0) + 1
-        whole = sum(KIND_SHARES[each] for each, count in counts.items() if count)
-        return KIND_SHARES[kind] / whole / counts[kind]
+            weight = feature.weight if isinstance(feature, Category) else 1.0
+            weights[feature.kind] = weights.get(feature.kind, 0.0) + weight
+        whole = sum(FAMILY_SHARES[each] for each, weight in weights.items() if weight)
+        return FAMILY_SHARES[family] / whole / max(1.0, weights.get(family, 0.0))
 
 
 def _all_values(comparison: Comparison) -> dict[str, Values]:

@@ -79,9 +79,10 @@ def mean_discrepancy(
     weights = weights[weights > weights[-1] * EIGENVALUE_RATIO_MIN]
     squared = float(shift @ shift)
     unbiased = squared - float(weights.sum())
-    error = np.sqrt(
-        4 * (witness[0].var() / n + witness[1].var() / m) + 2 * float((weights**2).sum())
-    )
+    noise = 2 * float((weights**2).sum())
+    # What the witness varies by holds the noise of the means too, twice.
+    of_shift = 4 * float(witness[0].var() / n + witness[1].var() / m) - 2 * noise
+    error = np.sqrt(noise + max(0.0, of_shift))
     margin = -float(special.ndtri((1 - confidence) / 2)) * float(error)
     bounds = [np.sqrt(max(0.0, each)) for each in (unbiased, unbiased - margin, unbiased + margin)]
     return Discrepancy(

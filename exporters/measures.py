@@ -1,8 +1,8 @@
 """Which features drift looks at, and how a sentence speaks of each.
 
 The names are those of a window's columns (`exporters.columns`); scores join by name. The list is
-closed, for each row of it is a test more that all share alpha with: `KIND_SHARES` says how the
-kinds divide it.
+closed, for each row of it is a test more that all share alpha with: `FAMILY_SHARES`
+says how families of them divide it.
 """
 
 from collections.abc import Mapping
@@ -19,6 +19,8 @@ FLOOR_SHARE = 0.01  # of the calls have the value now, or have it no longer
 # What the reference never had is another matter than a share that moved: the model was never
 # shown it. Half the floor, so that a new tool set on 1 % of the calls can pass it at all.
 FLOOR_UNSEEN = 0.005
+# One answer in two hundred that a program cannot read, or that refuses, is worth a look.
+FLOOR_VERDICT = 0.005
 # Latency moves with the load of a server; a call in four must lie elsewhere to say more than that.
 FLOOR_LATENCY = 0.25
 # One short text in a hundred is taken for another language than it has: its first sight means
@@ -27,16 +29,22 @@ UNSEEN_LANGUAGE_RATIO = 0.02
 
 SCORE_PREFIX: Final = "score:"
 
-# Of alpha, to each kind that has something to test. Terms say most of what changes in traffic, in
-# a few families; the many shapes of a text say much the same as one another.
-KIND_SHARES: Final[Mapping[Kind, float]] = {
-    "number": 0.20,
+Family = Literal["number", "category", "set", "term", "wording", "classifier", "embedding"]
+# Of alpha, to each family that has something to test, measured in benchmarks/drift_power.py. What
+# is tested in few families gets much: broad shifts, which only those see. A change in a category, a
+# set or a term is found far below any alpha once it is large enough to matter.
+FAMILY_SHARES: Final[Mapping[Family, float]] = {
+    "number": 0.10,
     "category": 0.20,
-    "set": 0.15,
-    "term": 0.20,
-    "classifier": 0.15,
-    "embedding": 0.10,
+    "set": 0.05,
+    "term": 0.10,
+    "wording": 0.20,
+    "classifier": 0.10,
+    "embedding": 0.25,
 }
+# What a change of a few points says much, of an answer's worth to a program or a person, has so
+# many times the share of others of its family.
+WEIGHT_OF_VERDICTS = 10.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,8 @@ class Category:
     """A feature with one value for each call: "4 % of calls ask for gpt-4o".
 
     `words`: how a sentence calls a value, where its own name would not do. Values that the
-    reference lacks are unseen from a share of `unseen_from`.
+    reference lacks are unseen from a share of `unseen_from`. `weight`: its part of what the family
+    has of alpha, beside others'.
     """
 
     name: str
@@ -67,6 +76,8 @@ class Category:
     says: str
     words: Mapping[str, str] = field(default_factory=dict)
     unseen_from: float = 0.0
+    weight: float = 1.0
+    floor: float = FLOOR_SHARE
     kind: Literal["category"] = "category"
 
 
@@ -79,6 +90,7 @@ class Set:
     says: str
     words: Mapping[str, str] = field(default_factory=dict)
     unseen_from: float = 0.0
+    floor: float = FLOOR_SHARE
     kind: Literal["set"] = "set"
 
 
@@ -100,6 +112,7 @@ _JSON: Final = {
     "broken": "broken JSON",
     "object": "a JSON object",
 }
+_REFUSAL: Final = {"0": "no refusals", "1": "refusals"}
 _UNKNOWN: Final = {"": "no language that can be told"}
 # What has a new value every day by its nature: a raw system prompt may hold the date, and
 # `template_hash` is the one without.
@@ -107,6 +120,7 @@ _NEVER: Final = 2.0
 
 
 def _of_text(side: Literal["prompt", "answer"], what: str) -> tuple[Feature, ...]:
+    decisive = (WEIGHT_OF_VERDICTS, FLOOR_VERDICT) if side == "answer" else ()
     return (
         Number(f"{side}_chars", side, f"{what} have {{}} characters"),
         Number(f"{side}_words", side, f"{what} have {{}} words"),
@@ -122,7 +136,7 @@ def _of_text(side: Literal["prompt", "answer"], what: str) -> tuple[Feature, ...
         Set(f"{side}_dates", side, f"{what} write dates as"),
         Set(f"{side}_scripts", side, f"{what} are written in"),
         Set(f"{side}_marks", side, f"{what} hold a"),
-        Category(f"{side}_json", side, f"{what} are", _JSON),
+        Category(f"{side}_json", side, f"{what} are", _JSON, 0.0, *decisive),
         Category(
             f"{side}_language", side, f"{what} are in", _UNKNOWN, unseen_from=UNSEEN_LANGUAGE_RATIO
         ),
@@ -136,7 +150,7 @@ FEATURES: tuple[Feature, ...] = (
     Set("answer_new_years", "answer", "answers name a year that the request does not,"),
     Category("answer_keys", "answer", "answers are JSON with the set of keys"),
     Term("answer_fields", "answer", "answers have the field"),
-    Category("refusal", "answer", "answers are", {"0": "no refusals", "1": "refusals"}),
+    Category("refusal", "answer", "answers are", _REFUSAL, 0.0, WEIGHT_OF_VERDICTS, FLOOR_VERDICT),
     Number("tool_call_count", "answer", "answers call {} tools"),
     Set("tools_called", "answer", "answers call"),
     Category("response_model", "answer", "answers are by"),

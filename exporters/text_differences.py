@@ -1,8 +1,9 @@
-"""How the texts of two windows differ as a whole: a domain classifier, and embeddings.
+"""How the texts of two windows differ as a whole: classifier, words in sum, embeddings.
 
 The classifier reads the sampled calls' terms and the numbers of the same side
-(`exporters.domain_classifier`); embeddings, where there are any, are compared by their maximum mean
-discrepancy (`exporters.mean_discrepancy`). Both find what no single word says: another model
+(`exporters.domain_classifier`); the sum over all terms sees a little of very many words
+(`exporters.term_sum`); embeddings, where there are any, are compared by their maximum mean
+discrepancy (`exporters.mean_discrepancy`). They find what no single word says: another model
 behind the same name, a topic that grows. Their examples are the current calls that are least like
 the reference.
 """
@@ -25,10 +26,14 @@ from exporters.mean_discrepancy import (
 from exporters.measures import Kind, Side
 from exporters.number_differences import distribution_of
 from exporters.statistics import Interval
+from exporters.term_sum import TermSum, term_sum
 from exporters.windows import Terms, Window
 
 # Of the AUC less 0.5: at 0.02 four per cent of one side could be told from the other for certain.
 FLOOR_CLASSIFIER = 0.02
+# Of the distance of the mean wordings, in that of a call from the mean: a topic like the others
+# that grows by a twentieth of the traffic moves it by 0.004, one unlike them by 0.017.
+FLOOR_WORDING = 0.002
 # Of the distance of the means, which is about the share of the traffic that is somewhere else.
 FLOOR_EMBEDDING = 0.02
 SHOWN_STANDARD_DEVIATIONS = 6.0  # scores beyond are drawn at the edge of a histogram
@@ -92,6 +97,29 @@ def compare_texts(
         score_distribution(judged),
     )
     return tested, judged
+
+
+def compare_wording(side: Side, comparison: Comparison, share: float) -> Difference:
+    """Compare all words of a side's texts in sum, with a share, 0..1, of alpha."""
+    name = f"{side}_wording"
+    before, after = (_sampled(side, each) for each in (comparison.reference, comparison.current))
+    found = term_sum(before, after, CONFIDENCE)
+    if found is None:
+        return _skipped(name, side, "embedding", "too few calls of a window are in the sample")
+    distance = found.distance
+    says = (
+        f"The {_NAMES[side]} of now use other words than those of the reference: their means are "
+        f"{distance.estimate:.3f} apart ({distance.lower:.3f} to {distance.upper:.3f}), where 1 is "
+        "how far a call is from the mean."
+    )
+    call_ids = tuple(comparison.current.call_ids[row] for row in after.rows.tolist())
+    examples = _least_alike(found, call_ids)
+    return _whole(
+        _Whole(name, side, "embedding", says, _above(found), distance, FLOOR_WORDING, examples),
+        (found.p_value, found.p_value / share),
+        comparison.alpha,
+        distribution_of(found.witness),
+    )
 
 
 def compare_embeddings(embeddings: Embeddings, comparison: Comparison, share: float) -> Difference:
@@ -223,14 +251,14 @@ def _kept(
     return vectors[kept], tuple(call_ids[number] for number in kept)
 
 
-def _least_alike(found: Discrepancy, call_ids: tuple[str, ...]) -> tuple[str, ...]:
+def _least_alike(found: Discrepancy | TermSum, call_ids: tuple[str, ...]) -> tuple[str, ...]:
     if not call_ids:
         return ()
     order = np.argsort(-found.witness[1], kind="stable")[:EXAMPLES_MAX]
     return tuple(call_ids[row] for row in found.rows[1][order].tolist())
 
 
-def _above(found: Discrepancy) -> tuple[float, float]:
+def _above(found: Discrepancy | TermSum) -> tuple[float, float]:
     """Give the share of each side whose witness is above the common median."""
     median = float(np.median(np.concatenate(found.witness)))
     before, after = (float((side > median).mean()) for side in found.witness)

@@ -29,7 +29,7 @@ from exporters.comparison import (
 )
 from exporters.exact_counts import CountTests, exact_counts
 from exporters.findings import Distribution, Effect, Finding, Unseen, UnseenValue, shown
-from exporters.measures import FLOOR_SHARE, FLOOR_UNSEEN, Category, Set
+from exporters.measures import FLOOR_UNSEEN, Category, Set
 from exporters.statistics import CountArray, chi_square, newcombe
 from exporters.windows import CodeArray, IntArray, Window
 
@@ -135,9 +135,13 @@ def compare_values(values: Values, comparison: Comparison, share: float) -> Diff
     feature = values.feature
     if min(values.totals) < MEASURED_MIN:
         return not_tested(feature, f"fewer than {MEASURED_MIN} calls of a window have it")
-    # A category has two tests, of all values together and of each value; a set the second only.
-    share /= 2 if feature.kind == "category" else 1
     tested = values.commonest[:VALUES_TESTED_MAX]
+    # A category has two tests, of all values together and of each value; a set the second only.
+    # So has a category of two values: what one lost the other gained, and the rarer is named.
+    together = feature.kind == "category" and len(tested) > 2
+    share /= 2 if together else 1
+    if feature.kind == "category" and len(tested) == 2:
+        tested = tested[1:]
     counts = values.counts[0][tested], values.counts[1][tested]
     exact = exact_counts(
         counts[0], values.totals[0], counts[1], values.totals[1], comparison.alpha * share
@@ -148,7 +152,7 @@ def compare_values(values: Values, comparison: Comparison, share: float) -> Diff
         for code, p_value in _standing_out(values, tested, exact, comparison.alpha / correction)
     ]
     p_least = exact.p_value
-    if feature.kind == "category":
+    if together:
         p_all = chi_square(*values.counts)
         p_least = min(p_least, p_all)
         if p_all / share < comparison.alpha and not any(finding.drift for finding in found):
@@ -161,7 +165,7 @@ def compare_values(values: Values, comparison: Comparison, share: float) -> Diff
         min(1.0, p_least / share),
         tuple(found),
         _effect(values, largest),
-        FLOOR_SHARE,
+        feature.floor,
         _distribution(values),
     )
 
@@ -220,7 +224,7 @@ def _grown(
         says=f"{values.feature.says} {_worded(values.feature, name)}",
         shares=(len(before) / values.totals[0], len(after) / values.totals[1]),
         effect=_effect(values, code),
-        floor=FLOOR_SHARE if len(before) else FLOOR_UNSEEN,
+        floor=values.feature.floor if len(before) else FLOOR_UNSEEN,
         p_values=p_values,
         examples=examples_of(comparison, before, after),
         over_time=over_time(comparison.current, after, values.current.measured),
@@ -248,7 +252,7 @@ def _spread(values: Values, comparison: Comparison, p_values: tuple[float, float
         f" ({shown(', '.join(named))})",
         shares=(others[0] / totals[0], others[1] / totals[1]),
         effect=effect_of(newcombe(others[0], totals[0], others[1], totals[1], CONFIDENCE)),
-        floor=FLOOR_SHARE,
+        floor=values.feature.floor,
         p_values=p_values,
         examples=examples_of(comparison, after[:0], after),
         over_time=over_time(comparison.current, after, values.current.measured),

@@ -3,9 +3,10 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
 from exporters.columns import COLUMNS
-from exporters.measures import FEATURES, KIND_SHARES, Number, features_of
+from exporters.measures import FEATURES, FAMILY_SHARES, Number, features_of
 from exporters.windows import Codes
 from tests.exporters.calls import Traffic, window
 
@@ -21,7 +22,7 @@ def test_names_are_there_once() -> None:
 
 
 def test_all_of_alpha_is_shared_and_no_more() -> None:
-    assert sum(KIND_SHARES.values()) == 1.0
+    assert sum(FAMILY_SHARES.values()) == pytest.approx(1.0)
 
 
 def test_every_number_says_where_its_value_stands() -> None:

@@ -8,6 +8,7 @@ from exporters.text_differences import (
     Embeddings,
     compare_embeddings,
     compare_texts,
+    compare_wording,
     varying_texts,
 )
 from exporters.windows import Window
@@ -100,3 +101,34 @@ def test_vectors_of_calls_that_are_not_compared_are_left_out() -> None:
         current_call_ids=(*("x",) * 60, *fewer.current.call_ids[60:]),
     )
     assert not compare_embeddings(kept, fewer, 0.1).drift
+
+
+def prompts_of(count: int, seed: int, topic: float, prefix: str = "a") -> Window:
+    """Make prompts of which a share `topic` takes some of its words from a range of its own."""
+    chance = np.random.default_rng(seed)
+    rows = [
+        [*chance.integers(0, 2_000, 20), *(chance.integers(3_000, 3_400, 8) if of_topic else ())]
+        for of_topic in chance.random(count) < topic
+    ]
+    return made(count, terms={"prompt_terms": rows}, prefix=prefix)
+
+
+def test_a_topic_without_a_word_of_its_own_is_found_in_the_sum_of_words() -> None:
+    both = compared(prompts_of(800, 1, 0.0), prompts_of(800, 2, 0.3, prefix="b"))
+    tested = compare_wording("prompt", both, 0.2)
+    (finding,) = tested.findings
+    assert tested.drift
+    assert (finding.feature, finding.kind, finding.term_hash) == (
+        "prompt_wording",
+        "embedding",
+        None,
+    )
+    assert "use other words than those of the reference" in finding.sentence
+    assert all(each.startswith("b") for each in finding.example_call_ids)
+
+
+def test_the_same_words_are_quiet_and_few_calls_are_not_tested() -> None:
+    both = compared(prompts_of(400, 1, 0.1), prompts_of(400, 2, 0.1))
+    assert compare_wording("prompt", both, 0.2).findings == ()
+    few = compared(prompts_of(400, 1, 0.1), prompts_of(20, 2, 0.1))
+    assert "sample" in compare_wording("prompt", few, 0.2).note

@@ -32,11 +32,14 @@ def of_models(*models: str | None, prefix: str = "a") -> Window:
 
 
 def test_the_correction_is_for_both_tests_of_a_category_and_for_the_share() -> None:
-    both = compared(of_models(*["a"] * 300), of_models(*["a"] * 280, *["b"] * 20))
+    both = compared(
+        of_models(*["a"] * 200, *["c"] * 100), of_models(*["a"] * 200, *["b"] * 20, *["c"] * 80)
+    )
     values = values_of(MODEL, both)
     whole, tenth = (compare_values(values, both, share) for share in (1.0, 0.1))
-    assert {finding.value for finding in whole.findings} == {"a", "b"}
-    assert whole.findings[0].p_adjusted == pytest.approx(4 * whole.findings[0].p_value)
+    (found,) = whole.findings
+    assert found.value == "b"
+    assert found.p_adjusted == pytest.approx(2 * 3 * found.p_value)
     assert tenth.p_adjusted == pytest.approx(10 * whole.p_adjusted)
 
 
@@ -57,6 +60,13 @@ def test_a_sentence_says_a_refusal_as_a_person_would() -> None:
     assert "3.1 % of answers are refusals now; 0.4 % in the reference." in [
         finding.sentence for finding in tested.findings
     ]
+
+
+def test_of_two_values_the_rarer_one_is_the_one_test() -> None:
+    both = compared(of_models(*["a"] * 300), of_models(*["a"] * 280, *["b"] * 20))
+    (found,) = compare_values(values_of(MODEL, both), both, 1.0).findings
+    assert found.value == "b"
+    assert found.p_adjusted == found.p_value
 
 
 def test_a_set_counts_each_of_its_values() -> None:
