@@ -15,13 +15,13 @@ others are named.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import zip_longest
 
 import msgspec
 
-from exporters.drift import DriftReport
-from exporters.findings import Finding, percent, shown
+from exporters.drift import DriftReport, Outcome
+from exporters.findings import Distribution, Finding, percent, shown
 from exporters.reference_facts import TermNames
 from storage.derive import derive
 from storage.reader import StoreReader
@@ -52,14 +52,43 @@ def resolve_terms(
         for family, by_hash in (known or {}).items()
         for term_hash, text in by_hash.items()
     }
-    names = {**of_manifest, **_read_names(terms, store, project)}
+    wanted = {(term.feature, term.term_hash) for term in terms} | set(_bars_of(report))
+    names = {**of_manifest, **_read_names(terms, wanted, store, project)}
     findings = tuple(_named(finding, names) for finding in report.findings)
-    return msgspec.structs.replace(report, findings=merged(findings))
+    outcomes = tuple(_with_named_bars(outcome, names) for outcome in report.outcomes)
+    return msgspec.structs.replace(report, findings=merged(findings), outcomes=outcomes)
 
 
-def _read_names(terms: Sequence[Finding], store: StoreReader, project: str) -> Names:
+def _bars_of(report: DriftReport) -> Iterator[tuple[str, int]]:
+    """List the hashes that label the bars of charts."""
+    for outcome in report.outcomes:
+        if outcome.kind == "term" and outcome.distribution is not None:
+            for label in outcome.distribution.labels:
+                yield outcome.feature, int(label, 16)
+
+
+def _with_named_bars(outcome: Outcome, names: Names) -> Outcome:
+    """Put words for the hashes at bars; a bar without one says nothing, and goes."""
+    bars = outcome.distribution
+    if outcome.kind != "term" or bars is None:
+        return outcome
+    named = [
+        (names[outcome.feature, int(label, 16)], *shares)
+        for label, *shares in zip(bars.labels, bars.reference, bars.current, strict=True)
+        if (outcome.feature, int(label, 16)) in names
+    ]
+    columns = tuple(zip(*named, strict=True)) or ((), (), ())
+    bars = Distribution(columns[0], (), columns[1], columns[2])
+    return msgspec.structs.replace(outcome, distribution=bars)
+
+
+def _read_names(
+    terms: Sequence[Finding],
+    wanted: Set[tuple[str, int | None]],
+    store: StoreReader,
+    project: str,
+) -> Names:
     """Take the example calls apart, the first of each finding before any second one."""
-    wanted = {(term.feature, term.term_hash) for term in terms}
     rounds = zip_longest(*(term.example_call_ids for term in terms))
     in_order = dict.fromkeys(call_id for each in rounds for call_id in each if call_id)
     names: dict[tuple[str, int], str] = {}

@@ -7,7 +7,7 @@ from exporters.naming import NAMELESS, merged, resolve_terms
 from storage.store import TraceStore
 from storage.words import pair_hash, word_hash
 from tests.exporters.calls import chat, record, said
-from tests.exporters.found import finding, report, term
+from tests.exporters.found import bars, finding, outcome, report, term
 
 
 def hashed(term_hash: int, number: int) -> Finding:
@@ -30,6 +30,17 @@ def test_the_words_of_terms_are_read_from_their_example_calls(store: TraceStore)
     assert resolved.findings[0].sentence == (
         "10 % of prompts say “zebra” now; 0 % in the reference."
     )
+
+
+def test_the_bars_of_terms_are_named_and_those_without_a_name_go(store: TraceStore) -> None:
+    record(store, [chat(1, [said("user", "zebra")], said("assistant", "yes"))])
+    zebra = word_hash("zebra")
+    chart = outcome("prompt_terms", bars(f"{zebra:08x}", "00000007"), kind="term")
+    resolved = resolve_terms(report(hashed(zebra, 1), outcomes=(chart,)), store, "default")
+    (told,) = resolved.outcomes
+    assert told.distribution is not None
+    assert told.distribution.labels == ("zebra",)
+    assert told.distribution.current == (0.5,)
 
 
 def test_a_term_whose_calls_are_gone_stays_and_says_so(store: TraceStore) -> None:
