@@ -2,6 +2,7 @@
 
     /v1/*             the default upstream: base_url + what follows /v1
     /u/<upstream>/*   that upstream: base_url + what follows the name
+    a mount of one    that upstream: base_url + the whole path; the longest mount that fits, first
     anything else     the console, unrecorded
 
 A client names a path, never an address: where a call goes is decided here from the settings, and
@@ -51,7 +52,8 @@ class Upstream:
     the base URL without a final slash; `key_header` is the header with the key shalt holds for it,
     or None when the client's own key passes through. `egress` is the proxy that gets the requests
     of a plain http upstream; `base_path` is then the whole base URL, for that is the form it takes.
-    `is_gateway`: it gets the keys of gateways, too.
+    `is_gateway`: it gets the keys of gateways, too. `mounts`: paths it serves besides those below
+    its name.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Upstream:
     idle_seconds: float
     egress: Egress | None = None
     is_gateway: bool = False
+    mounts: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class Routes:
     def __init__(self, upstreams: list[Upstream], *, default: str, console: Upstream) -> None:
         self._by_name = {upstream.name.encode(): upstream for upstream in upstreams}
         self._default = self._by_name[default.encode()]
+        mounts = [(mount, upstream) for upstream in upstreams for mount in upstream.mounts]
+        self._mounts = sorted(mounts, key=lambda mount: -len(mount[0]))
         self._console = console
 
     @property
@@ -91,14 +96,17 @@ class Routes:
 
     def find(self, path: bytes) -> Route:
         """Say where a path goes; `path` is as the client sent it, without the query."""
+        for mount, upstream in self._mounts:
+            if path.startswith(mount) and path[len(mount) : len(mount) + 1] in (b"", b"/"):
+                return Route(upstream, upstream.base_path + path, "full")
         if path.startswith(b"/v1/") or path == b"/v1":
             return Route(self._default, self._default.base_path + path[3:], "full")
         if path.startswith(b"/u/"):
             name, slash, rest = path[3:].partition(b"/")
-            upstream = self._by_name.get(name)
-            if upstream is None:
+            named = self._by_name.get(name)
+            if named is None:
                 return Route(None, path, "full")
-            return Route(upstream, upstream.base_path + slash + rest, "full")
+            return Route(named, named.base_path + slash + rest, "full")
         return Route(self._console, path, "unrecorded")
 
 

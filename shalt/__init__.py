@@ -5,6 +5,7 @@ In reading order; a module imports only those above it:
     sources     files, variables and options as trees; where a value came from
     egress      which proxy leads to an upstream: the setting, or the environment
     redaction   a rule that finds personal data
+    mounts      paths that lead to an upstream without its name, and those that never do
     upstreams   one upstream: where it is, how it is spoken to
     monitors    what is asked of drift monitors: against what, how often, how surely
     settings    every setting: name, default, unit, one sentence; read once

@@ -10,7 +10,6 @@ Relative paths start at the working directory. At most 64 upstreams.
 """
 
 import ipaddress
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from typing import Annotated, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ByteSize,
     Field,
     PrivateAttr,
@@ -28,14 +26,15 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings import PydanticBaseSettingsSource as Source
 from pydantic_settings import SettingsError as UnreadableVariable
 
 from shalt import sources
 from shalt.monitors import MONITORS_MAX, Drift, Monitor, check_name
+from shalt.mounts import check_mounts
 from shalt.redaction import RULES_MAX, Redaction, check_rule
-from shalt.sources import PREFIX, SettingsError, Tree
+from shalt.sources import PREFIX, SettingsError, Tree, Words
 from shalt.upstreams import UPSTREAM_NAME, Seconds, Upstream, complete, guess_dialect
 from storage.grouping import validate_group_by
 
@@ -55,16 +54,6 @@ TABLES: Mapping[str, type[BaseModel]] = {
 }
 
 
-def _words(value: object) -> object:
-    """Read `a,b` or a JSON array where a list comes from a variable."""
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("["):
-        return json.loads(value)
-    return [word.strip() for word in value.split(",") if word.strip()]
-
-
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 Days = Annotated[float, Field(ge=0, le=36_500)]
 Ratio = Annotated[float, Field(ge=0, lt=1)]
 Bytes = Annotated[ByteSize, Field(ge=0, le=1024 * GIB)]  # a number, or text: "64 MiB"
@@ -222,6 +211,7 @@ class Settings(BaseSettings):
             check_name(name)
         for name, rule in self.redaction.items():
             check_rule(name, rule)
+        check_mounts({name: upstream.mounts for name, upstream in self.upstreams.items()})
         defaults = [name for name, upstream in self.upstreams.items() if upstream.default]
         if len(defaults) != 1:
             raise ValueError(

@@ -6,10 +6,15 @@ keeps a place (`upstreams.openai.key`) by which its source can be named. Which n
 """
 
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator
+from pydantic_settings import NoDecode
 
 PREFIX = "SHALT_"
 
@@ -70,3 +75,15 @@ def without_password(url: str) -> str:
     """Mask what is secret in the URL of a database, in its user part or its query."""
     masked = re.sub(r"(?<=://)([^/?:]*):[^/?]*@", r"\1:***@", url)
     return re.sub(r"(?i)([?&][^=&]*(?:password|passwd|secret|key|token))=[^&]*", r"\1=***", masked)
+
+
+def read_words(value: object) -> object:
+    """Read `a,b` or a JSON array where a list comes from a variable."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [word.strip() for word in value.split(",") if word.strip()]
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(read_words)]

@@ -19,7 +19,7 @@ from pydantic import (
 
 from proxy.dialling import Egress
 from shalt.egress import find_egress
-from shalt.sources import Tree
+from shalt.sources import Tree, Words
 from storage.capture import Dialect
 
 UPSTREAM_NAME = re.compile(r"[a-z0-9_-]{1,32}")
@@ -56,6 +56,8 @@ class Upstream(BaseModel):
     """It is a gateway itself: `helicone-auth`, `x-litellm-api-key`, `x-portkey-api-key` pass."""
     default: bool = False
     """Serves `/v1/*`; exactly one upstream does. A single one need not say so."""
+    mounts: Annotated[Words, Field(max_length=16)] = ()
+    """Paths served besides `/u/<name>/*`, added to base_url whole: `/v1beta,/api/chat`."""
     ca_file: Path | None = None
     """PEM file of the authorities to trust instead of the system's."""
     proxy: str = Field(default="", repr=False)  # it may hold a password

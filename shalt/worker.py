@@ -180,6 +180,7 @@ def _build_upstream(name: str, given: settings_module.Upstream) -> Upstream:
         connect_seconds=given.connect_seconds,
         first_byte_seconds=given.first_byte_seconds,
         idle_seconds=given.idle_seconds,
+        mounts=tuple(mount.encode("ascii") for mount in given.mounts),
         egress=given.egress if handed_on else None,
         is_gateway=given.gateway,
     )

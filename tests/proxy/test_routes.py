@@ -42,6 +42,30 @@ def test_a_path_has_one_place_to_go(path: bytes, name: str, there: bytes) -> Non
     assert (route.mode == "unrecorded") == (name == "console")
 
 
+@pytest.mark.parametrize(
+    ("path", "name", "there"),
+    [
+        (b"/v1/messages", "claude", b"/base/v1/messages"),
+        (b"/v1/messages/batches", "claude", b"/base/v1/messages/batches"),
+        (b"/v1/messages/count_tokens", "openai", b"/v1/v1/messages/count_tokens"),
+        (b"/v1/messages_x", "openai", b"/v1/messages_x"),
+        (b"/v1/chat/completions", "openai", b"/v1/chat/completions"),
+        (b"/api/chat", "claude", b"/base/api/chat"),
+        (b"/api/chats", "console", b"/api/chats"),
+        (b"/u/claude/api/chat", "claude", b"/base/api/chat"),
+    ],
+)
+def test_a_mount_needs_no_name_and_the_longest_one_counts(
+    path: bytes, name: str, there: bytes
+) -> None:
+    counting = replace(upstream("openai"), mounts=(b"/v1/messages/count_tokens",))
+    claude = replace(upstream("claude", b"/base"), mounts=(b"/v1/messages", b"/api/chat"))
+    found = Routes([counting, claude], default="openai", console=upstream("console", b"", None))
+    route = found.find(path)
+    assert route.upstream is not None
+    assert (route.upstream.name, route.path) == (name, there)
+
+
 @pytest.mark.parametrize("path", [b"/u/nowhere/x", b"/u/", b"/u/evil.example:80/x", b"/u/%6fpenai"])
 def test_a_name_that_is_not_configured_leads_nowhere(path: bytes) -> None:
     assert routes().find(path).upstream is None
