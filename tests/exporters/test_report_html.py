@@ -6,6 +6,7 @@ import re
 import time
 from html.parser import HTMLParser
 
+from exporters.findings import Unseen, UnseenValue
 from exporters.report_html import CHARTS_MAX, FINDINGS_SHOWN, fragment, report_html
 from tests.exporters.found import HOSTILE, finding, full_report, many, report
 
@@ -102,6 +103,13 @@ def test_the_largest_report_stays_below_a_megabyte_and_is_made_in_two_seconds() 
     assert len(page) < 2**20
     assert page.count(b'<li class="finding') == FINDINGS_SHOWN
     assert page.count(b"<figure>") == CHARTS_MAX + 1  # that of the classifier
+
+
+def test_a_value_as_long_as_a_book_is_cut() -> None:
+    values = tuple(UnseenValue(f"{n}" + "x" * 100_000, 0.1, ()) for n in range(20))
+    page = report_html(report(unseen=(Unseen("request_model", "call", 20, values, 1.0),)))
+    assert len(page) < 50_000
+    assert "xxx…" in page.decode()
 
 
 def test_a_quiet_report_is_a_page_too() -> None:
