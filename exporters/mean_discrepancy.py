@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from exporters.statistics import FloatArray, Interval
+from exporters.statistics import FloatArray, Interval, distance_interval
 
 VectorArray = NDArray[np.float32]
 
@@ -78,16 +78,12 @@ def mean_discrepancy(
     weights = np.linalg.eigvalsh(covariance) * (1 / n + 1 / m)
     weights = weights[weights > weights[-1] * EIGENVALUE_RATIO_MIN]
     squared = float(shift @ shift)
-    unbiased = squared - float(weights.sum())
     noise = 2 * float((weights**2).sum())
     # What the witness varies by holds the noise of the means too, twice.
     of_shift = 4 * float(witness[0].var() / n + witness[1].var() / m) - 2 * noise
-    error = np.sqrt(noise + max(0.0, of_shift))
-    margin = -float(special.ndtri((1 - confidence) / 2)) * float(error)
-    bounds = [np.sqrt(max(0.0, each)) for each in (unbiased, unbiased - margin, unbiased + margin)]
     return Discrepancy(
         weighed_chi_square_tail(weights, squared),
-        Interval(float(bounds[0]), float(bounds[1]), float(bounds[2])),
+        distance_interval(squared - float(weights.sum()), noise, of_shift, confidence),
         witness,
         rows,
     )

@@ -128,6 +128,23 @@ def newcombe(
     return Interval(growth, float(growth - down), float(growth + up))
 
 
+def distance_interval(excess: float, noise: float, of_shift: float, confidence: float) -> Interval:
+    """Estimate the distance of two means from its square, whose expected noise is taken off.
+
+    `excess`: that square; `noise`: its variance if nothing differed; `of_shift`: the variance that
+    comes with a difference as large as estimated, which grows with its square. The bounds are the
+    distances that a test of them would not refuse, as Wilson's are for a share: at a small distance
+    there is little variance of a shift, so the lower bound is above 0 wherever `excess` is beyond
+    the noise. With variances v0 and v, x is where (excess - x)^2 = z^2 (v0 + v x / excess).
+    """
+    z = -float(special.ndtri((1 - confidence) / 2))
+    if excess <= 0:
+        return Interval(0.0, 0.0, math.sqrt(max(0.0, excess + z * math.sqrt(noise))))
+    half = excess + z * z * max(0.0, of_shift) / (2 * excess)
+    root = math.sqrt(max(0.0, half * half - excess * excess + z * z * noise))
+    return Interval(math.sqrt(excess), math.sqrt(max(0.0, half - root)), math.sqrt(half + root))
+
+
 def bonferroni(p_value: float, test_count: int) -> float:
     """Correct a p-value for being one of `test_count`, whatever their dependence."""
     return min(1.0, p_value * test_count)

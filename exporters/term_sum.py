@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse, special
 
-from exporters.statistics import FloatArray, Interval
+from exporters.statistics import FloatArray, Interval, distance_interval
 from exporters.windows import HashArray, IntArray, Terms
 
 CALLS_MIN = 2  # a term of one call says nothing of which side it is of
@@ -76,14 +76,14 @@ def term_sum(reference: Terms, current: Terms, confidence: float) -> TermSum | N
     sides = witness[: counts[0]], witness[counts[0] :]
     # The witness of unchanged samples is noise, twice the variance of the null: it counts once.
     spread = 4 * float(sides[0].var() / counts[0] + sides[1].var() / counts[1])
-    error = np.sqrt(moments.variance + max(0.0, spread - 2 * moments.variance))
-    margin = -float(special.ndtri((1 - confidence) / 2)) * float(error)
+    of_shift = spread - 2 * moments.variance
     unit = float(lengths.mean())
     excess = squared - moments.mean
-    bounds = [np.sqrt(max(0.0, each) / unit) for each in (excess, excess - margin, excess + margin)]
     return TermSum(
         pearson_tail(excess / np.sqrt(moments.variance), moments.skewness),
-        Interval(float(bounds[0]), float(bounds[1]), float(bounds[2])),
+        distance_interval(
+            excess / unit, moments.variance / unit**2, of_shift / unit**2, confidence
+        ),
         has.shape[1],
         sides,
         rows,

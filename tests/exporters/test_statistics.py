@@ -193,3 +193,25 @@ def test_what_few_rows_cannot_show_is_not_promised() -> None:
     assert statistics.detectable_difference(0, 0.2) is None
     assert statistics.detectable_difference(30, 0.2) is None
     assert statistics.detectable_difference(50, 0.2) is not None
+
+
+def test_the_lower_bound_of_a_distance_is_where_a_test_would_refuse() -> None:
+    interval = statistics.distance_interval(0.09, 1e-4, 4e-4, 0.95)
+    for bound in (interval.lower, interval.upper):
+        error = math.sqrt(1e-4 + 4e-4 * bound**2 / 0.09)
+        assert abs(0.09 - bound**2) == pytest.approx(1.959964 * error)
+    assert interval.lower < interval.estimate == 0.3 < interval.upper
+
+
+@pytest.mark.parametrize(("excess", "above"), [(0.0190, False), (0.0202, True)])
+def test_a_distance_is_surely_above_nought_where_it_is_beyond_the_noise(
+    excess: float, above: bool
+) -> None:
+    assert (statistics.distance_interval(excess, 1e-4, 1e-3, 0.95).lower > 0) is above
+
+
+def test_no_excess_is_no_distance() -> None:
+    interval = statistics.distance_interval(-0.001, 1e-4, 0.0, 0.95)
+    assert (interval.estimate, interval.lower) == (0.0, 0.0)
+    assert interval.upper == pytest.approx(math.sqrt(0.0196 - 0.001), rel=1e-3)
+    assert statistics.distance_interval(-1.0, 1e-4, 0.0, 0.95).upper == 0.0
