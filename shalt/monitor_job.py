@@ -2,7 +2,7 @@
 
 Its orders are one line of JSON on standard input, which stays open as long as it is wanted: when
 that ends, the process ends. What it found is one JSON object on standard output. It gives way to
-everything else on the machine (`NICENESS`), computes on one core, and may have MEMORY_BYTES_MAX:
+everything else on the machine, computes on one core, and may have MEMORY_BYTES_MAX:
 what a window needs beyond that is a failure of that window, and whatever it does dies with it.
 """
 
@@ -17,14 +17,13 @@ import msgspec
 
 from shalt.child import set_up_process
 from shalt.evaluating import Evaluation
-from shalt.monitor_runs import MonitorOrders
+from shalt.monitor_runs import MonitorOrders, give_way
 from shalt.monitor_state import Evaluated
 from shalt.monitors import Monitor
 from shalt.recording import open_store
 from shalt.settings import Settings
 from storage.capture import SystemClock
 
-NICENESS: Final = 10
 # Two windows of 100,000 groups with their terms take 0.5 GB (exporters.windows).
 MEMORY_BYTES_MAX: Final = 2 * 2**30
 
@@ -32,7 +31,7 @@ MEMORY_BYTES_MAX: Final = 2 * 2**30
 def main() -> None:
     """Do what the orders say; exit 0 whatever becomes of it, for the result says that."""
     orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=MonitorOrders)
-    os.nice(NICENESS)
+    give_way()
     # Of data alone: libraries map more address space than they ever use.
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
     settings = Settings.model_validate_json(orders.settings)

@@ -21,6 +21,7 @@ from shalt.settings import Settings
 log = logging.getLogger(__name__)
 
 EVALUATION_SECONDS_MAX: Final = 900.0
+NICENESS: Final = 10  # of what watches and evaluates: calls come first
 # One core: two processes that relay calls may be all there is besides.
 _ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -35,6 +36,11 @@ class MonitorOrders(msgspec.Struct, frozen=True):
     monitor: str
     windows: tuple[str, ...]
     watched: tuple[str, ...]
+
+
+def give_way() -> None:
+    """Let every other process of the machine go first, those that relay calls above all."""
+    os.nice(max(0, NICENESS - os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 class Running(Protocol):

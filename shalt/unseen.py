@@ -126,6 +126,8 @@ class Unseen:
 
         Index (project, id); primary keys for each new call and set of tools.
         """
+        if not self._known:
+            return
         first = _id_at(max(self._since, now - self._late_seconds))
         ids = store.ids(self._monitor.project, self._monitor.where or None, first=first)
         if len(ids) > IDS_MAX:

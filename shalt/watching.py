@@ -23,7 +23,7 @@ from typing import Final
 
 from shalt.child import listen_to_signals, receive_orders
 from shalt.monitor_list import Asked, MonitorList, MonitorsUnreadable, write_whole
-from shalt.monitor_runs import Run, Running
+from shalt.monitor_runs import Run, Running, give_way
 from shalt.monitor_state import (
     Evaluated,
     Failure,
@@ -74,6 +74,7 @@ class Watcher:
         self._unseen: dict[str, Unseen] = {}
         self._run: Running | None = None
         self._look_at = 0.0
+        self._troubles: dict[str, str] = {}  # by what has them, as they were last logged
         self._written = b""
 
     @property
@@ -112,8 +113,9 @@ class Watcher:
         """Begin with monitors that are new, forget those that are gone."""
         try:
             self._asked = self._monitors.all()
+            self.note_trouble("monitors", "")
         except MonitorsUnreadable as error:
-            log.error("monitors could not be read error=%s", error)
+            self.note_trouble("monitors", str(error))
             self._asked = self._monitors.of_settings()
         states = self._state.monitors
         for name in [*states]:
@@ -198,9 +200,16 @@ class Watcher:
             try:
                 watch.look(self._store, now)
             except (StoreError, FilterError) as error:
-                log.warning("calls could not be looked at monitor=%s error=%s", name, error)
+                self.note_trouble(name, str(error))
                 continue
+            self.note_trouble(name, "")
             state.unseen = watch.ratios(state.windows)
+
+    def note_trouble(self, of: str, trouble: str) -> None:
+        """Log what keeps a monitor, or all of them, from going on: once, not at each step."""
+        if trouble and self._troubles.get(of) != trouble:
+            log.warning("drift monitors are held up by=%s error=%s", of, trouble)
+        self._troubles[of] = trouble
 
     def _write(self) -> None:
         """Write the state if it has changed."""
@@ -217,7 +226,11 @@ def _begin_process(
 
 
 def watch(settings: Settings) -> int:
-    """Watch until SIGTERM or SIGINT; return the exit code. Waits while another process does."""
+    """Watch until SIGTERM or SIGINT; return the exit code. Waits while another process does.
+
+    It gives way to what relays and records, and so does what it starts.
+    """
+    give_way()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -232,7 +245,7 @@ def watch(settings: Settings) -> int:
                 try:
                     watcher.step()
                 except OSError as error:  # a full disk: what was found is written when it can be
-                    log.error("drift monitors could not go on error=%s", error)
+                    watcher.note_trouble("state", str(error))
     return 0
 
 

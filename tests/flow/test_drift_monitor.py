@@ -199,7 +199,11 @@ def test_the_alert_fires_the_report_names_2024_and_the_new_training_set_is_quiet
         wait_until(lambda: window_of(shalt, "call-log")["verdict"] == "insufficient", 60)
 
         with running_prometheus(shalt, tmp_path) as prometheus:
-            send(shalt, "live", live_logs())
+            logs = live_logs()
+            send(shalt, "live", [next(logs)])  # the first of 2024 shows before any evaluation
+            unseen = 'unseen_category_ratio{feature="prompt_years",monitor="call-log",window="1h"} '
+            wait_until(lambda: f"{unseen}1.0" in shalt.get("/metrics").decode(), 30)
+            send(shalt, "live", logs)
             labels = {"alertname": "ShaltDriftDetected", "monitor": "call-log", "window": "1h"}
             fired = wait_until(
                 lambda: [each for each in firing(prometheus) if labels.items() <= each.items()], 60

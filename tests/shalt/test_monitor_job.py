@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from shalt.monitor_job import MEMORY_BYTES_MAX, NICENESS
-from shalt.monitor_runs import MonitorOrders
+from shalt.monitor_job import MEMORY_BYTES_MAX
+from shalt.monitor_runs import NICENESS, MonitorOrders
 from shalt.monitor_state import Evaluated, Reason
 from shalt.monitors import Monitor
 from shalt.settings import Settings

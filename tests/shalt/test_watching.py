@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from shalt.evaluating import Evaluation
 from shalt.monitor_list import MonitorList
 from shalt.monitor_state import Evaluated, MonitorState, Reason, read_state
@@ -184,11 +186,15 @@ def test_another_monitor_of_the_same_name_begins_anew(tmp_path: Path) -> None:
         assert list(found(tmp_path, "m").tallies) == ["1d"]
 
 
-def test_a_list_that_cannot_be_read_leaves_those_of_the_settings(tmp_path: Path) -> None:
+def test_a_list_that_cannot_be_read_leaves_those_of_the_settings_and_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "monitors.json").write_text("{")
     with watching(tmp_path, m=Monitor(reference="absent")) as (watcher, _):
         watcher.step()
+        watcher.step()
         assert watcher.names == {"m"}
+    assert len([each for each in caplog.messages if "monitors.json" in each]) == 1
 
 
 def test_a_clock_that_is_set_back_stops_nothing(tmp_path: Path) -> None:
