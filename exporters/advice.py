@@ -138,8 +138,8 @@ _NOT_LEARNT: Final = {
 def _condition(finding: Finding) -> str:
     """Say as a filter what a finding is of; empty where no filter can."""
     name, value = finding.feature, finding.value
-    if len(value) > VALUE_CHARS_MAX:
-        return ""
+    if len(value) > VALUE_CHARS_MAX or not value.isprintable():
+        return ""  # nobody can copy from a page what is not seen on it
     match finding.kind:
         case "number":
             return _number_condition(name, value)

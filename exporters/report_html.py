@@ -134,6 +134,7 @@ def fragment(
             shown_max=FINDINGS_SHOWN,
             small_max=SMALL_SHOWN,
             unseen_max=UNSEEN_SHOWN,
+            text_max=TEXT_CHARS_MAX,
             charts_of=drawn.of,
             classifier_chart=drawn.of_classifier,
             list_address=lambda where: f"{links}/review?{_query(project, where)}",

@@ -69,6 +69,7 @@ def test_a_finding_becomes_a_filter_over_the_current_window(found: Finding, cond
         finding("prompt", "", kind="classifier"),
         finding("request_model", "x" * 2_000, kind="category"),
         finding("request_model", "nul\0", kind="category"),
+        finding("request_model", "turned \u202e round", kind="category"),
         finding("nobody_knows", "1", kind="category"),
     ],
 )
