@@ -55,7 +55,7 @@ def test_the_version_is_printed(tmp_path: Path) -> None:
         (["serve", "--host", "0.0.0.0"], "shalt: settings: host 0.0.0.0 can be reached"),
         (["serve", "--workers", "0"], "shalt: --workers: Input should be greater"),
         (["show", "x", "--decoded"], "--decoded is for --raw"),
-        (["drift", "--reference", "x"], "Missing option '--current'"),
+        (["drift", "--reference", "x"], "say both windows"),
         (["nonsense"], "No such command 'nonsense'"),
     ],
 )
