@@ -6,21 +6,33 @@ CONNECT (RFC 9110, section 9.3.6): TLS is with the upstream, the proxy sees its 
 plain http one the requests themselves are the proxy's to pass on, in absolute form (RFC 9112,
 section 3.2.2): see proxy.routes. The proxy's answer to CONNECT has CONNECT_BYTES_MAX.
 
+Who dials while the name is being looked up waits for that answer: a name server that is silent
+holds one thread for each upstream, and not those of all. Of several addresses the next one is tried
+without waiting for the one before to fail (RFC 8305), as clients do: IPv6 that leads nowhere costs
+a quarter of a second, and not the call.
+
 Nothing here times out: whoever dials is cancelled by its call's deadline.
 """
 
 import asyncio
+import socket
 import ssl
-from collections.abc import Callable
+from asyncio.staggered import staggered_race
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import httptools
 
 CONNECT_BYTES_MAX: Final = 64 * 1024
+NEXT_ADDRESS_SECONDS: Final = 0.25
+ATTEMPTS_MAX: Final = 8  # addresses of one name that one connection is tried with
 
 Protocol = TypeVar("Protocol", bound=asyncio.Protocol)
+Found = tuple[Any, Any, int, str, tuple[Any, ...]]  # as getaddrinfo has it
 
 
 class UpstreamUnreachable(Exception):
@@ -69,35 +81,82 @@ class Address:
     egress: Egress | None = None
 
 
-async def dial(address: Address, make: Callable[[], Protocol]) -> Protocol:
-    """Connect to an address, by way of its egress proxy if it has one. Raises UpstreamUnreachable.
+class Dialler:
+    """Connects to one address, as often as it is asked to."""
 
-    `make` makes the protocol of the connection, which gets `connection_made` when it can be used.
-    """
-    loop = asyncio.get_running_loop()
-    egress = address.egress
-    try:
-        if address.unix_path is not None:
-            return (await loop.create_unix_connection(make, str(address.unix_path)))[1]
-        if egress is None:
-            where = (address.host, address.port)
-            return (await loop.create_connection(make, *where, ssl=address.tls))[1]
-    except (OSError, ssl.SSLError, ValueError) as error:
-        raise UpstreamUnreachable(f"cannot connect to the upstream: {error}") from error
-    try:
-        if address.tls is None:
-            return (await loop.create_connection(make, egress.host, egress.port))[1]
-        making = loop.create_connection(_Connect, egress.host, egress.port)
-        transport, connect = await making
-    except (OSError, ValueError) as error:
-        what = f"cannot connect to the egress proxy {egress.url}: {error}"
-        raise UpstreamUnreachable(what) from error
-    try:
-        await _ask(transport, connect, egress, _authority(address.host, address.port))
-        return await _secure(transport, address.tls, address.host, make())
-    except BaseException:
-        transport.abort()
-        raise
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._lookup: asyncio.Task[Sequence[Found]] | None = None
+
+    async def dial(self, make: Callable[[], Protocol]) -> Protocol:
+        """Connect, by way of the egress proxy if there is one. Raises UpstreamUnreachable.
+
+        `make` makes the protocol of the connection, which gets `connection_made` when it can be
+        used; it is called for each attempt.
+        """
+        address, loop = self._address, asyncio.get_running_loop()
+        egress = address.egress
+        try:
+            if address.unix_path is not None:
+                return (await loop.create_unix_connection(make, str(address.unix_path)))[1]
+            if egress is None:
+                return (await self._connect(make, address.host, address.port, address.tls))[1]
+        except (OSError, ssl.SSLError, ValueError) as error:
+            raise UpstreamUnreachable(f"cannot connect to the upstream: {error}") from error
+        try:
+            if address.tls is None:
+                return (await self._connect(make, egress.host, egress.port, None))[1]
+            transport, connect = await self._connect(_Connect, egress.host, egress.port, None)
+        except (OSError, ValueError) as error:
+            what = f"cannot connect to the egress proxy {egress.url}: {error}"
+            raise UpstreamUnreachable(what) from error
+        try:
+            await _ask(transport, connect, egress, _authority(address.host, address.port))
+            return await _secure(transport, address.tls, address.host, make())
+        except BaseException:
+            transport.abort()
+            raise
+
+    async def _connect(
+        self, make: Callable[[], Protocol], host: str, port: int, tls: ssl.SSLContext | None
+    ) -> tuple[asyncio.Transport, Protocol]:
+        """Connect to the first address of a name that answers; see NEXT_ADDRESS_SECONDS."""
+        loop = asyncio.get_running_loop()
+        name = host if tls is not None else None
+
+        async def attempt(number: str) -> tuple[asyncio.Transport, Protocol]:
+            return await loop.create_connection(make, number, port, ssl=tls, server_hostname=name)
+
+        numbers = _families_in_turn(await self._look_up(host, port))
+        if len(numbers) == 1:
+            return await attempt(numbers[0])
+        attempts = [partial(attempt, number) for number in numbers[:ATTEMPTS_MAX]]
+        winner: tuple[asyncio.Transport, Protocol] | None
+        winner, _, errors = await staggered_race(attempts, NEXT_ADDRESS_SECONDS)
+        if winner is None:
+            raise OSError("; ".join(str(error) for error in errors if error is not None))
+        return winner
+
+    async def _look_up(self, host: str, port: int) -> Sequence[Found]:
+        if self._lookup is None:
+            loop = asyncio.get_running_loop()
+            asked = loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            self._lookup = loop.create_task(asked)
+            self._lookup.add_done_callback(self._looked_up)
+        return await asyncio.shield(self._lookup)
+
+    def _looked_up(self, lookup: asyncio.Task[Sequence[Found]]) -> None:
+        self._lookup = None
+        if not lookup.cancelled():
+            lookup.exception()  # which whoever waited has got, if anybody still did
+
+
+def _families_in_turn(found: Sequence[Found]) -> list[str]:
+    """The addresses that a name has, IPv6 and IPv4 by turns, the system's first choice first."""
+    numbers = list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
+    first = [number for family, number in numbers if family == numbers[0][0]]
+    other = [number for family, number in numbers if family != numbers[0][0]]
+    return [each for pair in zip_longest(first, other) for each in pair if each is not None]
 
 
 async def _ask(

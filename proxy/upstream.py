@@ -13,7 +13,7 @@ from collections import deque
 from typing import Final
 
 from proxy.connection import Connection
-from proxy.dialling import Address, dial
+from proxy.dialling import Address, Dialler
 
 # An idle connection older than this is not used again: many servers close at 60 s or more, and a
 # connection that dies under a request costs a retry.
@@ -24,7 +24,7 @@ class UpstreamPool:
     """The connections to one address. Never more than `connections_max`, idle ones included."""
 
     def __init__(self, address: Address, *, connections_max: int) -> None:
-        self._address = address
+        self._dialler = Dialler(address)
         self._connections_max = connections_max
         self._count = 0
         self._idle: deque[Connection] = deque()
@@ -62,7 +62,7 @@ class UpstreamPool:
         self._count += 1
         try:
             loop = asyncio.get_running_loop()
-            return await dial(self._address, lambda: Connection(loop))
+            return await self._dialler.dial(lambda: Connection(loop))
         except BaseException:
             self._count -= 1
             self._wake_one()

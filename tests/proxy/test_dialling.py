@@ -6,12 +6,13 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from proxy.connection import Connection
-from proxy.dialling import CONNECT_BYTES_MAX, Address, Egress, UpstreamUnreachable, dial
+from proxy.dialling import CONNECT_BYTES_MAX, Address, Dialler, Egress, UpstreamUnreachable
 from tests.egress import EgressProxy, running_egress
 from tests.upstream import Upstream, running_upstream
 
@@ -61,7 +62,7 @@ def dialled(
     async def run() -> bytes:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(5):
-            connection = await dial(address, lambda: Connection(loop))
+            connection = await Dialler(address).dial(lambda: Connection(loop))
             try:
                 return await (scenario or ask)(connection)
             finally:
@@ -142,7 +143,7 @@ def test_who_gives_up_leaves_no_connection_to_the_proxy(certificate: Path) -> No
             tls = ssl.create_default_context(cafile=str(certificate))
             address = Address("upstream.example", 443, tls, egress=egress)
             loop = asyncio.get_running_loop()
-            dialling = asyncio.create_task(dial(address, lambda: Connection(loop)))
+            dialling = asyncio.create_task(Dialler(address).dial(lambda: Connection(loop)))
             server.setblocking(False)
             client, _ = await loop.sock_accept(server)
             with client:
@@ -156,16 +157,65 @@ def test_who_gives_up_leaves_no_connection_to_the_proxy(certificate: Path) -> No
     asyncio.run(run())
 
 
+class Names:
+    """A name server: what names lead to, and what was asked. `silent`: it does not answer."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *numbers: str, silent: bool = False):
+        self.numbers = numbers
+        self.silent = silent
+        self.asked: list[object] = []
+        names = self
+
+        async def look_up(loop: object, host: object, port: int, **given: object) -> list[object]:
+            return await names.answer(host, port)
+
+        monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "getaddrinfo", look_up)
+
+    async def answer(self, host: object, port: int) -> list[object]:
+        if host in self.numbers:  # which is no question
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))]
+        self.asked.append(host)
+        if self.silent:
+            await asyncio.Event().wait()
+        kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+        return [(*kind, (number, port)) for number in self.numbers]
+
+
 def test_the_name_is_looked_up_for_every_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = []
-
-    async def look_up(self: object, host: object, port: object, **given: object) -> object:
-        names.append(host)
-        kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", seen.port))
-        return [kind]
-
-    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "getaddrinfo", look_up)
+    names = Names(monkeypatch, "127.0.0.1")
     with running_upstream() as seen:
         for _ in range(2):
-            dialled(Address("moving.example", 80))
-    assert names == ["moving.example"] * 2
+            dialled(Address("moving.example", seen.port))
+    assert names.asked == ["moving.example"] * 2
+
+
+def test_a_silent_name_server_is_asked_once_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = Names(monkeypatch, "127.0.0.1", silent=True)
+
+    async def run() -> None:
+        dialler = Dialler(Address("silent.example", 1))
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await asyncio.gather(*(dialler.dial(asyncio.Protocol) for _ in range(50)))
+
+    asyncio.run(run())
+    assert names.asked == ["silent.example"]
+
+
+def test_an_address_that_leads_nowhere_costs_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    Names(monkeypatch, "127.0.0.2", "127.0.0.1")
+    with running_upstream() as seen, socket.socket() as nowhere, ExitStack() as stack:
+        nowhere.bind(("127.0.0.2", seen.port))
+        nowhere.listen(0)
+        for _ in range(4):  # who comes now gets no answer: its queue is full
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(nowhere.getsockname())
+        assert dialled(Address("two.example", seen.port)) == b'{"object": "plain"}'
+
+
+def test_of_several_addresses_that_fail_all_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    Names(monkeypatch, "127.0.0.2", "127.0.0.1")
+    with pytest.raises(UpstreamUnreachable, match=r"127\.0\.0\.2.*127\.0\.0\.1"):
+        dialled(Address("two.example", 1))
