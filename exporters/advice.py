@@ -18,14 +18,14 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Final
 
 import msgspec
 
 from exporters.drift import DriftReport, WindowSummary
 from exporters.findings import Action, Finding, percent, shown
-from exporters.measures import FEATURES, Number
+from exporters.measures import FEATURES, SCORE_PREFIX, Number
 from exporters.periods import parse_range, range_filter
 from exporters.windows import WindowError
 from storage.filter_columns import COLUMNS, LISTS
@@ -93,6 +93,8 @@ def _action(finding: Finding, size: int, project: str, within: Sequence[str]) ->
         where = _of_ids(finding.example_call_ids)
     if finding.kind in ("classifier", "embedding"):
         return Action("Read the example calls: they are the ones least like the reference.", where)
+    if finding.feature.startswith(SCORE_PREFIX):
+        return Action("Read these calls, and correct the answers that are wrong.", where)
     if finding.feature in _NOT_LEARNT:
         return Action(f"No training helps against this: {_NOT_LEARNT[finding.feature]}.", where)
     if gone:
@@ -102,26 +104,56 @@ def _action(finding: Finding, size: int, project: str, within: Sequence[str]) ->
             where,
         )
     needed = calls_needed(size, finding.reference, finding.current)
-    command = _command(where, finding, project) if where else ""
+    if _may_be_wrong(finding):
+        count = max(TRAINING_CALLS_MIN, min(needed, size))
+        advice = (
+            "Read these answers: if they are wrong, training must not learn them. Correct at least "
+            f"{TRAINING_CALLS_MIN} of them, and export those that are labelled."
+        )
+        corrected = _all([where, "labelled"]) if where else ""
+        return Action(advice, where, _command(corrected, finding, project), count)
+    advice, count = _advice(finding, needed, size)
+    return Action(advice, where, _command(where, finding, project), count)
+
+
+def _advice(finding: Finding, needed: int, size: int) -> tuple[str, int]:
+    """Say how many calls to add to `size` rows of train, and why so many."""
     share = percent(finding.current)
     if needed >= size:
         advice = (
             f"Train on the current traffic: {share} of it has this, and more calls than the "
-            f"reference has in all would have to be added to it."
+            "reference has in all would have to be added to it."
         )
-        return Action(advice, where, command, needed)
-    if needed < TRAINING_CALLS_MIN:
+    elif needed < TRAINING_CALLS_MIN:
         advice = (
             f"Add at least {TRAINING_CALLS_MIN} calls that have it to training: {needed} would "
             "bring its share to that of the traffic, but from so few a trainer learns nothing."
         )
-        return Action(advice, where, command, TRAINING_CALLS_MIN)
-    advice = (
-        f"Add at least {needed:,} calls that have it to training: its share is then {share} there "
-        "too."
-    )
-    return Action(advice, where, command, needed)
+    else:
+        advice = (
+            f"Add at least {needed:,} calls that have it to training: its share is then {share} "
+            "there too."
+        )
+    if finding.side == "answer":
+        advice += " Correct the answers that are wrong first: a model learns what they say."
+    if finding.kind == "term":
+        advice += " Do so within some days: then words are no longer known of these calls."
+    return advice, max(needed, TRAINING_CALLS_MIN)
 
+
+def _may_be_wrong(finding: Finding) -> bool:
+    """Tell whether what there is more of is likely to be a fault of the answers."""
+    faults = _FAULTS.get(finding.feature)
+    return faults is not None and (not faults or finding.value in faults)
+
+
+# What answers should not be; of a feature without values, whatever it has more of.
+_FAULTS: Final[Mapping[str, Set[str]]] = {
+    "refusal": frozenset({"1"}),
+    "answer_json": frozenset({"broken"}),
+    "finish_reason": frozenset({"length", "max_tokens", "content_filter", "MAX_TOKENS", "SAFETY"}),
+    "answer_new_years": frozenset(),
+}
 
 # What is no matter of the model's training.
 _NOT_LEARNT: Final = {
@@ -190,8 +222,8 @@ def _parameter_condition(value: str) -> str:
 
 
 def _column(name: str) -> str:
-    if name.startswith("score:"):
-        return f"scores[{_text(name.removeprefix('score:'))}]"
+    if name.startswith(SCORE_PREFIX):
+        return f"scores[{_text(name.removeprefix(SCORE_PREFIX))}]"
     return name if name in COLUMNS or (name in MEASURED and name not in LISTS) else ""
 
 
@@ -232,6 +264,8 @@ def selection_reason(finding: Finding) -> str:
 
 
 def _command(where: str, finding: Finding, project: str) -> str:
+    if not where:
+        return ""
     words = ["shalt", "export", selection_name(finding), "--where", where]
     words += ["--accept-bias", selection_reason(finding)]
     if project != DEFAULT_PROJECT:

@@ -77,6 +77,11 @@ def test_what_no_filter_can_say_names_its_example_calls(found: Finding) -> None:
     assert action_of(found).where == f"id in ('{IDS[0]}', '{IDS[1]}')"
 
 
+def test_without_a_filter_and_without_examples_there_is_no_command() -> None:
+    made = action_of(finding("nobody_knows", "1", kind="category", example_call_ids=()))
+    assert (made.where, made.command) == ("", "")
+
+
 def test_the_command_is_one_that_a_shell_takes_apart_again() -> None:
     made = action_of(finding("tools_called", "a\"b'$(rm) `c` !"), project="it's")
     words = shlex.split(made.command)
@@ -109,6 +114,33 @@ def test_no_training_helps_against_another_model_upstream() -> None:
     made = action_of(finding("response_model", "gpt-5", kind="category"))
     assert made.advice.startswith("No training helps")
     assert made.command == ""
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        finding("refusal", "1", 0.01, 0.2, kind="category", side="answer"),
+        finding("answer_json", "broken", 0.01, 0.2, kind="category"),
+        finding("answer_new_years", "2023", 0.01, 0.2),
+    ],
+)
+def test_faults_of_answers_are_not_to_be_learnt_but_corrected(found: Finding) -> None:
+    made = action_of(found)
+    assert "training must not learn them" in made.advice
+    words = shlex.split(made.command)
+    assert words[words.index("--where") + 1] == f"{made.where} and labelled"
+
+
+def test_more_answers_that_are_well_formed_are_no_fault() -> None:
+    made = action_of(finding("answer_json", "object", 0.01, 0.2, kind="category"))
+    assert "labelled" not in made.command
+    assert "Correct the answers that are wrong first" in made.advice
+
+
+def test_a_score_that_changed_is_for_people_to_look_at() -> None:
+    made = action_of(finding("score:thumbs", "<= 0.5", 0.1, 0.3, kind="number"))
+    assert made.command == ""
+    assert "scores['thumbs'] <= 0.5" in made.where
 
 
 def test_the_size_of_training_is_that_of_the_export_where_the_reference_is_a_sample() -> None:
