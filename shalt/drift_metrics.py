@@ -5,7 +5,8 @@ the process that watches, and says when (`*_timestamp_seconds`). A monitor that 
 series any more. Labels are from closed lists: names of monitors and windows, sides, features,
 reasons; no ids, words or hashes but that of the manifest.
 
-Cost: 2 ms a scrape for a monitor, 40 ms for MONITORS_MAX with all their windows.
+Cost: 3 ms of a scrape for a monitor of three windows, 40 ms for MONITORS_MAX of them; most of it is
+writing some 600 series each as text (benchmarks/watch_limits.py).
 """
 
 from collections.abc import Iterator, Mapping

@@ -4,7 +4,7 @@ Whoever watches writes it, whole or not at all; the console reads it for a page,
 at every scrape: nothing is computed then. It outlives restarts, so counters go on and a monitor is
 not evaluated again before its time.
 
-Limits: MONITORS_MAX monitors of WINDOWS_MAX windows with some 60 features: 2 MB at worst, 20 KB for
+Limits: MONITORS_MAX monitors of WINDOWS_MAX windows with some 60 features: 1 MB at worst, 20 KB for
 one monitor. A file that cannot be understood counts as none: the next evaluation makes it anew.
 """
 

@@ -3,8 +3,8 @@
 spool/           calls on their way to the store (storage.spool)
 poison/          calls the recorder could not digest, with the reason
 datasets/        datasets that were asked for over HTTP, a directory each
-drift/           what the monitors found last, the lock of the one process that watches, hours rolled
-                 up, and vectors of prompts; all of it can be made again
+drift/           what the monitors found last, the lock of the process that watches, hours that
+                 were rolled up, vectors of prompts; all of it can be made again
 monitors.json    drift monitors that were asked for over HTTP
 forward/         how far `shalt forward` has come, for each collector
 metrics/         the processes' counters for Prometheus, calls by access key; new at every start
