@@ -10,6 +10,7 @@ It does not time anything out: whoever waits on a connection is cancelled by its
 
 import asyncio
 import os
+import select
 import socket
 from dataclasses import dataclass
 from typing import Final, cast
@@ -51,6 +52,7 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._transport: asyncio.Transport
         self._socket: socket.socket | None = None
+        self._poll: select.poll | None = None
         self._reader_waits: asyncio.Future[None] | None = None
         self._writer_waits: asyncio.Future[None] | None = None
         self._write_paused = False
@@ -143,6 +145,14 @@ class Connection(asyncio.Protocol):
         """The answer is over and both sides keep the connection."""
         return self.complete and self._keep_alive and not self.closed and self._failure is None
 
+    @property
+    def quiet(self) -> bool:
+        """Nothing has come while the connection was idle, neither its end nor bytes unasked for.
+
+        Asks the socket itself, for the event loop may not have got to it yet: 0.3 us.
+        """
+        return not self.closed and (self._poll is None or not self._poll.poll(0))
+
     def abort(self) -> None:
         """Close at once; what the upstream still sends is of no interest."""
         self._busy = False
@@ -177,6 +187,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         given = transport.get_extra_info("socket")
+        if given is not None:
+            self._poll = select.poll()
+            self._poll.register(given.fileno(), select.POLLIN)
         if _QUICKACK is not None and given is not None and given.family != socket.AF_UNIX:
             self._socket = socket.socket(fileno=os.dup(given.fileno()))
 

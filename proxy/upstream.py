@@ -35,6 +35,11 @@ class UpstreamPool:
         """How many connections serve a call, or are being made for one."""
         return self._count - len(self._idle)
 
+    @property
+    def idle_count(self) -> int:
+        """How many connections wait for a call."""
+        return len(self._idle)
+
     async def acquire(self, *, fresh: bool = False) -> Connection:
         """Take an idle connection, or make one; wait while there are `connections_max`.
 
@@ -74,6 +79,10 @@ class UpstreamPool:
             connection.rest()
             self._idle.append(connection)
             self._wake_one()
+            # The newest is used first, so after a burst the others would lie here for ever.
+            oldest = self._idle[0]
+            if oldest.closed or connection.idle_since - oldest.idle_since > IDLE_SECONDS_MAX:
+                self._let_go(self._idle.popleft())
         else:
             self._let_go(connection)
 
@@ -88,7 +97,7 @@ class UpstreamPool:
 
     def _usable(self, connection: Connection) -> bool:
         idle_seconds = asyncio.get_running_loop().time() - connection.idle_since
-        return not connection.closed and idle_seconds < IDLE_SECONDS_MAX
+        return idle_seconds < IDLE_SECONDS_MAX and connection.quiet
 
     def _let_go(self, connection: Connection) -> None:
         connection.abort()

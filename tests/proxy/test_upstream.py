@@ -1,6 +1,7 @@
 """Tests of proxy.upstream: the pool, against a real upstream."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -119,3 +120,34 @@ def test_nobody_there_is_unreachable() -> None:
                 await pool.acquire()
 
     asyncio.run(scenario())
+
+
+def test_a_connection_that_says_something_unasked_is_not_used_again() -> None:
+    async def scenario(pool: UpstreamPool, upstream: Upstream) -> None:
+        assert await call(pool, b"stale") == b"ok"
+        time.sleep(0.05)  # the event loop has had no time to see that the upstream has left
+        connection = await pool.acquire()
+        assert not connection.used_before
+        assert pool.idle_count == 0
+        pool.discard(connection)
+
+    run(scenario)
+
+
+def test_connections_of_a_burst_are_let_go_when_they_are_closed() -> None:
+    async def scenario(pool: UpstreamPool, upstream: Upstream) -> None:
+        held = [await pool.acquire() for _ in range(5)]
+        for connection in held:
+            connection.start(GET % b"stale", bodyless=False)
+            await whole_answer(connection)
+            pool.release(connection)
+        assert pool.idle_count == 5
+        async with asyncio.timeout(5):
+            while not all(connection.closed for connection in held):
+                await asyncio.sleep(0.005)
+        for _ in range(5):
+            await call(pool, b"plain")
+        assert pool.idle_count == 1
+        assert pool.busy_count == 0
+
+    run(scenario)
