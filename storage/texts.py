@@ -26,12 +26,12 @@ from storage.characters import (
 
 HEAD_CHARS: Final = 4_000  # the task stands at the beginning of a long prompt …
 TAIL_CHARS: Final = 2_000  # … or at its end, after the document
-UNIQUE_CHARS: Final = 1_000
+UNIQUE_CHARS: Final = 300
 
 MARKS: Final = ("code", "heading", "link", "list", "table")
 
 _NOT_SPACES: Final = bytes(32 if each == 32 else 120 for each in range(256))
-_ENDED: Final = re.compile(rb"!+(?: |\Z)")
+_ENDED: Final = ENDER + SPACE
 _LINE_MARK: Final = re.compile(r"\n[ \t]*([-*+•](?= )|#(?=#{0,5} )|\||[0-9]{1,3}[.)](?= ))")
 _MARK_NAMES: Final = {"#": "heading", "|": "table"}
 
@@ -68,10 +68,10 @@ def measure(text: str, read: str, classes: bytes) -> TextMeasures:
     count = classes.count
     spaces = classes.translate(_NOT_SPACES)
     words = spaces.count(b" x") + (spaces[:1] == b"x")
-    enders = count(ENDER)
-    full_stops = count(FULL_STOP)
-    sentences = full_stops + (len(_ENDED.findall(classes)) if enders else 0)
-    ascii_count = size if read.isascii() else len(read.encode("ascii", "ignore"))
+    is_ascii = read.isascii()
+    ascii_count = size if is_ascii else len(read.encode("ascii", "ignore"))
+    full_stops = 0 if is_ascii else count(FULL_STOP)
+    sentences = full_stops + count(_ENDED) + classes.endswith(ENDER)
     first = read[:UNIQUE_CHARS].lower().split()
     return TextMeasures(
         chars=len(text),
@@ -80,8 +80,8 @@ def measure(text: str, read: str, classes: bytes) -> TextMeasures:
         lines=read.count("\n") + 1,
         word_length=min((size - count(SPACE)) * 100 // words, WORD_LENGTH_MAX) if words else 0,
         digits_permille=count(DIGIT) * 1000 // size,
-        punctuation_permille=(count(PUNCTUATION) + enders + full_stops) * 1000 // size,
-        uppercase_permille=sum(map(count, _capitals(read))) * 1000 // size,
+        punctuation_permille=(count(PUNCTUATION) + count(ENDER) + full_stops) * 1000 // size,
+        uppercase_permille=sum(map(count, b"L" if is_ascii else CAPITALS)) * 1000 // size,
         non_ascii_permille=(size - ascii_count) * 1000 // size,
         unique_words_permille=len(set(first)) * 1000 // len(first) if first else 0,
         scripts=scripts_of(classes),
@@ -91,10 +91,6 @@ def measure(text: str, read: str, classes: bytes) -> TextMeasures:
 
 WORD_LENGTH_MAX: Final = 32_000  # what a column of 16 bits holds; a text without spaces has more
 _EMPTY: Final = TextMeasures(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (), ())
-
-
-def _capitals(read: str) -> bytes:
-    return b"L" if read.isascii() else CAPITALS
 
 
 def _marks(read: str) -> Sequence[str]:

@@ -3,7 +3,7 @@
 A year is a whole number from 1900 to 2099. A date is recognised by the year in it: formats are
 looked for around the first YEARS_LOOKED_AT years of a text, names of months in English, German,
 French, Spanish, Italian, Portuguese and Dutch; and 1/31/24 without one. A text without four
-digits in a row costs half a microsecond, one of 4 KB that is full of dates 60.
+digits in a row costs half a microsecond, one of 3 KB with 38 dates 25.
 """
 
 import re
@@ -11,7 +11,7 @@ from collections.abc import Sequence, Set
 from itertools import islice
 from typing import Final
 
-YEARS_LOOKED_AT: Final = 8
+YEARS_LOOKED_AT: Final = 4
 
 FORMATS: Final = (
     "cjk",  # 2024年1月31日
@@ -32,24 +32,23 @@ _NONE: Final[Set[int]] = frozenset()
 _CHARS_BEFORE: Final = 28  # 31st of September de …
 _CHARS_AFTER: Final = 9
 
-_MONTH: Final = (
-    r"(?:jan|gen|ene|f[eé][bv]|m[aä]r|mrt|maart|a[pbv]r|ma[iyg]|mei|jun|juin|giu|jul|juil|lug|aug"
-    r"|ao[uû]|ago|se[pt]|o[ck]t|out|ott|nov|de[czs]|d[ií][cé]|déc)[a-zçéû]{0,8}\.?,?"
+_MONTHS: Final = frozenset(  # by three letters, in the seven languages
+    (
+        "jan gen ene feb fev fév mar mär mrt maa apr avr abr mag mai may mei jun jui giu jul lug"
+        " aug ago aoû sep set oct okt out ott nov dec déc dez des dic"
+    ).split()
 )
-_DAY: Final = r"(?<![0-9])[0-3]?[0-9]"
-_BEFORE: Final = re.compile(
-    rf"(?:(?P<day_month>{_DAY}(?:st|nd|rd|th|\.|er|º)?(?: of| de)? {_MONTH}(?: de| del)? )"
-    rf"|(?P<month_day>\b{_MONTH} [0-3]?[0-9](?:st|nd|rd|th)?,? )"
-    rf"|(?P<month>\b{_MONTH}(?: de)? )"
-    rf"|(?P<slash>{_DAY}/[0-3]?[0-9]/)|(?P<dot>{_DAY}\.[0-3]?[0-9]\.)|(?P<dash>{_DAY}-[0-3]?[0-9]-)"
-    r")\Z",
-    re.IGNORECASE,
-)
+_CONNECTING: Final = frozenset(("of", "de", "del", "di", "du"))
+_DAY: Final = re.compile(r"[0-3]?[0-9](?:st|nd|rd|th|er|º|\.)?,?")
+_NUMBERS_BEFORE: Final = re.compile(r"(?<![0-9])[0-3]?[0-9]([/.-])[0-3]?[0-9]\1\Z")
+_SEPARATORS: Final = {"/": "slash", ".": "dot", "-": "dash"}
 _AFTER: Final = re.compile(
     r"(?P<iso_time>-[01][0-9]-[0-3][0-9][T ][0-2][0-9])|(?P<iso>-[01][0-9]-[0-3][0-9](?![0-9]))"
     r"|(?P<year_slash>/[01]?[0-9]/[0-3]?[0-9](?![0-9]))|(?P<cjk>\s?年)"
 )
 _SHORT: Final = re.compile(r"(?<![0-9/])[0-3]?[0-9]/[0-3]?[0-9]/[0-9][0-9](?![0-9/])")
+# The same in classes of characters, to find it fast: three numbers with a sign between.
+_SHORT_CLASSES: Final = re.compile(rb"0,00?,00(?!0)")
 
 
 def years_of(text: str, classes: bytes) -> Set[int]:
@@ -66,9 +65,28 @@ def date_formats_of(text: str, classes: bytes) -> Sequence[str]:
         for year in islice(_YEAR.finditer(text), YEARS_LOOKED_AT):
             start, end = year.span()
             after = _AFTER.match(text, end, end + _CHARS_AFTER)
-            match = after or _BEFORE.search(text[max(start - _CHARS_BEFORE, 0) : start])
-            if match is not None and match.lastgroup is not None:
-                found.add(match.lastgroup)
-    if b"0,0" in classes and "/" in text and _SHORT.search(text) is not None:
-        found.add("slash")
+            if after is not None and after.lastgroup is not None:
+                found.add(after.lastgroup)
+            elif name := _format_before(text[max(start - _CHARS_BEFORE, 0) : start]):
+                found.add(name)
+    for short in islice(_SHORT_CLASSES.finditer(classes), YEARS_LOOKED_AT):
+        if _SHORT.search(text, max(short.start() - 1, 0), short.end() + 1) is not None:
+            found.add("slash")
     return sorted(found)
+
+
+def _format_before(before: str) -> str:
+    """Name the format of a date that ends in a year, by what stands before the year."""
+    if before[-1:] in _SEPARATORS:
+        numbers = _NUMBERS_BEFORE.search(before[-7:])
+        return "" if numbers is None else _SEPARATORS[numbers[1]]
+    if before[-1:] != " ":
+        return ""
+    words = [word for word in before.lower().split() if word not in _CONNECTING][-2:]
+    if not words:
+        return ""
+    if words[-1][:3] in _MONTHS:
+        return "day_month" if len(words) == 2 and _DAY.fullmatch(words[0]) else "month"
+    if len(words) == 2 and words[0][:3] in _MONTHS and _DAY.fullmatch(words[1]):
+        return "month_day"
+    return ""
