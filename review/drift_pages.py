@@ -157,7 +157,12 @@ class DriftPages:
 def _read(kept: KeptReport) -> "DriftReport":
     from exporters.drift import DriftReport  # noqa: PLC0415
 
-    return msgspec.json.decode(kept.report, type=DriftReport)
+    try:
+        return msgspec.json.decode(kept.report, type=DriftReport)
+    except msgspec.MsgspecError:
+        raise NoSuchReport(
+            f"Drift report {kept.listed.id} was written by another version of shalt: make it again."
+        ) from None
 
 
 def _wanted(kept: KeptReport, number: str) -> tuple[str, dict[str, object]]:

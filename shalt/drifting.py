@@ -108,7 +108,11 @@ def show_report(
             f"project {settings.project} has no drift report {report_id!r}, or several whose ids "
             "begin so: shalt drift ls lists them"
         )
-    report = msgspec.json.decode(found.report, type=DriftReport)
+    try:
+        report = msgspec.json.decode(found.report, type=DriftReport)
+    except msgspec.MsgspecError as error:
+        problem = f"drift report {report_id} was written by another version of shalt: {error}"
+        raise NoReport(problem) from error
     _write_files(settings, report, json_file=json_file, html_file=html_file)
     if as_json:
         print_bytes(report_json(report))

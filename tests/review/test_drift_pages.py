@@ -3,17 +3,17 @@
 import re
 from dataclasses import dataclass, field
 
-import msgspec
 import pytest
 from starlette.applications import Starlette
 
 from exporters.advice import with_actions
+from exporters.drift import DriftReport
 from exporters.report import report_json
 from review.drift_pages import PAGE_REPORTS, ExportRefused
 from review.judging import Judging
 from review.routes import routes
 from storage.drift_reports import NewReport, add_drift_report
-from tests.exporters.found import HOSTILE, finding, full_report
+from tests.exporters.found import HOSTILE, finding, full_report, report
 from tests.review.calls import START_NS
 from tests.review.conftest import Clock, Site
 
@@ -40,9 +40,16 @@ class Desk:
         self.asked[name] = request
 
 
-def keep(site: Site, seconds: int = 0, project: str = "default", monitor: str = "live") -> str:
-    report = with_actions(full_report(), project=project)
-    new = NewReport(project, monitor, "7d", report.verdict, "dataset", report_json(report))
+def keep(
+    site: Site,
+    seconds: int = 0,
+    project: str = "default",
+    monitor: str = "live",
+    found: DriftReport | None = None,
+) -> str:
+    """Keep a report, one without charts unless another is given."""
+    told = with_actions(found or report(finding()), project=project)
+    new = NewReport(project, monitor, "7d", told.verdict, "dataset", report_json(told))
     return add_drift_report(site.store, new, clock=Later(seconds))
 
 
@@ -79,7 +86,7 @@ def test_without_reports_the_page_says_how_to_make_one(site: Site) -> None:
 
 
 def test_a_report_is_shown_in_the_frame_and_leads_to_its_calls(site: Site) -> None:
-    answer = site.get(f"/review/drift/{keep(site)}")
+    answer = site.get(f"/review/drift/{keep(site, found=full_report())}")
     body = answer.body.decode()
     assert answer.status == 200
     assert '<article class="drift">' in body
@@ -97,6 +104,12 @@ def test_a_report_that_is_not_there_is_a_page(site: Site) -> None:
     for path in ("/review/drift/" + "f" * 32, "/review/drift/0"):
         answer = site.get(path)
         assert (answer.status, "no drift report" in answer.body.decode()) == (404, True)
+
+
+def test_a_report_of_another_version_is_a_page_that_says_so(site: Site) -> None:
+    new = NewReport("default", "", "7d", "drift", "dataset", b'{"version": 9}')
+    answer = site.get(f"/review/drift/{add_drift_report(site.store, new, clock=Later(0))}")
+    assert (answer.status, "another version" in answer.body.decode()) == (404, True)
 
 
 def test_every_page_leads_to_the_reports(site: Site) -> None:
@@ -148,9 +161,7 @@ def test_a_page_elsewhere_cannot_export(site: Site, desk: Desk) -> None:
 
 def test_the_name_of_a_dataset_fits_whatever_was_found(site: Site, desk: Desk) -> None:
     long = finding("answer_terms", "x" * 300, kind="term", term_hash=1)
-    report = with_actions(msgspec.structs.replace(full_report(), findings=(long,)))
-    new = NewReport("default", "", "7d", "drift", "dataset", report_json(report))
-    report_id = add_drift_report(site.store, new, clock=Later(0))
+    report_id = keep(site, found=report(long))
     assert site.post(f"/review/drift/{report_id}/export", **button(site, report_id)).status == 303
     (name,) = desk.asked
     assert re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", name)

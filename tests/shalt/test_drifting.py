@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,10 @@ from shalt.drifting import (
     narrowed,
     show_report,
 )
+from shalt.recording import open_store
 from shalt.settings import Settings
+from storage.capture import SystemClock
+from storage.drift_reports import NewReport, add_drift_report
 
 OLD, NEW = "where:tags['period']='2023'", "where:tags['period']='2024'"
 HALF, OTHER_HALF = "where:substr(id,32,1)<'8'", "where:substr(id,32,1)>='8'"
@@ -99,6 +103,14 @@ def test_a_window_that_means_nothing_is_refused(demo_settings: Settings) -> None
 def test_a_report_that_is_not_kept_is_said_so(demo_settings: Settings) -> None:
     with pytest.raises(NoReport, match="shalt drift ls"):
         show_report(demo_settings, "f" * 32)
+
+
+def test_a_report_of_another_version_is_said_so(demo_settings: Settings) -> None:
+    new = NewReport("default", "", "7d", "drift", "dataset", b'{"version": 9}')
+    with closing(open_store(demo_settings)) as store:
+        report_id = add_drift_report(store, new, clock=SystemClock())
+    with pytest.raises(NoReport, match="another version"):
+        show_report(demo_settings, report_id)
 
 
 def test_a_report_that_cannot_be_written_is_said_so(
