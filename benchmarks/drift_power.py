@@ -29,6 +29,8 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from benchmarks import drift_costs, drift_resent, drift_streams
 from benchmarks.drift_calls import POOL, kinds
 from benchmarks.drift_cases import Case, cases
@@ -66,7 +68,9 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.scratch.mkdir(parents=True, exist_ok=True)
     print(f"seed {arguments.seed}, real texts: {POOL.exists()}")
-    with ProcessPoolExecutor(arguments.processes) as pool:
+    with ProcessPoolExecutor(
+        arguments.processes, initializer=threadpool_limits, initargs=(1,)
+    ) as pool:
         bench = Bench(
             pool, arguments.seed, arguments.scratch, arguments.rival, 10 if arguments.quick else 1
         )
