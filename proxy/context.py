@@ -1,6 +1,6 @@
 """What a request says to shalt in its headers, read before its call begins.
 
-    x-shalt-project   the project, 1 to 64 letters, digits, `.`, `_` or `-`
+    x-shalt-project   the project, 1 to 64 letters, digits, `.`, `_` or `-`, and no key
     x-shalt-record    full, metadata or none: what is kept of the call
     x-shalt-timing    1: the answer says in `server-timing` where the time went until it began
 
@@ -20,6 +20,7 @@ from typing import Final, Literal
 
 from proxy import errors
 from proxy.errors import OwnError
+from proxy.redact import looks_like_key
 from storage.capture import Headers
 
 # What is kept of a call: all of it; no bodies; nothing, but it is counted. `unrecorded` is for what
@@ -66,7 +67,7 @@ def read_context(headers: Headers, *, own_project: str, default_project: str) ->
         return Wanted(project)
     named = said.get(b"x-shalt-project")
     if named is not None:
-        if not _PROJECT.fullmatch(named):
+        if not _PROJECT.fullmatch(named) or looks_like_key(named):
             rule = "1 to 64 letters, digits, '.', '_' or '-'"
             return Wanted(project, refusal=errors.bad_header("x-shalt-project", rule))
         project = named.decode("ascii")

@@ -24,6 +24,7 @@ SWEEP_SECONDS: Final = 0.02
 MEASURE_SECONDS: Final = 1.0
 # Between two looks at how much all open calls hold: what may come beyond the limit meanwhile.
 WEIGH_SECONDS: Final = 0.1
+WARN_SECONDS: Final = 60.0  # between two warnings that it is exceeded
 RELIEVED_RATIO: Final = 0.75  # of the limit, so that not every look finds it exceeded again
 # A power cut may take what a client already has, but for this long only; see SYNC_SECONDS.
 assert SWEEP_SECONDS < 0.05 <= SYNC_SECONDS, "calls must be in the spool 50 ms after their end"
@@ -68,7 +69,7 @@ class Recording:
         self.metrics = metrics
         self.body_bytes_max = body_bytes_max
         self._held_bytes_max = held_bytes_max
-        self._weigh_at_ns = 0
+        self._weigh_at_ns = self._warn_at_ns = 0
         self.sample_ratio = sample_ratio
         self.always_sync = sync == "always"
         self._writer = SpoolWriter(spool, limits=limits, clock=clock)
@@ -184,7 +185,9 @@ class Recording:
         held_bytes = sum(call.held_bytes for call in calls)
         if held_bytes <= self._held_bytes_max:
             return
-        log.warning("open calls hold too much, cutting the largest bytes=%d", held_bytes)
+        if self._weigh_at_ns > self._warn_at_ns:
+            self._warn_at_ns = self._weigh_at_ns + int(WARN_SECONDS * 1e9)
+            log.warning("open calls hold too much, cutting the largest bytes=%d", held_bytes)
         calls.sort(key=lambda call: call.held_bytes, reverse=True)
         for call in calls:
             if held_bytes <= RELIEVED_RATIO * self._held_bytes_max:

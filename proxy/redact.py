@@ -43,6 +43,11 @@ _SECRET_VALUE: Final = re.compile(
 _REMEMBERED_MAX: Final = 4096
 
 
+def looks_like_key(value: bytes) -> bool:
+    """Tell whether a provider's key stands in a value."""
+    return _SECRET_VALUE.search(value) is not None
+
+
 class Redactor:
     """Hides secrets; remembers what it has decided, because the same headers come again."""
 

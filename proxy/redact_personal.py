@@ -82,7 +82,7 @@ class PersonalSearch:
     def undecided(self, text: bytes) -> int:
         """Say from where on `text`, which is not the end of the body, is to be searched again."""
         if not self._json:
-            return _break_before(text, len(text) - VALUE_BYTES_MAX)
+            return self.cut(text, len(text) - VALUE_BYTES_MAX)
         if self._events:
             return self._undecided_events(text)
         unfinished = 0 if self._inside else last_unfinished(text)
@@ -104,7 +104,7 @@ class PersonalSearch:
         if self._events or position >= len(text):
             return position
         cut = _break_before(text, position)
-        slash = text.rfind(b"\\", max(cut - _ESCAPE_BYTES_MAX, 0), cut) if self._json else -1
+        slash = text.rfind(b"\\", max(cut - _ESCAPE_BYTES_MAX, 0), cut)
         while slash > 0 and text[slash - 1 : slash] == b"\\":
             slash -= 1
         return cut if slash < 0 else slash
@@ -125,12 +125,23 @@ class PersonalSearch:
 
 
 def _in_plain(finders: Sequence[Finder], text: bytes) -> Iterator[tuple[Found, ...]]:
+    """Find values in plain text, which may tell of JSON: as it is, and with escapes undone."""
+    for found in _in_whole(finders, Unescaped(text)) if b"\\" in text else ():
+        yield (found,)
     for finder in finders:
         hit = finder.next(text, 0, len(text))
         while hit is not None:
             value = text[hit.first : hit.last]
             yield (Found(hit.first, hit.last, value, hit.begin, finder.token(value)),)
             hit = finder.next(text, hit.last, len(text), hit.misses)
+
+
+def _in_whole(finders: Sequence[Finder], plain: Unescaped) -> Iterator[Found]:
+    for finder in finders:
+        hit = finder.next(plain.data, 0, len(plain.data))
+        while hit is not None:
+            yield _found(finder, plain, hit)
+            hit = finder.next(plain.data, hit.last, len(plain.data), hit.misses)
 
 
 def _in_strings(finders: Sequence[Finder], text: bytes) -> Iterator[Found]:

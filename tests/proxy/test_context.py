@@ -59,6 +59,13 @@ def test_a_session_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
         assert tally.sampled_out == 60 - len(kept)
 
 
+def test_a_key_is_no_project_for_projects_are_kept() -> None:
+    key = b"sk-" + b"a1B2c3D4e5F6g7H8i9"
+    wanted = read_context([(b"x-shalt-project", key)], own_project="", default_project="d")
+    assert wanted.refusal is not None
+    assert wanted.project == "d"
+
+
 def test_turns_of_one_trace_are_sampled_alike() -> None:
     trace = b"00-%032x-%016x-01"
     first, second = (

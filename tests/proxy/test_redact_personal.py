@@ -90,6 +90,7 @@ def test_a_text_that_is_no_json_is_searched_as_it_is() -> None:
     assert TOKEN.sub(b"*", clean(b'Write "Bob" <bob@x.de> or +49 151 2345678.', PLAIN)) == (
         b'Write "Bob" <*> or *.'
     )
+    assert TOKEN.sub(b"*", clean(rb"it said {'a': bob\u0040x.de}", PLAIN)) == b"it said {'a': *}"
     assert BODIES.whole(b"\x00\x01 bob@x.de", PLAIN) is None, "sounds and pictures are left alone"
 
 
@@ -156,7 +157,7 @@ LONG += [f" word{number}" for number in range(120)] + [" and eve@", "y.org"]
             json.dumps({"a": "x" * 300 + " bob@x.de " + "y" * 300, "n": 4915112345678}).encode(),
             JSON,
         ),
-        (b"Dear bob@x.de, " * 30 + b"+49 151 2345678", PLAIN),
+        (rb"Dear bob@x.de or b\u006fb\u0040x.de, " * 30 + b"+49 151 2345678", PLAIN),
         (events(*LONG), EVENTS),
         (events("nothing at all"), EVENTS),
         (b'--b\r\n\r\nof bob@x.de\r\n--b\r\n\r\n{"a": "bob@x.de"}\r\n--b--', []),
