@@ -27,10 +27,10 @@ from exporters.windows import HashArray, IntArray, Terms
 
 CALLS_MIN = 2  # a term of one call says nothing of which side it is of
 ROWS_MIN = 50  # of a side
-ROWS_MAX = 10_000
+ROWS_MAX = 7_000
 GRAM_ROWS = 500
 SEED = 0  # which rows the Gram matrix is of: the same windows, the same p-value
-BUCKETS = 1 << 22  # in which terms are counted first: most terms are of one call and go at once
+BUCKET_BITS = 20  # one term of ten shares its bucket with another, where there are 100,000 terms
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +52,8 @@ class TermSum:
 def term_sum(reference: Terms, current: Terms, confidence: float) -> TermSum | None:
     """Compare the terms of two samples; None with fewer than ROWS_MIN calls or no term to compare.
 
-    `confidence`, 0..1, is that of the interval of the distance. Cost: 60 ms of CPU for two samples
-    of 10,000 calls of 30 terms.
+    `confidence`, 0..1, is that of the interval of the distance. Cost: 40 ms of CPU for two samples
+    of 7,000 calls of 100 terms.
     """
     rows = _some(len(reference.rows)), _some(len(current.rows))
     counts = len(rows[0]), len(rows[1])
@@ -182,27 +182,35 @@ def _some(count: int) -> IntArray:
 def _matrix(reference: Terms, current: Terms, rows: tuple[IntArray, IntArray]) -> sparse.csr_array:
     """Write which call has which term, reference first; terms that all or hardly any have left out.
 
-    Two passes: what falls alone into a bucket of its hash is of one call, and need not be sorted.
+    Terms are told apart by the first BUCKET_BITS of their hash. No sorting: those of a call come
+    sorted, so two that share a bucket are neighbours, and count once.
     """
-    hashes, calls = _flat(reference, rows[0])
-    more, others = _flat(current, rows[1])
-    hashes = np.concatenate((hashes, more))
-    calls = np.concatenate((calls, others + len(rows[0])))
-    buckets = hashes & np.uint32(BUCKETS - 1)
-    common = np.bincount(buckets, minlength=BUCKETS)[buckets] >= CALLS_MIN
-    _, terms, counts = np.unique(hashes[common], return_inverse=True, return_counts=True)
-    total = len(rows[0]) + len(rows[1])
+    sides = (reference, rows[0]), (current, rows[1])
+    lengths = np.concatenate([terms.starts[some + 1] - terms.starts[some] for terms, some in sides])
+    starts = np.concatenate(([0], np.cumsum(lengths)))
+    buckets = np.concatenate([_hashes(terms, some) for terms, some in sides])
+    buckets >>= np.uint32(32 - BUCKET_BITS)
+    again = np.zeros(len(buckets) + 1, dtype=bool)
+    np.equal(buckets[1:], buckets[:-1], out=again[1:-1])
+    again[starts] = False
+    total = len(lengths)
+    counts = np.bincount(buckets[~again[:-1]], minlength=1 << BUCKET_BITS)
     kept = (counts >= CALLS_MIN) & (counts < total)
-    columns = np.cumsum(kept) - 1
-    stays = kept[terms]
-    entries = columns[terms[stays]], calls[common][stays]
-    shape = (total, int(kept.sum()))
-    return sparse.csr_array((np.ones(len(entries[0])), entries[::-1]), shape=shape)
+    numbers = np.where(kept, np.cumsum(kept, dtype=np.int32) - np.int32(1), np.int32(-1))
+    column = numbers[buckets]
+    stays = (column >= 0) & ~again[:-1]
+    column = column[stays]
+    before = np.concatenate(([0], np.cumsum(stays, dtype=np.int32)))[starts]
+    data = np.ones(len(column), dtype=np.float32)
+    return sparse.csr_array((data, column, before), shape=(total, int(kept.sum())))
 
 
-def _flat(terms: Terms, rows: IntArray) -> tuple[HashArray, IntArray]:
-    """Return the hashes of some calls, one after the other, and of which call each is."""
+def _hashes(terms: Terms, rows: IntArray) -> HashArray:
+    """Return the hashes of some calls, one after the other."""
+    if len(rows) == len(terms.rows):
+        return terms.hashes
     lengths = terms.starts[rows + 1] - terms.starts[rows]
     ends = np.cumsum(lengths)
     at = np.arange(int(ends[-1])) + np.repeat(terms.starts[rows] - (ends - lengths), lengths)
-    return terms.hashes[at], np.repeat(np.arange(len(rows)), lengths)
+    hashes: HashArray = terms.hashes[at]
+    return hashes

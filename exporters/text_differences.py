@@ -27,7 +27,7 @@ from exporters.measures import Kind, Side
 from exporters.number_differences import distribution_of
 from exporters.statistics import Interval
 from exporters.term_sum import TermSum, term_sum
-from exporters.windows import Terms, Window
+from exporters.windows import IntArray, Terms, Window
 
 # Of the AUC less 0.5: at 0.02 four per cent of one side could be told from the other for certain.
 FLOOR_CLASSIFIER = 0.02
@@ -112,8 +112,8 @@ def compare_wording(side: Side, comparison: Comparison, share: float) -> Differe
         f"{distance.estimate:.3f} apart ({distance.lower:.3f} to {distance.upper:.3f}), where 1 is "
         "how far a call is from the mean."
     )
-    call_ids = tuple(comparison.current.call_ids[row] for row in after.rows.tolist())
-    examples = _least_alike(found, call_ids)
+    rows = after.rows[_least_alike(found)]
+    examples = tuple(comparison.current.call_ids[row] for row in rows.tolist())
     return _whole(
         _Whole(name, side, "embedding", says, _above(found), distance, FLOOR_WORDING, examples),
         (found.p_value, found.p_value / share),
@@ -138,7 +138,7 @@ def compare_embeddings(embeddings: Embeddings, comparison: Comparison, share: fl
         f"embeddings' means are {found.distance.estimate:.2f} apart "
         f"({found.distance.lower:.2f} to {found.distance.upper:.2f})."
     )
-    examples = _least_alike(found, call_ids)
+    examples = tuple(call_ids[row] for row in _least_alike(found).tolist()) if call_ids else ()
     return _whole(
         _Whole(
             name, side, "embedding", says, _above(found), found.distance, FLOOR_EMBEDDING, examples
@@ -251,11 +251,10 @@ def _kept(
     return vectors[kept], tuple(call_ids[number] for number in kept)
 
 
-def _least_alike(found: Discrepancy | TermSum, call_ids: tuple[str, ...]) -> tuple[str, ...]:
-    if not call_ids:
-        return ()
+def _least_alike(found: Discrepancy | TermSum) -> IntArray:
+    """Number the current texts that are least like the reference."""
     order = np.argsort(-found.witness[1], kind="stable")[:EXAMPLES_MAX]
-    return tuple(call_ids[row] for row in found.rows[1][order].tolist())
+    return found.rows[1][order]
 
 
 def _above(found: Discrepancy | TermSum) -> tuple[float, float]:

@@ -18,12 +18,12 @@ CHANCE = np.random.default_rng(5)
 
 
 def terms_of(has: np.ndarray) -> Terms:
-    """Write a matrix of which call has which term; hashes are the numbers of its columns."""
+    """Write a matrix of which call has which term; hashes are its columns', wide apart."""
     calls, columns = np.nonzero(has)
     starts = np.concatenate(([0], np.cumsum(has.sum(axis=1)))).astype(np.int64)
     rows = np.arange(len(has), dtype=np.int32)
     assert len(calls) == starts[-1]
-    return Terms(rows, starts, columns.astype(np.uint32))
+    return Terms(rows, starts, columns.astype(np.uint32) << np.uint32(12))
 
 
 def drawn(calls: int, shares: np.ndarray) -> Terms:

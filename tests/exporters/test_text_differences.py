@@ -110,7 +110,8 @@ def prompts_of(count: int, seed: int, topic: float, prefix: str = "a") -> Window
         [*chance.integers(0, 2_000, 20), *(chance.integers(3_000, 3_400, 8) if of_topic else ())]
         for of_topic in chance.random(count) < topic
     ]
-    return made(count, terms={"prompt_terms": rows}, prefix=prefix)
+    hashes = [[int(word) << 12 for word in row] for row in rows]  # as far apart as hashes are
+    return made(count, terms={"prompt_terms": hashes}, prefix=prefix)
 
 
 def test_a_topic_without_a_word_of_its_own_is_found_in_the_sum_of_words() -> None:
