@@ -34,6 +34,7 @@ from storage.capture import SystemClock
 from storage.drift_reports import (
     ListedReport,
     NewReport,
+    ReportTooLarge,
     add_drift_report,
     find_drift_report,
     list_drift_reports,
@@ -70,25 +71,35 @@ def drift(
     html_file: Path | None = None,
     keep: bool = True,
 ) -> int:
-    """Compare as `asked`; return 0 quiet, 3 drift, 4 too few calls."""
+    """Compare as `asked`; return 0 quiet, 3 drift, 4 too few calls.
+
+    What was found is written and printed before it is kept: a store that refuses loses nothing.
+    """
     with closing(open_store(settings)) as store:
         store.check()
         report = _compare(settings, store, asked)
+        _write_files(settings, report, json_file=json_file, html_file=html_file)
+        _print(report)
         if keep:
-            new = NewReport(
-                project=settings.project,
-                monitor="",
-                window=asked.current,
-                verdict=report.verdict,
-                reference=asked.reference,
-                report=report_json(report),
-            )
-            report_id = add_drift_report(store, new, clock=SystemClock())
-    _write_files(settings, report, json_file=json_file, html_file=html_file)
-    _print(report)
-    if keep:
-        print_note(f"kept as {report_id}: shalt drift show {report_id}")
+            _keep(store, settings.project, asked, report)
     return EXIT_CODES[report.verdict]
+
+
+def _keep(store: TraceStore, project: str, asked: Asked, report: DriftReport) -> None:
+    new = NewReport(
+        project=project,
+        monitor="",
+        window=asked.current,
+        verdict=report.verdict,
+        reference=asked.reference,
+        report=report_json(report),
+    )
+    try:
+        report_id = add_drift_report(store, new, clock=SystemClock())
+    except ReportTooLarge as error:
+        print_note(f"not kept: {error}")
+    else:
+        print_note(f"kept as {report_id}: shalt drift show {report_id}")
 
 
 def show_report(
