@@ -12,6 +12,7 @@ from proxy.texts import (
     is_json,
     is_member_number,
     last_unfinished,
+    undone,
 )
 
 
@@ -31,6 +32,15 @@ def test_escapes_are_undone_and_every_place_is_found_again(seed: int) -> None:
         here += len(character.encode())
         there += len(as_written.encode())
     assert plain.back(here) == there
+
+
+@pytest.mark.parametrize("letters", ['aé\n"/😀@', 'a\n"\\/\t@', 'a\n"é\t', "a\\😀", "plain"])
+def test_escapes_undone_fast_are_undone_alike(letters: str) -> None:
+    text = "".join(random.Random(1).choices(letters, k=300))
+    for data in (json.dumps(text).encode(), json.dumps(text, ensure_ascii=False).encode()):
+        assert undone(data) in (None, Unescaped(data).data)
+    assert undone(rb"a\d \x41 \/") is None
+    assert undone(rb"\u12") is None
 
 
 def spans(data: bytes) -> list[bytes]:
