@@ -261,4 +261,8 @@ def _failure(error: Exception, of_window: Reason) -> Failure:
     reason = next((each for kind, each in reasons.items() if isinstance(error, kind)), Reason.ERROR)
     if reason is Reason.ERROR:
         log.error("evaluation failed", exc_info=error)
-    return Failure(reason, str(error) or type(error).__name__)
+    if reason is Reason.MEMORY:
+        message = "it needs more memory than it may have: choose shorter windows, or a filter"
+    else:
+        message = str(error) or type(error).__name__
+    return Failure(reason, message)

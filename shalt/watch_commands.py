@@ -11,7 +11,7 @@ from shalt.places import Places
 from shalt.recording import open_store
 from shalt.settings import Settings
 from shalt.terminal import print_json, print_line
-from shalt.watching import Watcher, watch
+from shalt.watching import Start, Watcher, watch
 from storage.capture import SystemClock
 
 EXIT_FAILED: Final = 1
@@ -38,11 +38,11 @@ def watch_alone(settings: Settings) -> int:
     return watch(settings)
 
 
-def watch_once(settings: Settings, *, as_json: bool) -> int:
+def watch_once(settings: Settings, *, as_json: bool, start: Start | None = None) -> int:
     """Evaluate every monitor now, print what each window says, return the exit code.
 
     1 where an evaluation failed, else 3 where there is drift, else 4 where there are too few calls,
-    else 0. Raises DataDirError, WatchRunning, NoMonitors, StoreError.
+    else 0. `start` as in Watcher. Raises DataDirError, WatchRunning, NoMonitors, StoreError.
     """
     set_up_process(settings, "watcher")
     lock = Places(settings.data_dir).lock_watch()
@@ -56,7 +56,7 @@ def watch_once(settings: Settings, *, as_json: bool) -> int:
         codes.update(_print(run, found, as_json=as_json))
 
     with lock, closing(open_store(settings)) as store:
-        with closing(Watcher(settings, store, SystemClock())) as watcher:
+        with closing(Watcher(settings, store, SystemClock(), start)) as watcher:
             watcher.start_over()
             if not watcher.names:
                 raise NoMonitors("there are no monitors: add [monitors.NAME] to shalt.toml")

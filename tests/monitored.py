@@ -5,13 +5,18 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
-from shalt.monitor_state import MonitorState, read_state
+from shalt.evaluating import Evaluation
+from shalt.monitor_state import Evaluated, MonitorState, read_state
+from shalt.monitors import Monitor
 from shalt.places import Places
 from shalt.recording import open_store
 from shalt.settings import Settings
-from storage.capture import Capture
+from shalt.unseen import WATCHED
+from shalt.watching import Start
+from storage.capture import Capture, SystemClock
 from storage.store import TraceStore
 from storage.trace import Json
 from tests.exporters.calls import WORDS, chat, record, said
@@ -46,8 +51,9 @@ def captured(
         {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
         for name in tools
     ]
-    request: dict[str, Json] = {"tools": offered} if tools else {}
-    return chat(call_id, messages, answer, started_at_ns=started_ns, model=model, **request)
+    if not tools:
+        return chat(call_id, messages, answer, started_at_ns=started_ns, model=model)
+    return chat(call_id, messages, answer, started_at_ns=started_ns, model=model, tools=offered)
 
 
 @contextmanager
@@ -70,6 +76,32 @@ def state_of(data_dir: Path, name: str) -> MonitorState:
         )
         return state if tried else None
 
-    state = wait_until(found, 60)
+    state = wait_until(found, 100)  # what evaluates gives way to all other tests
     assert state is not None
     return state
+
+
+class AtOnce:
+    """An evaluation made in this process: a seam of the watcher, not a process of its own."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: TraceStore,
+        name: str,
+        monitor: Monitor,
+        windows: tuple[str, ...],
+    ) -> None:
+        self.name, self.monitor, self.windows = name, monitor, windows
+        self._evaluation = Evaluation(settings, store, name, monitor, SystemClock())
+
+    def result(self) -> Evaluated:
+        return self._evaluation.run(self.windows, WATCHED)
+
+    def end(self) -> None:
+        pass
+
+
+def at_once(settings: Settings, store: TraceStore) -> Start:
+    """Make what a watcher starts evaluations by, where no process is wanted."""
+    return partial(AtOnce, settings, store)

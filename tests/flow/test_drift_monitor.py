@@ -196,7 +196,7 @@ def test_the_alert_fires_the_report_names_2024_and_the_new_training_set_is_quiet
         wait_until(lambda: shalt.status()["stored"] == sent, 30)
         run_shalt(shalt, ["shalt", "export", "calls-2023"], tmp_path)
         add_monitor(shalt, "call-log", str(tmp_path / "calls-2023"))
-        wait_until(lambda: window_of(shalt, "call-log")["verdict"] == "insufficient", 60)
+        wait_until(lambda: window_of(shalt, "call-log")["verdict"] == "insufficient", 120)
 
         with running_prometheus(shalt, tmp_path) as prometheus:
             logs = live_logs()
@@ -210,7 +210,7 @@ def test_the_alert_fires_the_report_names_2024_and_the_new_training_set_is_quiet
             )
         assert fired[0]["severity"] == "ticket"
 
-        found = wait_until(lambda: complete(shalt, "call-log"), 60)
+        found = wait_until(lambda: complete(shalt, "call-log"), 120)
         assert request(shalt.port, "/api/monitors/call-log", b"", "DELETE").status == 200
         report = report_of(shalt, found["report"])
         finding = next(
@@ -231,7 +231,7 @@ def test_the_alert_fires_the_report_names_2024_and_the_new_training_set_is_quiet
         both = f"tags['period'] = '2023' or ({words[words.index('--where') + 1]})"
         run_shalt(shalt, ["shalt", "export", "calls-2024", "--where", both, *words[-2:]], tmp_path)
         add_monitor(shalt, "new", str(tmp_path / "calls-2024"))
-        quiet = wait_until(lambda: complete(shalt, "new"), 60)
+        quiet = wait_until(lambda: complete(shalt, "new"), 120)
         assert quiet["verdict"] == "quiet", quiet["why"]
 
 

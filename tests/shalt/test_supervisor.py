@@ -92,7 +92,7 @@ def test_the_watcher_starts_with_the_first_monitor_and_is_kept_alive(shalt: Shal
     json_type = {"content-type": "application/json"}
     assert request(shalt.port, "/api/monitors", body, headers=json_type).status == 201
     failed = 'failures_total{monitor="m",reason="reference",window="1h"} 1.0'
-    wait_until(lambda: failed in shalt.get("/metrics").decode(), 60)
+    wait_until(lambda: failed in shalt.get("/metrics").decode(), 100)
     killed = shalt.kill("shalt.watching")
     wait_until(lambda: shalt.child("shalt.watching") not in (0, killed))
     assert request(shalt.port, "/api/monitors/m", b"", "DELETE").status == 200

@@ -14,7 +14,7 @@ from shalt.monitors import Monitor
 from shalt.places import Places
 from shalt.settings import Settings
 from shalt.watch_commands import NoMonitors, WatchRunning, watch_alone, watch_once
-from tests.monitored import captured, filled, state_of
+from tests.monitored import at_once, captured, filled, state_of
 from tests.serving import ROOT
 
 NOW = datetime.now(UTC)
@@ -29,8 +29,8 @@ def test_once_prints_what_each_window_says_and_exits_by_the_gravest(
     tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     both = of(tmp_path, a=Monitor(reference=YESTERDAY), b=Monitor(reference="absent"))
-    with filled(both, [captured(1, 2023)]):
-        assert watch_once(both, as_json=True) == 1
+    with filled(both, [captured(1, 2023)]) as store:
+        assert watch_once(both, as_json=True, start=at_once(both, store)) == 1
     lines = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
     assert {(each["monitor"], each["window"], each["verdict"]) for each in lines} == {
         *(("a", window, "insufficient") for window in ("1h", "1d", "7d")),
@@ -42,8 +42,8 @@ def test_drift_is_exit_code_3(tmp_path: Path, capsysbinary: pytest.CaptureFixtur
     old = [captured(number, 2023, hours_ago=30) for number in range(200)]
     new = [captured(1000 + number, 2024) for number in range(200)]
     settings = of(tmp_path, a=Monitor(reference=YESTERDAY, windows=("1h",)))
-    with filled(settings, old + new):
-        assert watch_once(settings, as_json=False) == 3
+    with filled(settings, old + new) as store:
+        assert watch_once(settings, as_json=False, start=at_once(settings, store)) == 3
     assert capsysbinary.readouterr().out.startswith(b"a 1h DRIFT: ")
 
 

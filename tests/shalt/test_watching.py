@@ -3,48 +3,24 @@
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from shalt.evaluating import Evaluation
 from shalt.monitor_list import MonitorList
-from shalt.monitor_state import Evaluated, MonitorState, Reason, read_state
+from shalt.monitor_state import MonitorState, Reason, read_state
 from shalt.monitors import Monitor
 from shalt.places import Places
 from shalt.settings import Settings
-from shalt.unseen import WATCHED
 from shalt.watching import Watcher
 from storage.capture import SystemClock
 from storage.store import TraceStore
 from tests.exporters.calls import record
-from tests.monitored import captured, filled
+from tests.monitored import at_once, captured, filled
 from tests.relaying import wait_until
 
 NOW = datetime.now(UTC)
 YESTERDAY = f"{(NOW - timedelta(hours=48)).isoformat()}..{(NOW - timedelta(hours=24)).isoformat()}"
-
-
-class AtOnce:
-    """An evaluation made in this process: a seam of the watcher, not a process of its own."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        store: TraceStore,
-        name: str,
-        monitor: Monitor,
-        windows: tuple[str, ...],
-    ) -> None:
-        self.name, self.monitor, self.windows = name, monitor, windows
-        self._evaluation = Evaluation(settings, store, name, monitor, SystemClock())
-
-    def result(self) -> Evaluated:
-        return self._evaluation.run(self.windows, WATCHED)
-
-    def end(self) -> None:
-        pass
 
 
 class ShiftedClock(SystemClock):
@@ -69,7 +45,7 @@ def watching(
 
 
 def watcher_of(settings: Settings, store: TraceStore, clock: ShiftedClock) -> Watcher:
-    return Watcher(settings, store, clock, partial(AtOnce, settings, store))
+    return Watcher(settings, store, clock, at_once(settings, store))
 
 
 def found(folder: Path, name: str) -> MonitorState:
