@@ -294,10 +294,16 @@ def _written(value: Json) -> str:
 
 
 def _terms(column: pa.ChunkedArray) -> Terms:
-    column = pa.chunked_array(column.chunks, pa.binary())
     rows = np.flatnonzero(column.is_valid().to_numpy())
-    blobs = column.drop_null().to_pylist()
-    lengths = np.fromiter((len(blob) // 4 for blob in blobs), np.int64, len(blobs))
-    starts: IntArray = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(lengths)))
-    hashes: HashArray = np.frombuffer(b"".join(blobs), dtype="<u4").astype(np.uint32, copy=False)
-    return Terms(rows.astype(np.int32), starts, hashes)
+    lengths = [np.zeros(1, dtype=np.int64)]
+    hashes: list[HashArray] = []
+    for chunk in column.chunks:
+        # As it lies in memory: where each text begins, and all of them, one after the other.
+        _, ends, values = chunk.buffers()
+        ends = np.frombuffer(ends, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+        lengths.append(np.diff(ends)[chunk.is_valid().to_numpy(zero_copy_only=False)] // 4)
+        if ends[-1] > ends[0]:
+            hashes.append(np.frombuffer(values, "<u4", (ends[-1] - ends[0]) // 4, ends[0]))
+    joined = np.concatenate(hashes) if hashes else np.empty(0, np.uint32)
+    starts: IntArray = np.cumsum(np.concatenate(lengths), dtype=np.int64)
+    return Terms(rows.astype(np.int32), starts, joined.astype(np.uint32, copy=False))

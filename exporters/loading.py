@@ -7,6 +7,7 @@ group, what was measured of them; never a body. CPU: 2 microseconds a call and 1
 """
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -35,6 +36,7 @@ from exporters.windows import (
     in_sample,
 )
 from storage.measured import (
+    ROWS_AT_ONCE,
     read_candidates,
     read_columns,
     read_score_values,
@@ -115,16 +117,23 @@ def _read_table(connection: Connection, call_ids: Sequence[str]) -> pa.Table:
 
 def _with_terms(connection: Connection, table: pa.Table, bits: int) -> pa.Table:
     """Read the terms of the calls that are in the sample of so many bits."""
+    chunks: list[list[pa.Array]] = [[] for _ in range(1 + len(FAMILIES))]
+    is_sampled = table["sample_bits"].is_valid().to_pylist()
     ids = table["call_id"].to_pylist()
-    sampled = table.filter(table["sample_bits"].is_valid())["call_id"].to_pylist()
-    terms = read_terms(connection, [id for id in sampled if in_sample(id, bits)])
-    for number, name in enumerate(FAMILIES):
-        blobs = [terms[id][number] if id in terms else None for id in ids]
-        table = _replace(table, name, pa.array(blobs, pa.binary()))
-    of_sample = pa.array([bits if id in terms else None for id in ids], pa.int32())
-    return _replace(table, "sample_bits", of_sample)
+    for start in range(0, len(ids), ROWS_AT_ONCE):  # page by page: they are most of a window
+        page = ids[start : start + ROWS_AT_ONCE]
+        sampled = compress(page, is_sampled[start : start + ROWS_AT_ONCE])
+        terms = read_terms(connection, [id for id in sampled if in_sample(id, bits)])
+        chunks[0].append(pa.array([bits if id in terms else None for id in page], pa.int32()))
+        for number, of_family in enumerate(chunks[1:]):
+            blobs = [terms[id][number] if id in terms else None for id in page]
+            of_family.append(pa.array(blobs, pa.binary()))
+    table = _replace(table, "sample_bits", pa.chunked_array(chunks[0], pa.int32()))
+    for name, of_family in zip(FAMILIES, chunks[1:], strict=True):
+        table = _replace(table, name, pa.chunked_array(of_family, pa.binary()))
+    return table
 
 
-def _replace(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+def _replace(table: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
     number = table.schema.get_field_index(name)
     return table.set_column(number, table.schema.field(number), values)

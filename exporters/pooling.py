@@ -95,31 +95,32 @@ class Filed:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            metadata = parquet.read_metadata(path)
-            schema = metadata.schema.to_arrow_schema()
+            self._file = parquet.ParquetFile(path)
+            schema = self._file.schema_arrow
             notes = json.loads((schema.metadata or {})[_NOTES])
             self.call_count = int(notes["calls"])
             self.notes: dict[str, Any] = notes["notes"]
         except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
             raise WindowError(f"{path} is no file of a sketch: {error}") from error
         check_columns(path, schema)
-        self.row_count: int = metadata.num_rows
+        self.row_count: int = self._file.metadata.num_rows
 
     def ranks(self) -> tuple[RankArray, RankArray]:
-        table = parquet.read_table(self.path, columns=list(_RANKS))
+        table = self._file.read(list(_RANKS), use_threads=False)
         groups, calls = (table[name].to_numpy() for name in _RANKS)
         return groups, calls
 
     def take(self, rows: IntArray) -> pa.Table:
         groups = np.unique(rows // GROUP_ROWS)
         before = np.searchsorted(groups, rows // GROUP_ROWS) * GROUP_ROWS
-        with parquet.ParquetFile(self.path) as file:
-            table = file.read_row_groups(groups.tolist(), columns=SCHEMA.names)
-        return table.take(pa.array(before + rows % GROUP_ROWS)).cast(SCHEMA)
+        table = self._file.read_row_groups(groups.tolist(), SCHEMA.names, use_threads=False)
+        if len(rows) < table.num_rows:
+            table = table.take(pa.array(before + rows % GROUP_ROWS))
+        return table.cast(SCHEMA)
 
     def call_ids(self) -> list[str]:
         """Read the ids of its calls."""
-        ids: list[str] = parquet.read_table(self.path, columns=["call_id"])["call_id"].to_pylist()
+        ids: list[str] = self._file.read(["call_id"], use_threads=False)["call_id"].to_pylist()
         return ids
 
 

@@ -97,7 +97,7 @@ class _SideSampler:
         self._last_ns = 0
 
     def offer(self, group_id: str, span: Span) -> None:
-        self.reservoir.offer(group_id, span.id, lambda: _measured(group_id, span))
+        self.reservoir.offer(group_id, span.id, lambda: measure(group_id, span))
         if self._first_ns is None or span.started_at_ns < self._first_ns:
             self._first_ns = span.started_at_ns
         self._last_ns = max(self._last_ns, span.started_at_ns)
@@ -115,6 +115,28 @@ class _SideSampler:
             both = [*own, *(started or ())]
             started = (min(both), max(both))
         return Sample(self.reservoir.rows(), self.reservoir.call_count, started)
+
+
+def measure(group_id: str, span: Span) -> Measured:
+    """Measure a call as the recorder does, texts too; scores are no part of it. Pure and total."""
+    understood = span.understood
+    usage, _ = counted(span)
+    return Measured(
+        span.id,
+        group_id,
+        _text(understood.request_model),
+        _text(understood.response_model),
+        _text(span.finish_reason),
+        features_of(span),
+        started_at=span.started_at_ns // 1000,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cost_usd=cost_of(billed(span, usage)).usd,
+        duration_ms=span.duration_ms,
+        time_to_first_token_ms=span.time_to_first_token_ms,
+        tools=sys.intern(tool_set_of(understood.tools).tools),
+        text=text_features_of(span),
+    )
 
 
 class Drawn(NamedTuple):
@@ -158,27 +180,6 @@ def _write_side(path: Path, reference: Drawn, side: Side) -> ReferenceEntry:
         groups=table.num_rows,
         started_from=started[0],
         started_to=started[1],
-    )
-
-
-def _measured(group_id: str, span: Span) -> Measured:
-    understood = span.understood
-    usage, _ = counted(span)
-    return Measured(
-        span.id,
-        group_id,
-        _text(understood.request_model),
-        _text(understood.response_model),
-        _text(span.finish_reason),
-        features_of(span),
-        started_at=span.started_at_ns // 1000,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cost_usd=cost_of(billed(span, usage)).usd,
-        duration_ms=span.duration_ms,
-        time_to_first_token_ms=span.time_to_first_token_ms,
-        tools=sys.intern(tool_set_of(understood.tools).tools),
-        text=text_features_of(span),
     )
 
 

@@ -60,8 +60,9 @@ def read_window_file(path: Path) -> pa.Table:
 
 def check_columns(path: Path, schema: pa.Schema) -> None:
     """Raise WindowError unless a file has the columns of a window."""
+    types = dict(zip(schema.names, schema.types, strict=True))
     for field in SCHEMA:
-        if field.name not in schema.names or schema.field(field.name) != field:
+        if types.get(field.name) != field.type:
             raise WindowError(
                 f"{path} was written by another version of shalt: it has no column {field.name!r} "
                 f"of type {field.type}; export again"

@@ -52,6 +52,8 @@ CONVERSATIONS = frozenset(
     }
 )
 
+LANGUAGES = ("prompt_language", "answer_language")  # of calls in the sample, as terms are
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 CodeArray = NDArray[np.int32]
@@ -192,12 +194,12 @@ def with_sample_bits(window: Window, bits: int) -> Window:
     terms = {}
     for name, each in window.terms.items():
         kept = np.flatnonzero(stays[each.rows])
-        starts, at = _slices(each.starts, kept)
-        terms[name] = Terms(each.rows[kept], starts, each.hashes[at])
+        if len(kept) == len(each.rows):
+            terms[name] = each
+            continue
+        starts, taken = _slices(each.starts, kept)
+        terms[name] = Terms(each.rows[kept], starts, each.hashes[taken])
     return replace(window, categories=categories, terms=terms, sample_bits=bits)
-
-
-LANGUAGES = ("prompt_language", "answer_language")
 
 
 def rank_of(text: str) -> int:
@@ -223,21 +225,24 @@ def counts_for_drift(row: CallRow | Span) -> bool:
 
 
 def _take_sets(sets: Sets, rows: IntArray) -> Sets:
-    starts, at = _slices(sets.starts, rows)
-    return Sets(starts, sets.codes[at], sets.values)
+    starts, taken = _slices(sets.starts, rows)
+    return Sets(starts, sets.codes[taken], sets.values)
 
 
 def _take_terms(terms: Terms, rows: IntArray) -> Terms:
     chosen = np.flatnonzero(np.isin(terms.rows, rows))
-    starts, at = _slices(terms.starts, chosen)
+    starts, taken = _slices(terms.starts, chosen)
     numbers = np.searchsorted(rows, terms.rows[chosen]).astype(np.int32)
-    return Terms(numbers, starts, terms.hashes[at])
+    return Terms(numbers, starts, terms.hashes[taken])
 
 
-def _slices(starts: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
-    """Return the starts of some slices put one after the other, and where their items are now."""
-    lengths = starts[rows + 1] - starts[rows]
-    ends = np.cumsum(lengths)
-    new_starts = np.concatenate((np.zeros(1, dtype=np.int64), ends))
-    at = np.arange(new_starts[-1]) + np.repeat(starts[rows] - new_starts[:-1], lengths)
-    return new_starts, at
+def _slices(starts: IntArray, rows: IntArray) -> tuple[IntArray, NDArray[np.bool_]]:
+    """Return the starts of some rows' items, put one after the other, and which items they are.
+
+    `rows` ascend. A byte for each item, where their numbers would take eight.
+    """
+    lengths = np.diff(starts)
+    is_taken = np.zeros(len(lengths), dtype=bool)
+    is_taken[rows] = True
+    new_starts = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(lengths[rows])))
+    return new_starts, np.repeat(is_taken, lengths)
