@@ -15,7 +15,7 @@ import numpy as np
 
 from exporters import measures
 from exporters.comparison import CONFIDENCE, EXAMPLES_MAX, Comparison, Difference, effect_of
-from exporters.domain_classifier import Judged, Texts, first_half, tell_apart
+from exporters.domain_classifier import JUDGED_MAX, Judged, Texts, first_half, tell_apart
 from exporters.findings import Distribution, Effect, Finding
 from exporters.mean_discrepancy import (
     Discrepancy,
@@ -29,6 +29,7 @@ from exporters.statistics import Interval
 from exporters.term_sum import TermSum, term_sum
 from exporters.windows import IntArray, Terms, Window
 
+TEXTS_MAX = 2 * JUDGED_MAX  # of a side: a classifier reads so many in each half
 # Of the AUC less 0.5: at 0.02 four per cent of one side could be told from the other for certain.
 FLOOR_CLASSIFIER = 0.02
 # Of the distance of the mean wordings, in that of a call from the mean: a topic like the others
@@ -75,8 +76,9 @@ def compare_texts(
     """Train a classifier on a side's texts, with a share, 0..1, of alpha."""
     name = f"{side}_classifier"
     numbers = _numbers(side, comparison)
-    reference = _texts(side, comparison.reference, numbers)
-    current = _texts(side, comparison.current, numbers)
+    chosen = [_chosen(side, each) for each in (comparison.reference, comparison.current)]
+    reference = _texts(side, comparison.reference, chosen[0], numbers)
+    current = _texts(side, comparison.current, chosen[1], numbers)
     judged = tell_apart(reference, current, CONFIDENCE)
     if judged is None:
         return _skipped(
@@ -87,8 +89,8 @@ def compare_texts(
         f"A classifier tells the {_NAMES[side]} of now from those of the reference: AUC "
         f"{auc.estimate:.2f} ({auc.lower:.2f} to {auc.upper:.2f}), where 0.5 is chance."
     )
-    rows = _sampled(side, comparison.current).rows
-    examples = tuple(comparison.current.call_ids[rows[typical]] for typical in judged.typical)
+    rows = _sampled(side, comparison.current).rows[chosen[1][list(judged.typical)]]
+    examples = tuple(comparison.current.call_ids[row] for row in rows.tolist())
     effect = Interval(auc.estimate - 0.5, auc.lower - 0.5, auc.upper - 0.5)
     tested = _whole(
         _Whole(name, side, "classifier", says, judged.shares, effect, FLOOR_CLASSIFIER, examples),
@@ -220,21 +222,27 @@ def _sampled(side: Side, window: Window) -> Terms:
     return window.terms[_FAMILIES[side][0]]
 
 
-def _texts(side: Side, window: Window, numbers: Sequence[str]) -> Texts:
-    rows = _sampled(side, window).rows
+def _chosen(side: Side, window: Window) -> IntArray:
+    """Choose the sampled calls that a classifier reads, evenly over them: their places there."""
+    count = len(_sampled(side, window).rows)
+    if count <= TEXTS_MAX:
+        return np.arange(count)
+    return np.linspace(0, count - 1, TEXTS_MAX).astype(np.int64)
+
+
+def _texts(side: Side, window: Window, chosen: IntArray, numbers: Sequence[str]) -> Texts:
+    rows = _sampled(side, window).rows[chosen]
     columns = [window.numbers[name][rows] for name in numbers]
     families = [window.terms[name] for name in _FAMILIES[side] if name in window.terms]
-    lengths = np.sum([np.diff(family.starts) for family in families], axis=0)
-    starts = np.concatenate(([0], np.cumsum(lengths)))
-    if len(families) == 1:
-        hashes = families[0].hashes
-    else:
-        row = [np.repeat(np.arange(len(rows)), np.diff(family.starts)) for family in families]
-        order = np.argsort(np.concatenate(row), kind="stable")
-        hashes = np.concatenate([family.hashes for family in families])[order]
+    hashes = [
+        family.hashes[family.starts[place] : family.starts[place + 1]]
+        for place in chosen.tolist()
+        for family in families
+    ]
+    lengths = np.array([len(each) for each in hashes]).reshape(len(chosen), -1).sum(axis=1)
     return Texts(
-        starts,
-        hashes,
+        np.concatenate(([0], np.cumsum(lengths))),
+        np.concatenate(hashes) if hashes else np.zeros(0, np.uint32),
         np.column_stack(columns) if columns else np.zeros((len(rows), 0)),
         first_half([window.call_ids[row] for row in rows]),
     )
