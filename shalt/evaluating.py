@@ -225,12 +225,16 @@ def window_state(
         effect = outcome.effect
         if effect is None:
             continue
-        name = outcome.feature.partition(":")[0]
+        name = _label(outcome.feature)
         estimate, lower = min(abs(effect.estimate), 1.0), min(effect.bound, 1.0)
         each = FeatureState(outcome.side, name, estimate, lower, outcome.drift)
         so_far = features.get((outcome.side, name))
         if so_far is None or (each.drift, each.lower) > (so_far.drift, so_far.lower):
             features[outcome.side, name] = each
+    unseen: dict[str, float] = {}
+    for found in report.unseen:
+        name = _label(found.feature)
+        unseen[name] = max(found.ratio, unseen.get(name, 0.0))
     return WindowState(
         verdict=report.verdict,
         why=report.why,
@@ -244,9 +248,14 @@ def window_state(
         classifiers=tuple(
             ClassifierState(each.side, each.auc.estimate, each.novel) for each in report.classifiers
         ),
-        unseen={each.feature: each.ratio for each in report.unseen},
+        unseen=unseen,
         report_id=report_id,
     )
+
+
+def _label(feature: str) -> str:
+    """Name a feature as metrics do: `score:helpful` is `score`."""
+    return feature.partition(":")[0]
 
 
 def _failure(error: Exception, of_window: Reason) -> Failure:

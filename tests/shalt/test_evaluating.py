@@ -9,7 +9,7 @@ import pytest
 
 from exporters.dataset import export
 from exporters.drift import Classifier, DriftReport, Outcome, WindowSummary
-from exporters.findings import Distribution, Effect
+from exporters.findings import Distribution, Effect, Unseen
 from exporters.request import ExportRequest
 from shalt.evaluating import Evaluation, window_state
 from shalt.monitor_state import Evaluated, Reason
@@ -142,7 +142,7 @@ def test_scores_of_any_name_are_one_feature_the_gravest() -> None:
         current=WindowSummary("c", 1, 1),
         shared_groups=0,
         findings=(),
-        unseen=(),
+        unseen=(Unseen("score:a", "answer", 1, (), 0.2), Unseen("score:b", "answer", 1, (), 0.1)),
         outcomes=(outcome("score:a", 0.4, False), outcome("score:b", 0.3, True)),
         classifiers=(Classifier("prompt", Effect(0.6, 0.55, 0.65), 0.1, shares),),
     )
@@ -151,4 +151,5 @@ def test_scores_of_any_name_are_one_feature_the_gravest() -> None:
     assert (score.feature, score.drift) == ("score", True)
     assert score.lower == pytest.approx(0.3)
     assert score.effect == pytest.approx(0.4)
+    assert state.unseen == {"score": 0.2}
     assert (state.classifiers[0].auc, state.classifiers[0].novel) == (0.6, 0.1)
