@@ -12,10 +12,12 @@ from storage.store import TraceStore
 from tests.exporters.calls import Traffic, window
 
 
-def test_an_explained_report_has_the_same_verdict_and_says_what_to_do(store: TraceStore) -> None:
+def test_an_explained_report_has_the_same_verdict_and_says_what_to_do(
+    sqlite_store: TraceStore,
+) -> None:
     windows = window(Traffic(), 300, 1), window(Traffic(new_year_ratio=0.2), 300, 2)
     found = compare(*windows)
-    told = explained(found, store, "default", windows)
+    told = explained(found, sqlite_store, "default", windows)
     assert (told.verdict, told.why) == (found.verdict, found.why)
     assert all(finding.action is not None for finding in told.findings)
     (year,) = (each for each in told.findings if each.feature == "prompt_years" and each.drift)
@@ -25,7 +27,7 @@ def test_an_explained_report_has_the_same_verdict_and_says_what_to_do(store: Tra
 
 
 def test_an_export_is_told_with_the_hash_of_its_manifest_and_its_size(
-    store: TraceStore, tmp_path: Path
+    sqlite_store: TraceStore, tmp_path: Path
 ) -> None:
     windows = window(Traffic(), 300, 1), window(Traffic(new_year_ratio=0.2), 300, 2)
     manifest = {
@@ -37,7 +39,7 @@ def test_an_export_is_told_with_the_hash_of_its_manifest_and_its_size(
         "terms": {},
     }
     (tmp_path / "manifest.json").write_bytes(msgspec.json.encode(manifest))
-    told = explained(compare(*windows), store, "default", windows, export=tmp_path)
+    told = explained(compare(*windows), sqlite_store, "default", windows, export=tmp_path)
     assert len(told.reference.facts["manifest SHA-256"]) == 64
     assert told.reference.facts["rows of train"] == "30,000"
     actions = [each.action for each in told.findings if each.drift and each.action]
@@ -45,8 +47,8 @@ def test_an_export_is_told_with_the_hash_of_its_manifest_and_its_size(
 
 
 def test_an_export_without_its_manifest_cannot_be_explained(
-    store: TraceStore, tmp_path: Path
+    sqlite_store: TraceStore, tmp_path: Path
 ) -> None:
     windows = window(Traffic(), 300, 1), window(Traffic(), 300, 2)
     with pytest.raises(WindowError, match="cannot be read"):
-        explained(compare(*windows), store, "default", windows, export=tmp_path)
+        explained(compare(*windows), sqlite_store, "default", windows, export=tmp_path)

@@ -19,44 +19,48 @@ def hashed(term_hash: int, number: int) -> Finding:
     return msgspec.structs.replace(found, term_hash=term_hash)
 
 
-def test_the_words_of_terms_are_read_from_their_example_calls(store: TraceStore) -> None:
+def test_the_words_of_terms_are_read_from_their_example_calls(sqlite_store: TraceStore) -> None:
     answer = said("assistant", "It closes at nine.")
-    record(store, [chat(1, [said("user", "The Zebra house, when?")], answer)])
+    record(sqlite_store, [chat(1, [said("user", "The Zebra house, when?")], answer)])
     zebra = word_hash("zebra")
     pair = pair_hash(word_hash("closes"), word_hash("at"))
     in_answer = msgspec.structs.replace(hashed(pair, 1), feature="answer_terms", side="answer")
-    resolved = resolve_terms(report(hashed(zebra, 1), in_answer), store, "default")
+    resolved = resolve_terms(report(hashed(zebra, 1), in_answer), sqlite_store, "default")
     assert [each.value for each in resolved.findings] == ["zebra", "closes at"]
     assert resolved.findings[0].sentence == (
         "10 % of prompts say “zebra” now; 0 % in the reference."
     )
 
 
-def test_the_bars_of_terms_are_named_and_those_without_a_name_go(store: TraceStore) -> None:
-    record(store, [chat(1, [said("user", "zebra")], said("assistant", "yes"))])
+def test_the_bars_of_terms_are_named_and_those_without_a_name_go(sqlite_store: TraceStore) -> None:
+    record(sqlite_store, [chat(1, [said("user", "zebra")], said("assistant", "yes"))])
     zebra = word_hash("zebra")
     chart = outcome("prompt_terms", bars(f"{zebra:08x}", "00000007"), kind="term")
-    resolved = resolve_terms(report(hashed(zebra, 1), outcomes=(chart,)), store, "default")
+    resolved = resolve_terms(report(hashed(zebra, 1), outcomes=(chart,)), sqlite_store, "default")
     (told,) = resolved.outcomes
     assert told.distribution is not None
     assert told.distribution.labels == ("zebra",)
     assert told.distribution.current == (0.5,)
 
 
-def test_a_term_whose_calls_are_gone_stays_and_says_so(store: TraceStore) -> None:
-    resolved = resolve_terms(report(hashed(7, 1)), store, "default")
+def test_a_term_whose_calls_are_gone_stays_and_says_so(sqlite_store: TraceStore) -> None:
+    resolved = resolve_terms(report(hashed(7, 1)), sqlite_store, "default")
     assert resolved.findings[0].sentence.startswith(f"10 % of prompts say {NAMELESS} now")
     assert resolved.findings[0].value == "00000007"
 
 
-def test_a_term_that_no_call_names_any_more_is_named_by_the_manifest(store: TraceStore) -> None:
-    resolved = resolve_terms(report(hashed(7, 1)), store, "default", {"prompt_terms": {7: "old"}})
+def test_a_term_that_no_call_names_any_more_is_named_by_the_manifest(
+    sqlite_store: TraceStore,
+) -> None:
+    resolved = resolve_terms(
+        report(hashed(7, 1)), sqlite_store, "default", {"prompt_terms": {7: "old"}}
+    )
     assert resolved.findings[0].value == "old"
 
 
-def test_a_call_of_another_project_names_nothing(store: TraceStore) -> None:
-    record(store, [chat(1, [said("user", "zebra")], said("assistant", "yes"))])
-    resolved = resolve_terms(report(hashed(word_hash("zebra"), 1)), store, "other")
+def test_a_call_of_another_project_names_nothing(sqlite_store: TraceStore) -> None:
+    record(sqlite_store, [chat(1, [said("user", "zebra")], said("assistant", "yes"))])
+    resolved = resolve_terms(report(hashed(word_hash("zebra"), 1)), sqlite_store, "other")
     assert NAMELESS in resolved.findings[0].sentence
 
 
