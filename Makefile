@@ -59,10 +59,9 @@ COMPILE := $(VENV)/lock/bin/pip-compile --quiet --upgrade --generate-hashes --al
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 # Each by its name, for their own requirements contradict each other and ask for torch. The last
 # together that checks rows itself is 2.14.0.
-TRAINERS := addict attrs axolotl colorama detect-agent distro httpcore httpx jsonschema \
-	jsonschema-specifications llamafactory mistral-common pillow pycountry pydantic-extra-types \
-	referencing regex rpds-py safetensors sentencepiece tabulate tiktoken together==2.14.0 \
-	tokenizers transformers trl
+TRAINERS := addict axolotl colorama detect-agent distro httpcore httpx llamafactory \
+	mistral-common pillow pycountry pydantic-extra-types regex safetensors sentencepiece \
+	tabulate tiktoken together==2.14.0 tokenizers transformers trl
 lock: $(VENV)/python
 	$(BIN)/python -c 'import sys; assert sys.version_info[:2] == (3, 11), "make lock needs 3.11"'
 	$(BIN)/python -m venv $(VENV)/lock
