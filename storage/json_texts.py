@@ -8,6 +8,7 @@ off, or with words behind it. Texts beyond CHARS_MAX are not parsed and count as
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,7 +17,7 @@ from storage.trace import Json
 
 CHARS_MAX: Final = 256 * 1024  # 1 ms; longer answers than any model gives
 DEPTH_MAX: Final = 8  # of objects within objects, as far as fields are named
-FIELDS_MAX: Final = 500
+FIELDS_MAX: Final = 200  # 0.1 ms to hash
 SCALAR_CHARS_MAX: Final = 64
 KEYS_HASH_CHARS: Final = 16  # 64 bits of SHA-256 in hex
 
@@ -88,7 +89,7 @@ def fields_of(value: Json) -> Iterator[tuple[str, str | None]]:
 def _inner(path: str, value: Json) -> Iterable[tuple[str, Json]]:
     if isinstance(value, dict):
         before = f"{path}." if path else ""
-        return ((f"{before}{key}", inner) for key, inner in value.items())
+        return ((f"{before}{key}", inner) for key, inner in islice(value.items(), FIELDS_MAX))
     if isinstance(value, list):
         return ((f"{path}[]", inner) for inner in value[:FIELDS_MAX])
     return ()

@@ -11,8 +11,8 @@ Which calls: those whose id, hashed by SHA-256, begins with `sample_bits` zero b
 different bits lie within each other, so a reader of several takes what the largest has left.
 
 Terms are content: they go when the body goes, and after some days. `terms_of` gives them their
-names, from the call itself. 100 microseconds for a call of 5 KB, 300 for the longest; of what
-fields are read, storage.json_texts bounds.
+names, from the call itself. 120 microseconds for a call of 5 KB, half of them for the languages,
+300 for the longest texts; parsing 100 KB of a JSON answer takes as long again.
 """
 
 import hashlib

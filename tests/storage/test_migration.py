@@ -11,8 +11,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from storage.database import open_engine, reading, upgrade
+from storage.features import FEATURE_VERSION
 from storage.migration import SCRIPTS, newest_revision, run_migrations
 from storage.postgres import migrating
+from storage.rederive import rederive
 from storage.rows import Checkpoint
 from storage.schema import SCHEMA_REVISION, metadata
 from storage.soundness import examine
@@ -100,6 +102,8 @@ def test_a_store_of_a_released_schema_is_upgraded_with_every_byte(
     assert [each.capture for each in found] == released.calls()
     assert found[0].row.tags == {"task": "intent"}
     assert store.insert([], Checkpoint("ef" * 16, 1, 1)) == 0
+    measured = [each for page in store.features("default") for each in page]
+    assert {each.features.feature_version for each in measured} == {1}
     store.close()
     after = everything(place)
     for table, rows in before.items():
@@ -122,6 +126,17 @@ def test_weeks_that_calls_have_get_partitions_of_text_features(postgres: Server)
     ask(url, "INSERT INTO text_feature VALUES ('019a', 2, 0, '', '', '', '', '')")
     assert ask(url, "SELECT count(*) FROM text_feature_2026_09_17") == [(1,)]
     postgres.drop(url)
+
+
+def test_a_store_of_a_released_schema_is_measured_again(tmp_path: Path) -> None:
+    shutil.copyfile(STORES / "0003.sqlite", tmp_path / "shalt.sqlite")
+    store = new_store(url_of(tmp_path))
+    for project in ("default", "other"):
+        assert rederive(store, project, texts_from="").calls == store.count(project)
+    versions = ask(store, "SELECT DISTINCT feature_version FROM feature")
+    assert versions == [(FEATURE_VERSION,)]
+    assert ask(store, "SELECT count(*) FROM text_feature") == [(len(released.calls()),)]
+    store.close()
 
 
 def everything(path: Path) -> dict[str, dict[tuple[object, ...], dict[str, object]]]:
