@@ -188,11 +188,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
         with running_relay(folder, upstreams) as relay:
             before = sockets(), len(asyncio.all_tasks(relay.loop))
             cells = [Cell(*each) for each in CELLS]
-            through = asyncio.run(run_cells(cells, relay.port, upstream, no_tls))
+            through, direct = asyncio.run(run_both(cells, relay.port, upstream, no_tls))
             calls = relay.calls(len(cells))
             left = set(upstream.left)
-            waiting = [cell for cell in cells if cell.client == "waits"]
-            direct = asyncio.run(run_cells(waiting, upstream.port, upstream, None))
             check_nothing_is_left(relay, pools, before)
     by_path: dict[str, list[Capture]] = {}
     for call in calls:
@@ -200,19 +198,21 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return Ran(through, direct, by_path, left)
 
 
-async def run_cells(
-    cells: list[Cell], port: int, upstream: FaultyUpstream, no_tls: socket.socket | None
-) -> dict[str, Seen]:
-    """Make all calls at once: through shalt, or directly where there is no `no_tls`."""
-    if no_tls is None:
-        cells = [cell for cell in cells if cell.fault not in ELSEWHERE]
-        seen = await asyncio.gather(*(cell.send(port, "", upstream) for cell in cells))
-    else:
-        server = await asyncio.start_server(lambda _, writer: writer.close(), sock=no_tls)
-        calls = (cell.send(port, f"/u/{cell.name}", upstream) for cell in cells)
-        seen = await asyncio.gather(*calls)
-        server.close()
-    return {cell.path: each for cell, each in zip(cells, seen, strict=True)}
+async def run_both(
+    cells: list[Cell], port: int, upstream: FaultyUpstream, no_tls: socket.socket
+) -> tuple[dict[str, Seen], dict[str, Seen]]:
+    """Make all calls at once, through shalt, and directly those that wait and reach somebody."""
+    waiting = [cell for cell in cells if cell.client == "waits" and cell.fault not in ELSEWHERE]
+    server = await asyncio.start_server(lambda _, writer: writer.close(), sock=no_tls)
+    through, direct = await asyncio.gather(
+        asyncio.gather(*(cell.send(port, f"/u/{cell.name}", upstream) for cell in cells)),
+        asyncio.gather(*(cell.send(upstream.port, "", upstream) for cell in waiting)),
+    )
+    server.close()
+    return (
+        {cell.path: seen for cell, seen in zip(cells, through, strict=True)},
+        {cell.path: seen for cell, seen in zip(waiting, direct, strict=True)},
+    )
 
 
 def sockets() -> int:
