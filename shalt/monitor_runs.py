@@ -21,7 +21,7 @@ from shalt.settings import Settings
 log = logging.getLogger(__name__)
 
 EVALUATION_SECONDS_MAX: Final = 900.0
-NICENESS: Final = 10  # of what watches and evaluates: calls come first
+NICENESS: Final = 5  # a third of the share of what relays, where there is no core to spare
 # One core: two processes that relay calls may be all there is besides.
 _ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
