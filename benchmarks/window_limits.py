@@ -9,7 +9,8 @@ and the most memory it had.
 Read: a window of the week. Limit: the time that DuckDB takes for the same columns of the same
 calls (`shalt query`), in the same run; aims are 10 microseconds a call and 300 MB over what the
 imports take. Pooled: the week, a day and an hour of hours on disk, against the same windows read
-from the store; limit: no more than those. Sizes: of an hour's file a call, and of an export's
+from the store; limit: no more than those for the week. Full hours: each has as many groups as a
+sketch holds, 20,000. Sizes: of an hour's file a call, and of an export's
 sample of 20,000 conversations, all of them with text features.
 """
 
@@ -26,13 +27,15 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import pyarrow as pa
 from sqlalchemy import insert
 
-from exporters.columns import names_of, table_of
-from exporters.loading import load_window
+from exporters.columns import names_of, table_of, without_terms
+from exporters.loading import Sketch, load_window, read_sketch
 from exporters.periods import Between, Matching
+from exporters.pooling import Filed, pool, write_sketch
 from exporters.reference import measure
-from exporters.rollups import Rollups
+from exporters.rollups import HOUR_GROUPS_MAX, Rollups
 from exporters.window_files import write_window_file
 from exporters.windows import in_sample
 from storage import database
@@ -52,6 +55,7 @@ SAMPLE_BITS: Final = 2
 KINDS: Final = 500  # calls that differ; the others repeat them
 INSERTED_AT_ONCE: Final = 5_000
 SAMPLE_GROUPS: Final = 20_000
+FULL_HOURS: Final = 24
 
 
 class Clock:
@@ -94,6 +98,14 @@ def main() -> None:
                 f"pooled {hours:>3} h: {cpu:.3f} s, read {once:.3f} s, ratio {cpu / once:.2f}, "
                 f"{peak - imports:.0f} MB over the imports"
             )
+        written, _ = apart(write_full_hours, directory)
+        cpu, peak = apart(pool_full_hours, directory)
+        size = sum(path.stat().st_size for path in directory.glob("full/*"))
+        print(
+            f"full hours: {written / FULL_HOURS:.2f} s to write one, "
+            f"{size / FULL_HOURS / 1e6:.1f} MB each; {FULL_HOURS} pooled in "
+            f"{cpu:.2f} s, {peak - imports:.0f} MB over the imports"
+        )
         apart(write_sample, directory)
         print(f"sample of {SAMPLE_GROUPS:,}: {(directory / 'sample').stat().st_size / 1e6:.0f} MB")
 
@@ -136,12 +148,12 @@ def ask_duckdb(directory: Path) -> None:
     """Take the first call of each group, and the columns that a window has of it."""
     features = ", ".join(f"f.{name}" for name in names_of("feature"))
     calls = ", ".join(f"c.{name}" for name in names_of("call"))
-    sql = (
-        f"SELECT c.id, c.group_id, c.started_at, {calls}, {features}, t.prompt_terms, "
-        "t.answer_terms, t.answer_fields FROM (SELECT * FROM calls WHERE outcome = 'complete' "
-        "QUALIFY row_number() OVER (PARTITION BY group_id ORDER BY sha256(id)) = 1) c JOIN "
-        "features f ON f.call_id = c.id LEFT JOIN text_features t ON t.call_id = c.id"
-    )
+    first = "QUALIFY row_number() OVER (PARTITION BY group_id ORDER BY sha256(id)) = 1"
+    terms = "t.prompt_terms, t.answer_terms, t.answer_fields"
+    chosen = f"SELECT * FROM calls WHERE outcome = 'complete' {first}"  # noqa: S608
+    columns = f"c.id, c.group_id, c.started_at, {calls}, {features}, {terms}"
+    more = "JOIN features f ON f.call_id = c.id LEFT JOIN text_features t ON t.call_id = c.id"
+    sql = f"SELECT {columns} FROM ({chosen}) c {more}"  # noqa: S608
     store = open_store(directory)
     with answering(store.engine, sql, "default") as answer:
         assert answer.read_all().num_rows > 0
@@ -164,6 +176,31 @@ def read_hours(directory: Path, hours: int) -> None:
     store = open_store(directory)
     assert len(load_window(store, "default", span_of_hours(hours))) > 0
     store.close()
+
+
+def write_full_hours(directory: Path) -> None:
+    """Write hours of more groups than a sketch holds; one call in 64 has text features."""
+    store = open_store(directory)
+    with store.reading() as connection:
+        sketch = read_sketch(connection, "default", None, HOUR_GROUPS_MAX)
+    table = sketch.table
+    store.close()
+    (directory / "full").mkdir()
+    chance = random.Random(3)
+    bare = without_terms(table)
+    for hour in range(FULL_HOURS):
+        texts = table.num_rows // 64
+        rows = pa.concat_tables([table.slice(hour, texts), bare.slice(texts)])
+        for name, digits in (("call_id", 32), ("group_id", 64)):
+            made = [f"{chance.getrandbits(4 * digits):0{digits}x}" for _ in range(rows.num_rows)]
+            place = rows.schema.get_field_index(name)
+            rows = rows.set_column(place, rows.schema.field(place), pa.array(made))
+        write_sketch(directory / "full" / str(hour), Sketch(rows, rows.num_rows * 10), {})
+
+
+def pool_full_hours(directory: Path) -> None:
+    parts = [Filed(path) for path in sorted((directory / "full").iterdir())]
+    assert pool(parts, HOUR_GROUPS_MAX).table.num_rows > 0
 
 
 def write_sample(directory: Path) -> None:
