@@ -22,6 +22,7 @@ from tests.upstream import Upstream, running_upstream
 CALLERS = 6
 PAUSE_SECONDS = 0.005  # the load is to be constant, not heavy
 RELOADS = 3
+RATE = 12  # calls a minute of a key
 
 
 @pytest.fixture
@@ -157,14 +158,31 @@ def test_a_wrong_configuration_changes_nothing_and_says_why(
         assert request(shalt.port, "/v1/plain").status == 200
 
 
-def test_a_reload_takes_a_new_upstream_and_a_new_limit(upstream: Upstream, tmp_path: Path) -> None:
+def test_a_reload_takes_a_new_upstream_and_counts_go_on(upstream: Upstream, tmp_path: Path) -> None:
     config = tmp_path / "shalt.toml"
     write(config, upstream)
+    config.write_text("access_keys = true\n" + config.read_text())
+    make = ["keys", "create", "ana", "--console", "--rate", str(RATE), "--data-dir"]
+    command = [sys.executable, "-m", "shalt", *make, str(tmp_path / "data")]
+    made = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    key = {"x-shalt-key": made.stdout.strip(), "x-shalt-record": "none"}
     with running_shalt(tmp_path / "data", "") as shalt:
-        assert request(shalt.port, "/u/other/plain").status == 404
-        write(config, upstream, f'[upstreams.other]\nbase_url = "{upstream.url}/v1"\n')
+        codes = [request(shalt.port, "/v1/plain", headers=key).status for _ in range(RATE // 2)]
+        assert request(shalt.port, "/u/other/plain", headers=key).status == 404
+        openai = config.read_text()
+        config.write_text(f'{openai}[upstreams.other]\nbase_url = "{upstream.url}/v1"\n')
         shalt.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: request(shalt.port, "/u/other/plain").status == 200)
+        workers = shalt.children("shalt.worker")
+        wait_until(lambda: not set(workers) & set(shalt.children("shalt.worker")), 60)
+        for _ in range(RATE):
+            codes.append(request(shalt.port, "/u/other/plain", headers=key).status)
+        passed = codes.count(200)  # a few more where a minute ends between two
+        assert RATE - 1 <= passed <= RATE + 2 < RATE // 2 + RATE
+        status = request(shalt.port, "/api/status", b"", "GET", key).json()
+        assert status["opted_out"] == status["accepted"] == passed + 1
+        metrics = request(shalt.port, "/metrics", b"", "GET", key).body.decode()
+        refused = f'shalt_proxy_refused_total{{reason="rate_limited"}} {codes.count(429)}.0'
+        assert refused in metrics
 
 
 def test_sigterm_in_the_middle_of_a_reload_ends_the_old_workers_too(
