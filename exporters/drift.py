@@ -25,7 +25,7 @@ from typing import Literal
 import msgspec
 
 from exporters.comparison import Comparison, Difference, not_tested
-from exporters.cycles import match_hours
+from exporters.cycles import Matched, match_hours
 from exporters.findings import Distribution, Effect, Finding, Unseen
 from exporters.measures import (
     FAMILY_SHARES,
@@ -192,7 +192,7 @@ def compare(
     enough = min(len(reference), len(current)) >= GROUPS_MIN
     values = _all_values(Comparison(reference, current, alpha))
     unseen = [found for each in values.values() if (found := find_unseen(each))]
-    matched = match_hours(reference, current)
+    matched = match_hours(reference, current) if enough else Matched(reference, current, "")
     comparison = Comparison(matched.reference, matched.current, alpha)
     if matched.reference is not reference:
         values = _all_values(comparison)
@@ -325,8 +325,10 @@ class _Tests:
         for feature in self._varying:
             weight = feature.weight if isinstance(feature, Category) else 1.0
             weights[feature.kind] = weights.get(feature.kind, 0.0) + weight
+        if not weights.get(family):
+            return 1.0  # of nothing
         whole = sum(FAMILY_SHARES[each] for each, weight in weights.items() if weight)
-        return FAMILY_SHARES[family] / whole / max(1.0, weights.get(family, 0.0))
+        return FAMILY_SHARES[family] / whole / weights[family]
 
 
 def _all_values(comparison: Comparison) -> dict[str, Values]:

@@ -7,25 +7,36 @@ import dataclasses
 import json
 import random
 
+import msgspec
+import numpy as np
 import pytest
 from scipy import stats
 
 from exporters.columns import window_of
-from exporters.drift import ALPHA, GROUPS_MIN, FeatureVersionError, compare
-from exporters.windows import Measured, Window
+from exporters.drift import (
+    ALPHA,
+    GROUPS_MIN,
+    FeatureVersionError,
+    check_itself,
+    compare,
+    known_values,
+    unseen_ratio,
+)
+from exporters.windows import Measured, Window, take
 from storage.trace import Choice, Message, Understood
 from tests.exporters.calls import Traffic, measured_of, window
+from tests.exporters.columns_made import made
 from tests.shared import data_set
 
 
 def test_halves_of_one_population_alarm_no_more_often_than_alpha_allows() -> None:
-    alarms = sum(
-        compare(
-            window(Traffic(), 300, 2 * seed), window(Traffic(), 300, 2 * seed + 1), alpha=0.05
-        ).verdict
-        == "drift"
-        for seed in range(100)
-    )
+    population = window(Traffic(), 6_000, 1)
+    chance = np.random.default_rng(1)
+    alarms = 0
+    for _ in range(100):
+        drawn = chance.permutation(len(population))[:600]
+        halves = take(population, drawn[:300]), take(population, drawn[300:])
+        alarms += compare(*halves, alpha=0.05).verdict == "drift"
     # 0.05 of a hundred is five; more than eleven would happen once in a hundred runs.
     assert alarms <= stats.binom.ppf(0.99, 100, 0.05)
 
@@ -49,10 +60,12 @@ def test_a_finding_says_in_a_sentence_what_changed() -> None:
 def test_the_examples_of_a_finding_have_what_it_says() -> None:
     current = window(Traffic(new_year_ratio=0.1), 500, 2)
     report = compare(window(Traffic(), 500, 1), current)
-    rows = {row.call_id: row for row in current.rows}
+    years = current.sets["prompt_years"]
+    of_rows = np.repeat(np.arange(len(current)), np.diff(years.starts))
+    named = of_rows[years.codes == years.values.index("2024")]
     examples = report.findings[0].example_call_ids
     assert len(examples) == 5
-    assert all("2024" in rows[call_id].features.prompt_years for call_id in examples)
+    assert set(examples) <= {current.call_ids[row] for row in named}
     assert list(examples) == sorted(examples, reverse=True)
 
 
@@ -78,18 +91,15 @@ def test_a_value_that_vanished_is_found_with_examples_of_the_reference() -> None
     found = report.findings[0]
     assert (found.value, found.current, found.unseen) == ("2024", 0.0, False)
     assert found.effect.upper < 0
-    assert set(found.example_call_ids) <= {row.call_id for row in reference.rows}
+    assert set(found.example_call_ids) <= set(reference.call_ids)
 
 
 def rows_of_models(shares: list[float], count: int, seed: int) -> Window:
-    models = random.Random(seed).choices(
-        [f"model-{number}" for number in range(len(shares))], shares, k=count
-    )
-    rows = tuple(
-        measured_of(Understood(request_model=model), f"{seed:016x}{number:016x}")
-        for number, model in enumerate(models)
-    )
-    return window_of(rows, "")
+    chance = np.random.default_rng(seed)
+    models = chance.choice(len(shares), count, p=shares)
+    named = made(count, categories={"request_model": [f"model-{each}" for each in models]})
+    ids = tuple(f"{seed:016x}{number:016x}" for number in range(count))
+    return dataclasses.replace(named, call_ids=ids, group_ids=ids)
 
 
 def test_many_small_moves_between_values_are_found_together() -> None:
@@ -103,23 +113,27 @@ def test_many_small_moves_between_values_are_found_together() -> None:
 
 
 def test_a_change_below_the_floor_is_reported_and_is_no_drift() -> None:
-    # 0.6 points of a common value: certain with 200,000 calls, and of no consequence.
-    report = compare(
-        rows_of_models([0.5, 0.5], 200_000, 1), rows_of_models([0.506, 0.494], 200_000, 2)
+    # 0.8 points of a common value: certain with 200,000 calls, and of no consequence.
+    before, after = (
+        made(200_000, categories={"request_model": ["a"] * count + ["b"] * (200_000 - count)})
+        for count in (100_000, 101_600)
     )
+    report = compare(before, after)
     assert report.verdict == "quiet"
     assert report.findings
     assert not any(finding.drift for finding in report.findings)
 
 
 def test_a_new_value_is_listed_although_no_test_can_see_it() -> None:
-    reference = rows_of_models([1.0], 500, 1)
-    once = measured_of(Understood(request_model="new"), "f" * 32)
-    report = compare(reference, window_of((*rows_of_models([1.0], 500, 2).rows, once), ""))
+    current = made(501, categories={"request_model": ["model-0"] * 500 + ["new"]})
+    report = compare(rows_of_models([1.0], 500, 1), current)
     (unseen,) = report.unseen
     assert report.verdict == "quiet"
     assert (unseen.feature, unseen.value_count) == ("request_model", 1)
-    assert (unseen.values[0].value, unseen.values[0].example_call_ids) == ("new", ("f" * 32,))
+    assert (unseen.values[0].value, unseen.values[0].example_call_ids) == (
+        "new",
+        (current.call_ids[-1],),
+    )
 
 
 def test_too_few_groups_are_insufficient_and_not_quiet() -> None:
@@ -184,3 +198,67 @@ def test_random_halves_of_a_data_set_are_quiet(name: str, seed: int) -> None:
     report = compare(window_of(rows[:half], ""), window_of(rows[half:], ""))
     assert report.verdict == "quiet"
     assert report.alpha == ALPHA
+
+
+def test_a_monday_is_compared_with_the_mondays_of_the_reference() -> None:
+    chance = np.random.default_rng(1)
+    hour = 3_600_000_000
+    monday = 96 * hour  # 1970 began on a Thursday
+    weeks = np.sort(monday + chance.integers(0, 8 * 168, 8_000) * hour)
+    models = ["night" if at // hour % 24 < 8 else "day" for at in weeks.tolist()]
+    reference = made(8_000, categories={"request_model": models}, started_at=weeks)
+    # Nothing but nights, as they always were.
+    nights = np.sort(monday + chance.integers(0, 8, 400) * hour)
+    current = made(
+        400, categories={"request_model": ["night"] * 400}, started_at=nights, prefix="b"
+    )
+    report = compare(reference, current)
+    assert report.verdict == "quiet"
+    assert "Like hours" in report.hours
+    assert (report.reference.groups, report.current.groups) == (8_000, 400)
+    assert 400 <= report.reference.compared < 3_000
+    assert 360 <= report.current.compared <= 400
+
+
+def test_what_is_known_of_a_reference_tells_what_is_new_in_other_calls() -> None:
+    reference = made(3, categories={"request_model": ["a", "b", "b"]})
+    known = known_values(reference)
+    assert known["request_model"] == {"a", "b"}
+    assert "prompt_language" not in known  # one short text is no language
+    assert unseen_ratio(known, made(2, categories={"request_model": ["b", "c"]}))[
+        "request_model"
+    ] == pytest.approx(0.5)
+
+
+def test_train_and_test_of_one_population_check_each_other() -> None:
+    check = check_itself(window(Traffic(), 400, 1), window(Traffic(), 300, 2))
+    assert (check.verdict, check.train_groups, check.test_groups) == ("quiet", 400, 300)
+    other = check_itself(window(Traffic(), 400, 1), window(Traffic(new_year_ratio=1), 300, 2))
+    assert other.verdict == "drift"
+
+
+def test_notes_and_the_self_check_are_in_the_report() -> None:
+    same = window(Traffic(), 250, 1)
+    check = check_itself(same, same)
+    report = compare(same, same, self_check=check, notes=("Prompts were not embedded.",))
+    assert (report.self_check, report.notes) == (check, ("Prompts were not embedded.",))
+
+
+def test_columns_that_say_nothing_leave_a_report_quiet() -> None:
+    count = 300
+    nothing = made(
+        count,
+        numbers={"prompt_words": np.full(count, np.nan), "turn_count": np.ones(count)},
+        categories={"request_model": [None] * count, "roles": [""] * count},
+        sets={"prompt_years": [[] for _ in range(count)]},
+        terms={"prompt_terms": [[] for _ in range(count)]},
+    )
+    report = compare(nothing, nothing)
+    assert report.verdict == "quiet"
+    assert all(outcome.p_adjusted == 1.0 for outcome in report.outcomes)
+    assert all(outcome.note for outcome in report.outcomes)
+
+
+def test_all_of_a_report_is_json() -> None:
+    report = compare(window(Traffic(), 300, 1), window(Traffic(new_year_ratio=0.3), 300, 2))
+    assert msgspec.json.decode(msgspec.json.encode(report), type=type(report)) == report
