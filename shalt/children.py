@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from shalt.child import RETIRE_SIGNAL, Orders
+from shalt.metrics import trim_metric_files
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +136,8 @@ class Child:
         os.close(self._lifeline)
         os.close(self._ready)
         self._lifeline = self._ready = -1
+        assert self.process is not None
+        trim_metric_files(self._metrics, self.process.pid)
         self.process = None
 
     def _note_death(self, code: int) -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from shalt.settings import Settings
 log = logging.getLogger(__name__)
 
 FILE_BYTES: Final = 2**20  # some 6,000 values of one kind: labels are from closed lists
+_USED_BYTES: Final = 4  # a number at the beginning of each file: how much of it is in use
 _KINDS: Final = ("counter", "histogram", "gauge_mostrecent")
 
 
@@ -36,6 +38,17 @@ def reserve_metric_files(directory: Path) -> None:
         for path in paths:
             path.unlink(missing_ok=True)  # nobody could read an empty one
         log.warning("no room for metrics, they are not shown until a restart error=%s", error)
+
+
+def trim_metric_files(directory: Path, process_id: int) -> None:
+    """Give back the room that a process which has ended did not use; what it counted stays."""
+    for kind in _KINDS:
+        try:
+            with open(directory / f"{kind}_{process_id}.db", "r+b") as file:
+                used = int.from_bytes(file.read(_USED_BYTES), sys.byteorder)
+                file.truncate(max(used, 2 * _USED_BYTES))
+        except OSError:
+            continue  # it had none, or they are away
 
 
 class RestartCollector(Collector):

@@ -1,5 +1,6 @@
 """Tests of shalt.metrics."""
 
+import os
 import resource
 from pathlib import Path
 
@@ -7,7 +8,13 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest, values
 from prometheus_client.mmap_dict import MmapedDict
 
-from shalt.metrics import FILE_BYTES, LimitCollector, RestartCollector, reserve_metric_files
+from shalt.metrics import (
+    FILE_BYTES,
+    LimitCollector,
+    RestartCollector,
+    reserve_metric_files,
+    trim_metric_files,
+)
 from shalt.settings import Settings
 
 
@@ -55,3 +62,21 @@ def test_limits_are_shown_so_that_an_alert_can_tell_how_near_they_are() -> None:
     registry = CollectorRegistry()
     registry.register(LimitCollector(Settings.model_validate({"spool_bytes_max": "1 GiB"})))
     assert "shalt_spool_limit_bytes 1.073741824e+09" in generate_latest(registry).decode()
+
+
+def test_a_process_that_has_ended_leaves_its_counts_and_no_room_that_it_did_not_use(
+    tmp_path: Path,
+) -> None:
+    reserve_metric_files(tmp_path)
+    path = tmp_path / f"counter_{os.getpid()}.db"
+    counts = MmapedDict(str(path))  # type: ignore[no-untyped-call]
+    counts.write_value("calls", 3.0, 0.0)  # type: ignore[no-untyped-call]
+    counts.close()  # type: ignore[no-untyped-call]
+    trim_metric_files(tmp_path, os.getpid())
+    assert path.stat().st_size < 200
+    read = MmapedDict.read_all_values_from_file(str(path))  # type: ignore[no-untyped-call]
+    assert [value[:2] for value in read] == [("calls", 3.0)]
+    for unused in tmp_path.glob("gauge*"):
+        assert unused.stat().st_size == 8
+        assert list(MmapedDict.read_all_values_from_file(str(unused))) == []  # type: ignore[no-untyped-call]
+    trim_metric_files(tmp_path, 1)
