@@ -95,6 +95,8 @@ def _action(finding: Finding, size: int, project: str, within: Sequence[str]) ->
         return Action("Read the example calls: they are the ones least like the reference.", where)
     if finding.feature.startswith(SCORE_PREFIX):
         return Action("Read these calls, and correct the answers that are wrong.", where)
+    if finding.kind == "number" and finding.value == "none" and finding.feature in _LACKING:
+        return Action(f"No training helps against this: {_LACKING[finding.feature]}.", where)
     if finding.feature in _NOT_LEARNT:
         return Action(f"No training helps against this: {_NOT_LEARNT[finding.feature]}.", where)
     if gone:
@@ -164,6 +166,11 @@ _NOT_LEARNT: Final = {
     "duration_ms": "it is the upstream that takes longer, or answers that are longer",
     "time_to_first_token_ms": "it is the upstream that takes longer, or prompts that are longer",
     "cost_usd": "look at the models, and at the lengths of prompts and answers",
+}
+# The same, where there are more or fewer calls that have no such number at all.
+_LACKING: Final = {
+    "time_to_first_token_ms": "the application has more of its calls streamed, or fewer",
+    "cost_usd": "the price of a model is not known; see `shalt db reprice`",
 }
 
 

@@ -13,7 +13,6 @@ window of 100,000 calls from a table takes 0.3 s.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -84,7 +83,6 @@ COLUMNS: tuple[Column, ...] = (
     Column("roles", "category", "feature"),
     Column("tools_hash", "category", "feature"),
     Column("template_hash", "category", "feature"),
-    Column("system_hash", "category", "feature"),
     Column("tools_called", "set", "feature"),
     Column("system_fingerprint", "category", "feature"),
     Column("parameters", "set", "feature"),  # name=value
@@ -137,8 +135,7 @@ def window_of(rows: Iterable[Measured], label: str, call_count: int | None = Non
     `call_count` is how many they were chosen from; their number, unless given. Raises WindowError
     where they were measured by different versions of the features.
     """
-    kept = tuple(sorted(rows, key=lambda row: row.call_id))
-    return replace(window_of_table(table_of(kept), label, call_count), rows=kept)
+    return window_of_table(table_of(rows), label, call_count)
 
 
 def table_of(rows: Iterable[Measured]) -> pa.Table:

@@ -2,7 +2,8 @@
 
 The names are those of a window's columns (`exporters.columns`); scores join by name. The list is
 closed, for each row of it is a test more that all share alpha with: `FAMILY_SHARES`
-says how families of them divide it.
+says how families of them divide it. The raw system message (`system_hash`) is not in it: many hold
+the date of the day, so each day would be drift; `template_hash` is of the one without.
 """
 
 from collections.abc import Mapping
@@ -114,9 +115,6 @@ _JSON: Final = {
 }
 _REFUSAL: Final = {"0": "no refusals", "1": "refusals"}
 _UNKNOWN: Final = {"": "no language that can be told"}
-# What has a new value every day by its nature: a raw system prompt may hold the date, and
-# `template_hash` is the one without.
-_NEVER: Final = 2.0
 
 
 def _of_text(side: Literal["prompt", "answer"], what: str) -> tuple[Feature, ...]:
@@ -164,7 +162,6 @@ FEATURES: tuple[Feature, ...] = (
     Category("tools_hash", "call", "calls offer the tool set"),
     Set("tools", "call", "calls offer the tool"),
     Category("template_hash", "call", "calls have the template"),
-    Category("system_hash", "call", "calls have the system prompt", unseen_from=_NEVER),
     Set("parameters", "call", "calls set"),
     Category("request_model", "call", "calls ask for"),
     Number("input_tokens", "call", "calls send {} tokens"),

@@ -156,3 +156,9 @@ def test_a_filter_of_the_window_is_kept_together() -> None:
     assert advised.action.where == (
         "(refusal = 1 OR streamed) and redacted and has(prompt_years, '2024')"
     )
+
+
+def test_calls_that_are_streamed_now_do_not_take_longer() -> None:
+    made = action_of(finding("time_to_first_token_ms", "none", kind="number"))
+    assert "streamed" in made.advice
+    assert "longer" not in made.advice
