@@ -31,9 +31,9 @@ def upstream() -> Iterator[Upstream]:
         yield seen
 
 
-def write(config: Path, upstream: Upstream, more: str = "") -> None:
+def write(config: Path, upstream: Upstream, more: str = "", workers: int = 1) -> None:
     openai = f'[upstreams.openai]\nbase_url = "{upstream.url}/v1"\ndefault = true\n'
-    config.write_text(f"workers = 2\nshutdown_seconds = 1\n{openai}{more}")
+    config.write_text(f"workers = {workers}\nshutdown_seconds = 1\n{openai}{more}")
 
 
 def reload(shalt: Shalt) -> subprocess.CompletedProcess[str]:
@@ -88,7 +88,7 @@ def test_calls_streams_and_sockets_outlive_three_reloads(
     upstream: Upstream, tmp_path: Path
 ) -> None:
     config = tmp_path / "shalt.toml"
-    write(config, upstream)
+    write(config, upstream, workers=2)
     with (
         running_sockets() as sockets,
         ExitStack() as stack,
@@ -102,7 +102,8 @@ def test_calls_streams_and_sockets_outlive_three_reloads(
             for number in range(RELOADS):
                 before = shalt.children("shalt.worker")
                 rule = "" if number % 2 else "[redaction.email]\n"
-                write(config, upstream, f'[upstreams.sockets]\nbase_url = "{url}"\n{rule}')
+                more = f'[upstreams.sockets]\nbase_url = "{url}"\n{rule}'
+                write(config, upstream, more, workers=2)
                 said = reload(shalt)
                 assert (said.returncode, said.stderr) == (0, "")
                 assert said.stdout.startswith("taken")
@@ -150,7 +151,7 @@ def test_a_wrong_configuration_changes_nothing_and_says_why(
         ):
             write(config, upstream, wrong)
             if not wrong:
-                config.write_text(config.read_text().replace("workers = 2", "workers = 3"))
+                config.write_text(config.read_text().replace("workers = 1", "workers = 3"))
             said = reload(shalt)
             assert said.returncode == 1
             assert message in said.stdout
