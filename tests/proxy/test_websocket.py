@@ -44,7 +44,9 @@ def upstream() -> Iterator[SocketUpstream]:
 @pytest.fixture
 def relay(upstream: SocketUpstream, tmp_path: Path) -> Iterator[RunningRelay]:
     raw = upstream_at(upstream.raw_port, "raw")
-    with running_relay(tmp_path, [upstream_at(upstream.port), raw]) as running:
+    # Two hundred sockets want the pool's hundred connections: a busy machine may take its time.
+    patient = upstream_at(upstream.port, connect_seconds=20.0)
+    with running_relay(tmp_path, [patient, raw]) as running:
         yield running
 
 
