@@ -20,8 +20,9 @@ asked for goes by its age. Scores are read when a window is made, so they may co
 filter says of scores, labels or sides is as it was when the hour was rolled up; so is the group of
 a call. After `shalt db rederive`, delete the directory.
 
-A file is `<key>/<hour>-<checked>.parquet`: the key stands for store, project, filter and versions,
-the hour is counted from 1970, and `checked`, in microseconds, says up to when erasures are known.
+The key of a file (storage.hour_files) stands for store, project, filter and versions; `checked`
+says up to when erasures are known. What erases and deletes by age deletes files, too, so that
+nothing of a call stays where nobody asks for its hour any more.
 
 Limits: files up to `KEPT_HOURS` old, of `BYTES_MAX` together, the oldest hours going first; a disk
 that refuses costs time and nothing else. `HOURS_MAX` hours in a window; one that is longer is read
@@ -31,10 +32,10 @@ from the store. Several processes may share a directory.
 import contextlib
 import hashlib
 import logging
-import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 from sqlalchemy import Connection
@@ -47,6 +48,8 @@ from exporters.windows import WINDOW_GROUPS_MAX, Window, WindowError
 from storage.capture import Clock, new_id
 from storage.erasure import since
 from storage.features import FEATURE_VERSION
+from storage.hour_files import HOUR_MICROSECONDS as HOUR
+from storage.hour_files import HourFile, list_hour_files, path_of
 from storage.measured import count_between, visible_ids
 from storage.reader import StoreReader
 from storage.rows import microseconds_of, time_of
@@ -62,15 +65,7 @@ BYTES_MAX: Final = 4 << 30
 SKEW_SECONDS: Final = 60  # between the clocks of those who erase and who check
 assert HOUR_GROUPS_MAX <= WINDOW_GROUPS_MAX
 
-_HOUR: Final = 3_600_000_000  # microseconds
 _PARTIAL_SECONDS_MAX: Final = 3_600  # a file that nobody has finished since belongs to nobody
-_FILE: Final = re.compile(r"([0-9]+)-([0-9]+)\.parquet")
-
-
-class _Stored(NamedTuple):
-    path: Path
-    hour: int
-    checked: int
 
 
 class Rollups:
@@ -91,7 +86,7 @@ class Rollups:
         self._project = project
         self._where = where
         self._clock = clock
-        self._terms_us = int(terms_days * 24 * _HOUR)
+        self._terms_us = int(terms_days * 24 * HOUR)
         url = reader.engine.url.render_as_string(hide_password=True)
         named = [url, project, where or "", ROLLUP_VERSION, FEATURE_VERSION, HOUR_GROUPS_MAX]
         key = hashlib.sha256(msgspec.json.encode(named)).hexdigest()[:16]
@@ -107,15 +102,15 @@ class Rollups:
         assert span.end is not None, "a window of rolled-up hours has an end"
         start, end = microseconds_of(span.start), microseconds_of(span.end)
         now = self._clock.wall_ns() // 1000
-        first = -(-start // _HOUR)
-        last = min(end, now - LATE_HOURS * _HOUR) // _HOUR  # the first hour not to be rolled up
+        first = -(-start // HOUR)
+        last = min(end, now - LATE_HOURS * HOUR) // HOUR  # the first hour not to be rolled up
         with self._reader.reading() as connection:
             if first >= last or last - first > HOURS_MAX:
                 sketch = self._read(connection, start, end)
             else:
-                parts: list[Part] = [Held(self._read(connection, start, first * _HOUR))]
+                parts: list[Part] = [Held(self._read(connection, start, first * HOUR))]
                 parts += self._hours(connection, first, last, now)
-                parts.append(Held(self._read(connection, last * _HOUR, end)))
+                parts.append(Held(self._read(connection, last * HOUR, end)))
                 sketch = pool(parts, HOUR_GROUPS_MAX)
             table = with_stored_scores(connection, self._project, sketch.table)
         self._tidy(now)
@@ -129,51 +124,54 @@ class Rollups:
         of_project = (each.requested_at for each in asked if each.project == self._project)
         erased = max(of_project, default=0)
         for hour in range(first, last):
-            calls = count_between(connection, self._project, hour * _HOUR, (hour + 1) * _HOUR)
+            calls = count_between(connection, self._project, hour * HOUR, (hour + 1) * HOUR)
             if calls:
                 found = self._still_good(connection, stored.get(hour), calls, erased, now)
                 yield found or self._roll_up(connection, hour, calls, now)
 
     def _still_good(
-        self, connection: Connection, stored: _Stored | None, calls: int, erased: int, now: int
+        self, connection: Connection, stored: HourFile | None, calls: int, erased: int, now: int
     ) -> Filed | None:
         """Return the file of an hour if it holds, marked as checked; else None."""
         if stored is None:
             return None
         try:
             filed = Filed(stored.path)
-            is_aged = (stored.hour + 1) * _HOUR < now - self._terms_us
-            if filed.notes["stored"] != calls or (is_aged and filed.notes["terms"]):
+            is_aged = (stored.hour + 1) * HOUR < now - self._terms_us
+            if filed.notes["stored"] != calls or (is_aged and stored.has_terms):
                 return None
             if erased < stored.checked - SKEW_SECONDS * 10**6:
                 return filed
             ids = filed.call_ids()
             if len(visible_ids(connection, ids)) < len(ids):
                 return None
-            filed.path = stored.path.rename(self._path(stored.hour, now))
+            filed.path = stored.path.rename(
+                path_of(self._directory, stored.hour, now, has_terms=stored.has_terms)
+            )
         except (OSError, WindowError, KeyError) as error:
             log.info("rolled-up hour passed over path=%s error=%s", stored.path, error)
             return None
         return filed
 
     def _roll_up(self, connection: Connection, hour: int, calls: int, now: int) -> Part:
-        sketch = self._read(connection, hour * _HOUR, (hour + 1) * _HOUR)
-        if (hour + 1) * _HOUR < now - self._terms_us:
+        sketch = self._read(connection, hour * HOUR, (hour + 1) * HOUR)
+        if (hour + 1) * HOUR < now - self._terms_us:
             sketch = Sketch(without_terms(sketch.table), sketch.call_count)
         versions = sketch.table["feature_version"].unique().to_pylist()
-        if versions in ([], [FEATURE_VERSION]) and hour * _HOUR >= now - KEPT_HOURS * _HOUR:
+        if versions in ([], [FEATURE_VERSION]) and hour * HOUR >= now - KEPT_HOURS * HOUR:
             has_terms = sketch.table["sample_bits"].null_count < sketch.table.num_rows
-            self._write(hour, sketch, {"stored": calls, "terms": has_terms}, now)
+            path = path_of(self._directory, hour, now, has_terms=has_terms)
+            self._write(path, sketch, calls)
         return Held(sketch)
 
-    def _write(self, hour: int, sketch: Sketch, notes: dict[str, object], now: int) -> None:
+    def _write(self, path: Path, sketch: Sketch, calls: int) -> None:
         partial = self._directory / f"{new_id(self._clock)}.partial"
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_sketch(partial, sketch, notes)
-            partial.rename(self._path(hour, now))
+            write_sketch(partial, sketch, {"stored": calls})
+            partial.rename(path)
         except OSError as error:
-            log.warning("hour not rolled up hour=%s error=%s", time_of(hour * _HOUR), error)
+            log.warning("hour not rolled up path=%s error=%s", path, error)
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
 
@@ -184,33 +182,23 @@ class Rollups:
         where = f"({self._where}) and {bounds}" if self._where else bounds
         return read_sketch(connection, self._project, where, HOUR_GROUPS_MAX)
 
-    def _list(self) -> dict[int, _Stored]:
+    def _list(self) -> dict[int, HourFile]:
         """List the files of this key; of two of an hour the one that was checked last."""
-        found = sorted(_files(self._directory), key=lambda each: each.checked)
+        found = sorted(list_hour_files(self._directory), key=lambda each: each.checked)
         return {each.hour: each for each in found}
-
-    def _path(self, hour: int, checked: int) -> Path:
-        return self._directory / f"{hour}-{checked}.parquet"
 
     def _tidy(self, now: int) -> None:
         """Delete files that are doubled, too old, or beyond BYTES_MAX; those of all keys."""
-        newest: dict[tuple[Path, int], _Stored] = {}
+        newest: dict[tuple[Path, int], HourFile] = {}
         bytes_left = BYTES_MAX
         with contextlib.suppress(OSError):
-            every = [each for directory in self._root.iterdir() for each in _files(directory)]
+            every = chain.from_iterable(map(list_hour_files, self._root.iterdir()))
             for each in sorted(every, key=lambda each: (each.hour, each.checked), reverse=True):
                 bytes_left -= each.path.stat().st_size
-                is_old = (each.hour + KEPT_HOURS) * _HOUR < now
+                is_old = (each.hour + KEPT_HOURS) * HOUR < now
                 kept = newest.setdefault((each.path.parent, each.hour), each)
                 if kept is not each or is_old or bytes_left < 0:
                     each.path.unlink(missing_ok=True)
             for partial in self._root.glob("*/*.partial"):
                 if partial.stat().st_mtime < now / 1e6 - _PARTIAL_SECONDS_MAX:
                     partial.unlink(missing_ok=True)
-
-
-def _files(directory: Path) -> Iterator[_Stored]:
-    if directory.is_dir():
-        for path in directory.iterdir():
-            if found := _FILE.fullmatch(path.name):
-                yield _Stored(path, int(found[1]), int(found[2]))

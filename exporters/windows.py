@@ -141,7 +141,6 @@ class Window:
     sets: Mapping[str, Sets]
     terms: Mapping[str, Terms]
     sample_bits: int = 0
-    rows: tuple[Measured, ...] = ()  # what the columns were made of, where they were made of rows
 
     def __len__(self) -> int:
         return len(self.call_ids)
@@ -174,7 +173,6 @@ def take(window: Window, rows: Iterable[int] | IntArray, label: str | None = Non
         },
         sets={name: _take_sets(each, chosen) for name, each in window.sets.items()},
         terms={name: _take_terms(each, chosen) for name, each in window.terms.items()},
-        rows=tuple(window.rows[row] for row in chosen) if window.rows else (),
     )
 
 

@@ -20,6 +20,7 @@ from shalt.settings import Settings
 from storage.capture import SystemClock
 from storage.database import StoreError
 from storage.eraser import Eraser
+from storage.hour_files import HourFiles
 from storage.metrics import RecorderMetrics
 from storage.recorder import Recorder
 from storage.retention import Policy, Retention
@@ -82,9 +83,10 @@ def build_upkeep(settings: Settings, store: TraceStore) -> Upkeep:
     places = Places(settings.data_dir)
     clock = SystemClock()
     policy = Policy(settings.retain_bodies_days, settings.retain_days, settings.drift_terms_days)
+    hours = HourFiles(places.rollups)
     return Upkeep(
-        Eraser(store, spool=places.spool, poison=places.poison, clock=clock),
-        Retention(store, policy, clock=clock),
+        Eraser(store, spool=places.spool, poison=places.poison, clock=clock, hours=hours),
+        Retention(store, policy, clock=clock, hours=hours),
         UpkeepMetrics(CollectorRegistry()),
     )
 

@@ -81,6 +81,7 @@ In reading order; a module imports only those above it:
     links           calls that continue a stored answer join the group of its call
     fate            what became of a call, in words, and what the store knows of it
     dropped         the ids of calls that have no row, as far as they are known
+    hour_files      files made of the calls of an hour, which go when those go
     deletion        rows deleted for good: calls with all that hangs on them, bodies alone
     lists           the newest calls for which something holds: which index finds them
     arrow           columns of calls as Arrow batches

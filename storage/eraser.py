@@ -32,6 +32,7 @@ from storage.capture import Clock
 from storage.deletion import delete_calls, delete_tool_sets, unused_tool_sets
 from storage.drift_reports import forget_in_reports
 from storage.erasure import Erasure, Kind
+from storage.hour_files import HourFiles
 from storage.partitions import Partition, partition_of
 from storage.poison import PoisonDirectory
 from storage.reader import StoreReader
@@ -74,8 +75,17 @@ class _Pass(msgspec.Struct):
 class Eraser:
     """Works off the erasures of one store, and the traces of them in one data directory."""
 
-    def __init__(self, store: StoreReader, *, spool: Path, poison: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: StoreReader,
+        *,
+        spool: Path,
+        poison: Path,
+        clock: Clock,
+        hours: HourFiles | None = None,
+    ) -> None:
         self._store = store
+        self._hours = hours
         self._spool = spool
         self._poison = PoisonDirectory(poison)
         self._clock = clock
@@ -162,6 +172,8 @@ class Eraser:
         return ids
 
     def _delete_chunk(self, wanted: Erasure, ids: Sequence[str]) -> None:
+        if self._hours is not None:  # at first: after a crash the same calls are found again
+            self._hours.forget_calls(ids)
         with database.writing(self._store.engine) as connection:
             count = delete_calls(connection, ids, wanted.id)
             _update(connection, wanted, call_count=erasure_table.c.call_count + count)

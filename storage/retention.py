@@ -29,6 +29,7 @@ from storage.capture import Clock
 from storage.database import StoreUnavailable, insert_new
 from storage.deletion import delete_bodies, delete_calls, delete_terms
 from storage.erasure import Kind, Selection
+from storage.hour_files import HourFiles
 from storage.labels import WAITING_DAYS
 from storage.partitions import PARTITIONED, partition_of
 from storage.reader import StoreReader
@@ -76,8 +77,11 @@ class _Rule(NamedTuple):
 class Retention:
     """Deletes what is too old, a chunk at a time."""
 
-    def __init__(self, store: StoreReader, policy: Policy, *, clock: Clock) -> None:
+    def __init__(
+        self, store: StoreReader, policy: Policy, *, clock: Clock, hours: HourFiles | None = None
+    ) -> None:
         self._store = store
+        self._hours = hours
         self._policy = policy
         self._clock = clock
         self._not_before = 0.0
@@ -89,7 +93,8 @@ class Retention:
     def step(self) -> bool:
         """Delete a chunk of what is too old; tell whether there was any.
 
-        Raise StoreUnavailable where trying again later will do.
+        Raise StoreUnavailable where trying again later will do, OSError where a file cannot be
+        deleted.
         """
         if time.monotonic() < self._not_before:
             return False
@@ -101,6 +106,7 @@ class Retention:
             self._finish(rule)
         if self._expire() or self._delete_terms():
             return True
+        self._forget_hours()
         self._not_before = time.monotonic() + CHECK_SECONDS
         return False
 
@@ -158,6 +164,18 @@ class Retention:
             delete_terms(connection, old)
         self.terms_count += len(old)
         return True
+
+    def _forget_hours(self) -> None:
+        """Delete the files made of calls, or of words, that are too old."""
+        if self._hours is None:
+            return
+        now_us = self._clock.wall_ns() // 1000
+        policy = self._policy
+        if policy.calls_days:
+            self._hours.forget_older(now_us - int(policy.calls_days * DAY_NS) // 1000)
+        # Words go with the body at the latest.
+        terms_days = min(policy.terms_days, policy.bodies_days or policy.terms_days)
+        self._hours.forget_terms(now_us - int(terms_days * DAY_NS) // 1000)
 
     def _expire(self) -> bool:
         """Delete a chunk of what was said of calls that have not come for WAITING_DAYS."""

@@ -104,12 +104,16 @@ def measured_of(understood: Understood, call_id: str, group_id: str = "") -> Mea
 
 def window(traffic: Traffic, count: int, seed: int) -> Window:
     """Draw `count` calls, each a group of its own."""
+    return window_of(drawn(traffic, count, seed), f"seed {seed}")
+
+
+def drawn(traffic: Traffic, count: int, seed: int) -> list[Measured]:
+    """Draw the calls of such a window, in the order of their ids."""
     chance = random.Random(seed)
-    rows = [
+    return [
         measured_of(traffic.understood(chance), f"{seed:016x}{number:016x}")
         for number in range(count)
     ]
-    return window_of(rows, f"seed {seed}")
 
 
 def said(role: str, content: Json, **more: Json) -> dict[str, Json]:

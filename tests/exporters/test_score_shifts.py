@@ -7,7 +7,7 @@ from scipy import stats
 
 from exporters.columns import window_of
 from exporters.score_shifts import score_shifts, welch_interval
-from tests.exporters.calls import Traffic, window
+from tests.exporters.calls import Traffic, drawn
 
 
 def test_the_interval_is_that_of_welch() -> None:
@@ -28,7 +28,7 @@ def test_one_value_has_no_interval_and_equal_ones_have_none_to_speak_of() -> Non
 
 
 def test_scores_of_either_window_are_compared_by_name() -> None:
-    drawn = window(Traffic(), 4, 1).rows
+    bare = drawn(Traffic(), 4, 1)
     scored = [
         {"thumbs": 1.0, "tone": "curt"},
         {"thumbs": 0.0},
@@ -37,9 +37,9 @@ def test_scores_of_either_window_are_compared_by_name() -> None:
     ]
     rows = [
         msgspec.structs.replace(row, scores=of_row)
-        for row, of_row in zip(drawn, scored, strict=True)
+        for row, of_row in zip(bare, scored, strict=True)
     ]
-    found = score_shifts(window_of(rows, "with"), window_of(drawn, "without"))
+    found = score_shifts(window_of(rows, "with"), window_of(bare, "without"))
     assert [(each.name, each.reference_calls, each.current_calls) for each in found] == [
         ("judge", 1, 0),
         ("thumbs", 2, 0),

@@ -12,6 +12,7 @@ import pytest
 from storage.eraser import Eraser
 from storage.erasure import Kind, Selection
 from storage.feed import Undigested
+from storage.hour_files import HourFiles, path_of
 from storage.labels import Said
 from storage.poison import PoisonDirectory, undigested
 from storage.receipts import Receipt, receipt, request
@@ -321,3 +322,19 @@ def test_no_hash_of_a_word_and_no_name_of_a_tool_of_an_erased_call_is_left(
     sqlite_desk.run(sqlite_desk.ask_for(Selection(Kind.USER, value=PLANTED)))
     assert find_planted(directory.glob("shalt.sqlite*"), [hashes, SAID]) == []
     assert ask(store, "SELECT count(*) FROM tool_set") == [(1,)]
+
+
+def test_files_made_of_the_hour_of_a_call_go_with_it(store: TraceStore, tmp_path: Path) -> None:
+    desk = Desk(store, tmp_path, StillClock(LATER_NS))
+    store.insert([recorded(1), recorded(2)], at(1))
+    hours = tmp_path / "hours"
+    (hours / "key").mkdir(parents=True)
+    hour = START_NS // 3_600_000_000_000
+    there = [path_of(hours / "key", each, 1, has_terms=True) for each in (hour, hour + 9)]
+    for path in there:
+        path.write_bytes(b"")
+    desk.eraser = Eraser(
+        store, spool=desk.spool, poison=desk.poison, clock=desk.clock, hours=HourFiles(hours)
+    )
+    desk.run(desk.ask_for(Selection(Kind.ID, ids=(id_of(1),))))
+    assert [path.exists() for path in there] == [False, True]

@@ -1,11 +1,13 @@
 """Deleting by age, on both databases."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from storage.erasure import Kind
+from storage.hour_files import HourFiles, path_of
 from storage.labels import Said
 from storage.retention import BODIES_ID, CALLS_ID, CHUNK_CALLS, DAY_NS, Due, Policy, Retention
 from storage.rows import Recorded
@@ -153,3 +155,25 @@ def test_hashed_words_have_an_age_of_their_own(store: TraceStore) -> None:
     run(retention(store, Policy(0, 0, terms_days=0), 21))
     assert ask(store, "SELECT count(*) FROM text_feature") == [(0,)]
     assert len(list(store.scan("default"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("policy", "left"),
+    [
+        (Policy(0, 0, 8), {"young", "young terms", "old"}),
+        (Policy(3, 0, 8), {"young", "old"}),
+        (Policy(0, 15, 8), {"young", "young terms"}),
+    ],
+)
+def test_files_made_of_calls_and_of_words_go_by_their_age(
+    sqlite_store: TraceStore, tmp_path: Path, policy: Policy, left: set[str]
+) -> None:
+    (tmp_path / "key").mkdir()
+    paths = {}
+    for name, days in (("young", 16), ("young terms", 15), ("old", 2), ("old terms", 1)):
+        hour = (1_767_225_600_000 + days * DAY_MS) // 3_600_000
+        paths[name] = path_of(tmp_path / "key", hour, 1, has_terms=name.endswith("terms"))
+        paths[name].write_bytes(b"")
+    clock = StillClock((1_767_225_600_000 + 20 * DAY_MS) * 1_000_000)
+    run(Retention(sqlite_store, policy, clock=clock, hours=HourFiles(tmp_path)))
+    assert {name for name, path in paths.items() if path.exists()} == left
