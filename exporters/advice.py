@@ -163,6 +163,7 @@ _NOT_LEARNT: Final = {
     " on",
     "response_model": "another model answers; run the test set against it",
     "system_fingerprint": "the upstream changed what it runs; run the test set against it",
+    "parameters": "the application samples in another way; run the test set with these parameters",
     "duration_ms": "it is the upstream that takes longer, or answers that are longer",
     "time_to_first_token_ms": "it is the upstream that takes longer, or prompts that are longer",
     "cost_usd": "look at the models, and at the lengths of prompts and answers",

@@ -60,6 +60,7 @@ from exporters.windows import Window, with_sample_bits
 
 REPORT_VERSION = 2
 ALPHA = 0.001
+NAMED_MAX = 8  # features that the verdict names; the findings name all
 GROUPS_MIN = 200  # with fewer, a tenth of the traffic could change unnoticed
 
 Verdict = Literal["quiet", "drift", "insufficient"]
@@ -347,7 +348,9 @@ def _verdict(tested: list[Difference], enough: bool) -> tuple[Verdict, str]:
     count = sum(not each.note for each in tested)
     drifted = [each.name for each in tested if each.drift]
     if drifted:
-        return "drift", f"{len(drifted)} of {count} features changed: {', '.join(drifted)}"
+        more = len(drifted) - NAMED_MAX
+        named = ", ".join(drifted[:NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
+        return "drift", f"{len(drifted)} of {count} features changed: {named}"
     return "quiet", f"none of {count} features changed by more than chance and the floors allow"
 
 

@@ -158,6 +158,12 @@ def test_a_filter_of_the_window_is_kept_together() -> None:
     )
 
 
+def test_other_parameters_are_measured_and_not_trained_on() -> None:
+    made = action_of(finding("parameters", "max_tokens=900"))
+    assert made.advice.startswith("No training helps")
+    assert (made.command, made.calls) == ("", 0)
+
+
 def test_calls_that_are_streamed_now_do_not_take_longer() -> None:
     made = action_of(finding("time_to_first_token_ms", "none", kind="number"))
     assert "streamed" in made.advice

@@ -16,12 +16,14 @@ from exporters.columns import window_of
 from exporters.drift import (
     ALPHA,
     GROUPS_MIN,
+    NAMED_MAX,
     FeatureVersionError,
     check_itself,
     compare,
     known_values,
     unseen_ratio,
 )
+from exporters.measures import FEATURES
 from exporters.windows import Measured, Window, take
 from storage.trace import Choice, Message, Understood
 from tests.exporters.calls import Traffic, measured_of, window
@@ -262,3 +264,14 @@ def test_columns_that_say_nothing_leave_a_report_quiet() -> None:
 def test_all_of_a_report_is_json() -> None:
     report = compare(window(Traffic(), 300, 1), window(Traffic(new_year_ratio=0.3), 300, 2))
     assert msgspec.json.decode(msgspec.json.encode(report), type=type(report)) == report
+
+
+def test_a_verdict_names_some_features_and_counts_the_others() -> None:
+    names = [each.name for each in FEATURES if each.kind == "category"][: NAMED_MAX + 2]
+    sides = (
+        made(400, categories={name: [value] * 400 for name in names}, prefix=value)
+        for value in "ab"
+    )
+    report = compare(*sides)
+    assert report.why.startswith(f"{NAMED_MAX + 2} of ")
+    assert report.why.endswith(f"{names[NAMED_MAX - 1]} and 2 more")
