@@ -35,9 +35,9 @@ Family = Literal["number", "category", "set", "term", "wording", "classifier", "
 # is tested in few families gets much: broad shifts, which only those see. A change in a category, a
 # set or a term is found far below any alpha once it is large enough to matter.
 FAMILY_SHARES: Final[Mapping[Family, float]] = {
-    "number": 0.10,
+    "number": 0.08,
     "category": 0.20,
-    "set": 0.05,
+    "set": 0.07,
     "term": 0.10,
     "wording": 0.20,
     "classifier": 0.10,

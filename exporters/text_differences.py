@@ -34,7 +34,7 @@ TEXTS_MAX = 2 * JUDGED_MAX  # of a side: a classifier reads so many in each half
 FLOOR_CLASSIFIER = 0.02
 # Of the distance of the mean wordings, in that of a call from the mean: a topic like the others
 # that grows by a twentieth of the traffic moves it by 0.004, one unlike them by 0.017.
-FLOOR_WORDING = 0.002
+FLOOR_WORDING = 0.001
 # Of the distance of the means, which is about the share of the traffic that is somewhere else.
 FLOOR_EMBEDDING = 0.02
 SHOWN_STANDARD_DEVIATIONS = 6.0  # scores beyond are drawn at the edge of a histogram
