@@ -7,13 +7,14 @@ pools are cached in a scratch directory, under a hash of the code that measures 
 """
 
 import functools
+import gc
 import hashlib
 import os
 import pickle
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -93,8 +94,11 @@ def cached(name: str, scratch: Path, make: Callable[[], T]) -> T:
     """Return what was made before by the same code, else make it and keep it."""
     path = scratch / f"{name}-{code_hash()}.pickle"
     if path.exists():
-        with path.open("rb") as file:
-            kept: T = pickle.load(file)
+        gc.disable()  # looking for garbage among a million new objects takes most of the time
+        try:
+            kept: T = pickle.loads(path.read_bytes())
+        finally:
+            gc.enable()
         return kept
     made = make()
     written = path.with_suffix(f".{os.getpid()}")
@@ -133,7 +137,7 @@ def whole_window(rows: Iterable[Measured], label: str) -> Window:
     table = table_of(rows)
     at = table.column_names.index("sample_bits")
     table = table.set_column(at, table.schema.field(at), arrow.nulls(len(table), arrow.int32()))
-    return replace(window_of_table(table, label), rows=())
+    return window_of_table(table, label)
 
 
 def measured(call: Call, call_id: str, chance: random.Random, group_id: str = "") -> Measured:

@@ -16,8 +16,9 @@ draws by its defaults, a text column with ten numeric descriptors, or the catego
 `text`, `number` and `category` say whether any such column drifted, `dataset` whether half did; the
 ratio is ours over theirs in the column marked with a star.
 
-Everything takes two hours on two cores, `--quick` a tenth of the repeats. Exits with 1 where a bar
-is not met. Pools and the rival's verdicts stay in the scratch directory for the next run.
+Everything takes some two hours of CPU, half of it the streams; `--quick` a tenth of the repeats.
+Exits with 1 where a bar is not met. Pools and the rival's verdicts stay in the scratch directory
+for the next run.
 """
 
 import argparse
