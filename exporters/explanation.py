@@ -58,6 +58,8 @@ def explained(
     manifest = None
     if export is not None:
         report, manifest = _with_manifest(report, export)
+        note = _note_on_filters(manifest.where or "", where, report.current.label)
+        report = msgspec.structs.replace(report, notes=(*report.notes, *note))
     report = msgspec.structs.replace(report, scores=score_shifts(*windows))
     report = resolve_terms(report, store, project, manifest.terms if manifest else None)
     rows = manifest.sides["train"].rows if manifest else None
@@ -81,3 +83,17 @@ def _with_manifest(report: DriftReport, export: Path) -> tuple[DriftReport, _Man
     }
     reference = msgspec.structs.replace(report.reference, facts=facts)
     return msgspec.structs.replace(report, reference=reference), manifest
+
+
+def _note_on_filters(exported: str, where: str, label: str) -> tuple[str, ...]:
+    """Warn where an export and the current window were chosen by two filters.
+
+    Filters are compared as texts, and one that a `where:` window holds is taken to be met.
+    """
+    if exported == where or (exported or where) in label:
+        return ()
+    chosen = where or ("another" if label.startswith("where:") else "none")
+    return (
+        f"The calls of the export were chosen by the filter {exported or 'none'}, those of the"
+        f" current window by {chosen}: what differs by that looks like drift.",
+    )
