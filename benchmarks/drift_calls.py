@@ -25,13 +25,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 import pyarrow.parquet as parquet
 
 from storage.capture import Dialect, Endpoint, Outcome
-from storage.trace import Choice, Message, Span, Tool, Understood, Usage
+from storage.trace import Choice, Json, Message, Span, Tool, Understood, Usage
 from tests.exporters.calls import Traffic
 
 SHARED: Final = Path(__file__).parents[2] / "shared" / "data"
@@ -253,7 +253,7 @@ def _call(
 
 def _tools(text: str) -> tuple[Tool, ...]:
     offered = msgspec.json.decode(text, type=list[_Tool])
-    return tuple(Tool(tool.name, tool.description, tool.parameters) for tool in offered)
+    return tuple(Tool(one.name, one.description, cast(Json, one.parameters)) for one in offered)
 
 
 class _Tool(msgspec.Struct):
