@@ -39,6 +39,7 @@ from storage.drift_reports import (
     find_drift_report,
     list_drift_reports,
 )
+from storage.filters import compile_filter
 from storage.store import TraceStore
 
 EXIT_CODES: Final = {"quiet": 0, "drift": 3, "insufficient": 4}
@@ -150,6 +151,8 @@ def list_reports(
 def _compare(settings: Settings, store: TraceStore, asked: Asked) -> DriftReport:
     clock = SystemClock()
     project = settings.project
+    if asked.where:
+        compile_filter(asked.where)  # by itself, for it becomes part of others
     current = parse_window(asked.current, clock)
     reference = parse_window(asked.reference, clock)
     if isinstance(reference, Previous):

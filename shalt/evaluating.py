@@ -58,6 +58,7 @@ from shalt.unseen import VALUES_MAX
 from storage.capture import Clock
 from storage.drift_reports import NewReport, ReportTooLarge, add_drift_report
 from storage.filter_syntax import FilterError
+from storage.filters import compile_filter
 from storage.store import TraceStore
 from storage.store_errors import StoreError
 
@@ -105,6 +106,8 @@ class Evaluation:
         states: dict[str, WindowState] = {}
         failed: dict[str, Failure] = {}
         try:
+            if self._monitor.where:
+                compile_filter(self._monitor.where)  # by itself, for it becomes part of others
             fixed = self._fixed_reference(is_checked=bool(windows))
             # The one before the longest window stands for those before the others.
             longest = max(self._monitor.windows, key=duration_seconds)

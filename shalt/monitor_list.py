@@ -105,9 +105,19 @@ class MonitorList:
             self._signature, self._of_file = None, {}
         except OSError as error:
             raise MonitorsUnreadable(f"{self._path}: {error.strerror}") from error
-        except (ValidationError, ValueError) as error:
-            raise MonitorsUnreadable(f"{self._path} is no list of monitors: {error}") from error
+        except ValidationError as error:
+            said = "; ".join(
+                " ".join([*map(str, each["loc"]), each["msg"]])
+                for each in error.errors(include_url=False, include_input=False)
+            )
+            raise self._no_list(said) from error
+        except ValueError as error:
+            raise self._no_list(str(error)) from error
         return self._of_file
+
+    def _no_list(self, why: str) -> MonitorsUnreadable:
+        problem = f"{self._path} is no list of monitors: {why}; mend it, or delete it"
+        return MonitorsUnreadable(problem)
 
     def _write(self, monitors: dict[str, Monitor]) -> None:
         try:

@@ -24,6 +24,7 @@ from shalt.recording import open_store
 from shalt.settings import Settings
 from storage.capture import SystemClock
 from storage.drift_reports import NewReport, add_drift_report
+from storage.filter_syntax import FilterError
 
 OLD, NEW = "where:tags['period']='2023'", "where:tags['period']='2024'"
 HALF, OTHER_HALF = "where:substr(id,32,1)<'8'", "where:substr(id,32,1)>='8'"
@@ -81,6 +82,15 @@ def test_a_filter_is_for_both_windows(demo_settings: Settings, tmp_path: Path) -
     report = json.loads((tmp_path / "a.json").read_text())
     for window in ("reference", "current"):
         assert report[window]["label"].endswith("and (tags['app'] = 'translate')")
+
+
+@pytest.mark.parametrize("where", ["modle = 'x'", "1=1) or (1=1"])
+def test_a_filter_is_one_by_itself_and_is_shown_as_it_was_written(
+    where: str, demo_settings: Settings
+) -> None:
+    with pytest.raises(FilterError) as raised:
+        drift(demo_settings, Asked("previous", "7d", where=where), keep=False)
+    assert "started_at" not in str(raised.value)
 
 
 def test_windows_are_narrowed_as_a_whole() -> None:

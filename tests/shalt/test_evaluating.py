@@ -119,6 +119,15 @@ def test_a_filter_that_is_none_is_said_so(store: TraceStore, tmp_path: Path) -> 
     assert (found.failure.reason, "modle" in found.failure.message) == (Reason.FILTER, True)
 
 
+@pytest.mark.parametrize("where", ["modle = ((", "1=1) or (1=1"])
+def test_a_filter_is_one_by_itself_and_is_shown_as_it_was_written(
+    where: str, store: TraceStore, tmp_path: Path
+) -> None:
+    failure = evaluate(store, tmp_path, reference=yesterday(), where=where).failure
+    assert failure is not None
+    assert (failure.reason, "started_at" in failure.message) == (Reason.FILTER, False)
+
+
 def test_a_store_that_is_away_is_said_so(tmp_path: Path) -> None:
     away = TraceStore("postgresql://127.0.0.1:1/shalt", clock=SystemClock())
     found = evaluate(away, tmp_path, reference=yesterday())

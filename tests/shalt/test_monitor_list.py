@@ -75,8 +75,9 @@ def test_a_file_that_is_no_list_is_said_so_and_not_overwritten(text: str, tmp_pa
     path = tmp_path / "monitors.json"
     path.write_text(text)
     monitors = listed(tmp_path, monitors={"a": EXPORT})
-    with pytest.raises(MonitorsUnreadable, match="is no list of monitors"):
+    with pytest.raises(MonitorsUnreadable, match=r"is no list of monitors: .*; mend it") as raised:
         monitors.all()
+    assert "\n" not in str(raised.value)  # one line of a log
     with pytest.raises(MonitorsUnreadable):
         monitors.add("b", EXPORT)
     assert path.read_text() == text
