@@ -66,8 +66,8 @@ def serve(
 def reload(config: Config = None, data_dir: DataDir = None, project: Project = None) -> None:
     """Let a running shalt read its configuration again, without dropping a call.
 
-    It reads the file, variables and options that it was started with, as on SIGHUP. Exit code 1,
-    and nothing has changed, where they are wrong.
+    It reads the file, variables and options that it was started with, as on SIGHUP. Exit code 1
+    or 2, and nothing has changed, where they are wrong.
     """
     loaded = settings.load(config, data_dir=data_dir, project=project)
     raise typer.Exit(serving.reload(loaded))
