@@ -17,7 +17,7 @@ from storage.capture import Clock
 
 PREVIOUS = "previous"
 
-_DURATION = re.compile(r"([0-9]{1,5})(h|d|w)")
+_DURATION = re.compile(r"([1-9][0-9]{0,4})(h|d|w)")
 _HOURS = {"h": 1, "d": 24, "w": 168}
 
 

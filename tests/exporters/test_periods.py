@@ -49,7 +49,7 @@ def test_a_directory_with_a_manifest_is_a_window(tmp_path: Path, clock: Clock) -
 
 
 @pytest.mark.parametrize(
-    "text", ["", "..", "yesterday", "7m", "2026-13-01..", "no/such/directory", "1d..2d"]
+    "text", ["", "..", "yesterday", "7m", "0d", "2026-13-01..", "no/such/directory", "1d..2d"]
 )
 def test_anything_else_is_refused_with_the_five_ways(text: str, clock: Clock) -> None:
     with pytest.raises(WindowError, match=r"FROM\.\.TO .* 7d.* where:SQL"):
