@@ -50,11 +50,7 @@ def watch_once(settings: Settings, *, as_json: bool, start: Start | None = None)
         raise _running(settings)
     done: set[str] = set()
     codes: set[int] = set()
-
-    def tell(run: Running, found: Evaluated) -> None:
-        done.add(run.name)
-        codes.update(_print(run, found, as_json=as_json))
-
+    ended: list[tuple[Running, Evaluated]] = []
     with lock, closing(open_store(settings)) as store:
         with closing(Watcher(settings, store, SystemClock(), start)) as watcher:
             watcher.start_over()
@@ -62,7 +58,16 @@ def watch_once(settings: Settings, *, as_json: bool, start: Start | None = None)
                 raise NoMonitors("there are no monitors: add [monitors.NAME] to shalt.toml")
             store.check()
             while not done >= watcher.names:
-                watcher.step(tell)
+                try:
+                    watcher.step(lambda run, found: ended.append((run, found)))
+                except OSError as error:  # a full disk keeps nobody from knowing what was found
+                    if not (ended or watcher.is_evaluating):
+                        raise  # it could not even begin
+                    watcher.note_trouble("state", str(error))
+                for run, found in ended:
+                    done.add(run.name)
+                    codes.update(_print(run, found, as_json=as_json))
+                ended.clear()
                 threading.Event().wait(0.02)
     return next((code for code in _GRAVEST if code in codes), 0)
 

@@ -82,6 +82,11 @@ class Watcher:
         """The monitors, as of the last step."""
         return frozenset(self._asked)
 
+    @property
+    def is_evaluating(self) -> bool:
+        """Whether an evaluation is under way."""
+        return self._run is not None
+
     def step(self, tell: Told | None = None) -> None:
         """Take up what an evaluation found, start the next, look at new calls, write it down.
 

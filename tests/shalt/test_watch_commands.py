@@ -1,5 +1,6 @@
 """Tests of shalt.watch_commands: `shalt watch`, for ever and once."""
 
+import errno
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from shalt.monitor_runs import Running
 from shalt.monitors import Monitor
 from shalt.places import Places
 from shalt.settings import Settings
@@ -45,6 +47,25 @@ def test_drift_is_exit_code_3(tmp_path: Path, capsysbinary: pytest.CaptureFixtur
     with filled(settings, old + new) as store:
         assert watch_once(settings, as_json=False, start=at_once(settings, store)) == 3
     assert capsysbinary.readouterr().out.startswith(b"a 1h DRIFT: ")
+
+
+def test_once_says_what_it_found_where_the_disk_refuses(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    settings = of(tmp_path, a=Monitor(reference=YESTERDAY, windows=("1h",)))
+    with filled(settings, [captured(1, 2023)]) as store:
+        Places(tmp_path).watch_state.with_suffix(".new").mkdir(parents=True)  # is no file
+        assert watch_once(settings, as_json=False, start=at_once(settings, store)) == 4
+    assert capsysbinary.readouterr().out.startswith(b"a 1h INSUFFICIENT: ")
+
+
+def test_once_ends_where_no_evaluation_can_begin(tmp_path: Path) -> None:
+    def refuse(name: str, monitor: Monitor, windows: tuple[str, ...]) -> Running:
+        raise OSError(errno.EAGAIN, "no process more")
+
+    settings = of(tmp_path, a=Monitor(reference=YESTERDAY))
+    with filled(settings, []), pytest.raises(OSError, match="no process more"):
+        watch_once(settings, as_json=False, start=refuse)
 
 
 def test_without_monitors_there_is_nothing_to_do(tmp_path: Path) -> None:
