@@ -11,7 +11,8 @@ has changed. SIGHUP because the terminal is gone means what SIGTERM does.
 
 On SIGTERM or SIGINT: nothing new is accepted, calls in flight may end (`shutdown_seconds`), the
 recorder empties the spool (`drain_seconds`), exit 0. What did not make it in time lies in the
-spool and is stored at the next start; the exit code is 1 then. A second signal does not wait.
+spool and is stored at the next start; the exit code is 1 then. A second signal, a second later or
+more, does not wait.
 """
 
 import json
@@ -42,6 +43,8 @@ log = logging.getLogger(__name__)
 # What a child gets over its own limit before it is killed.
 GRACE_SECONDS: Final = 5.0
 LISTEN_BACKLOG: Final = 2048
+# timeout(1) and others send a signal to the process and again to its group: that is one wish.
+ONE_SIGNAL_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.1  # between two looks at the children; a death wakes us at once
 
 
@@ -115,6 +118,7 @@ class _Supervisor:
         self._console_socket = console_socket
         self._again = again
         self._signals = self._hangups = 0
+        self._signalled_at = float("-inf")
         self._has_terminal = _has_terminal()
         self._generation = 0
         self._reloads = Reloads(os.getpid())
@@ -303,7 +307,10 @@ class _Supervisor:
             return bool(self._settings.monitors)
 
     def _note_signal(self, number: int, _frame: object) -> None:
-        self._signals += 1
+        now = time.monotonic()
+        if now - self._signalled_at > ONE_SIGNAL_SECONDS:
+            self._signals += 1
+            self._signalled_at = now
 
     def _note_hangup(self, number: int, _frame: object) -> None:
         if self._has_terminal and not _has_terminal():

@@ -66,6 +66,23 @@ def test_calls_in_flight_may_end_after_sigterm(shalt: Shalt, upstream: Upstream)
     assert shalt.rows("select outcome from call") == [("complete",)]
 
 
+def test_a_signal_that_is_sent_several_times_at_once_cuts_no_call(
+    shalt: Shalt, upstream: Upstream
+) -> None:
+    answers: list[Answer] = []
+    caller = threading.Thread(
+        target=lambda: answers.append(request(shalt.port, "/v1/chunked", b"{}"))
+    )
+    caller.start()
+    wait_until(lambda: upstream.heads)
+    until = time.monotonic() + 0.2
+    while time.monotonic() < until and shalt.process.poll() is None:
+        shalt.process.send_signal(signal.SIGTERM)
+    caller.join()
+    assert answers[0].whole
+    assert shalt.process.wait(60) == 0
+
+
 def test_a_killed_supervisor_leaves_no_process_behind(shalt: Shalt) -> None:
     modules = ("shalt.worker", "shalt.recording", "shalt.console")
     children = [shalt.child(module) for module in modules]
