@@ -235,12 +235,13 @@ def known_values(reference: Window) -> Mapping[str, frozenset[str]]:
     """Name the values of each category and set that any call of the reference has.
 
     A feature of which new values mean nothing by themselves is not in it: a language, which one
-    short text in a hundred is taken for, and a raw system prompt, which may hold the date.
+    short text in a hundred is taken for, and what has new ones all the time in the reference.
     """
     return {
-        feature.name: known_of(reference, feature)
+        feature.name: known
         for feature in features_of(reference, reference)
         if isinstance(feature, Category | Set) and feature.unseen_from == 0
+        if (known := known_of(reference, feature)) is not None
     }
 
 

@@ -69,7 +69,7 @@ class Category:
 
     `words`: how a sentence calls a value, where its own name would not do. Values that the
     reference lacks are unseen from a share of `unseen_from`. `weight`: its part of what the family
-    has of alpha, beside others'.
+    has of alpha, beside others'. `free`: as of sets.
     """
 
     name: str
@@ -79,12 +79,17 @@ class Category:
     unseen_from: float = 0.0
     weight: float = 1.0
     floor: float = FLOOR_SHARE
+    free: bool = False
     kind: Literal["category"] = "category"
 
 
 @dataclass(frozen=True)
 class Set:
-    """A feature of which a call has any number of values: "2 % of prompts name the year 2024"."""
+    """A feature of which a call has any number of values: "2 % of prompts name the year 2024".
+
+    `free`: each call may have a value of its own, as with documents in a system message or a seed;
+    where the reference shows that they do, a new value says nothing.
+    """
 
     name: str
     side: Side
@@ -92,6 +97,7 @@ class Set:
     words: Mapping[str, str] = field(default_factory=dict)
     unseen_from: float = 0.0
     floor: float = FLOOR_SHARE
+    free: bool = False
     kind: Literal["set"] = "set"
 
 
@@ -146,7 +152,7 @@ FEATURES: tuple[Feature, ...] = (
     *_of_text("prompt", "prompts"),
     *_of_text("answer", "answers"),
     Set("answer_new_years", "answer", "answers name a year that the request does not,"),
-    Category("answer_keys", "answer", "answers are JSON with the set of keys"),
+    Category("answer_keys", "answer", "answers are JSON with the set of keys", free=True),
     Term("answer_fields", "answer", "answers have the field"),
     Category("refusal", "answer", "answers are", _REFUSAL, 0.0, WEIGHT_OF_VERDICTS, FLOOR_VERDICT),
     Number("tool_call_count", "answer", "answers call {} tools"),
@@ -161,8 +167,8 @@ FEATURES: tuple[Feature, ...] = (
     Number("tool_count", "call", "calls offer {} tools"),
     Category("tools_hash", "call", "calls offer the tool set"),
     Set("tools", "call", "calls offer the tool"),
-    Category("template_hash", "call", "calls have the template"),
-    Set("parameters", "call", "calls set"),
+    Category("template_hash", "call", "calls have the template", free=True),
+    Set("parameters", "call", "calls set", free=True),
     Category("request_model", "call", "calls ask for"),
     Number("input_tokens", "call", "calls send {} tokens"),
     Number("cost_usd", "call", "calls cost {} USD"),

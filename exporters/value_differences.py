@@ -36,6 +36,10 @@ from exporters.windows import CodeArray, IntArray, Window
 UNSEEN_MAX = 20
 VALUES_TESTED_MAX = 1_000  # a system prompt for each user would otherwise be a test for each user
 VALUES_SHOWN_MAX = 12  # in a chart
+# Of a feature of which so many further calls have a value never seen before, by Good and Turing's
+# estimate, a new value says nothing: documents in a system message, a seed for each call.
+UNSEEN_EXPECTED_RATIO = 0.01
+ONCE_MIN = 10  # values that a single call has; from fewer the estimate is a guess
 MEASURED_MIN = 30  # calls of a side that have the feature at all
 
 
@@ -260,12 +264,26 @@ def _spread(values: Values, comparison: Comparison, p_values: tuple[float, float
     return [finding] if finding.drift else []
 
 
-def known_of(reference: Window, feature: Category | Set) -> frozenset[str]:
-    """Name the values of a feature that any call of the reference has."""
+def known_of(reference: Window, feature: Category | Set) -> frozenset[str] | None:
+    """Name the values of a feature that any call of the reference has; None where new ones are
+    to be expected."""
     numbers: dict[str, int] = {}
     occurrences = _occurrences(feature, reference, numbers)
     names = list(numbers)
+    counts = np.bincount(occurrences.codes, minlength=len(names))
+    if feature.free and _new_ones_expected(counts, len(occurrences.measured)):
+        return None
     return frozenset(names[code] for code in np.unique(occurrences.codes).tolist())
+
+
+def _new_ones_expected(counts: CountArray, total: int) -> bool:
+    """Say whether calls like those of the reference go on having values that it does not have.
+
+    The share of further calls with a new value is about the number of values that occur once,
+    divided by that of calls (Good, "The population frequencies of species", Biometrika 1953).
+    """
+    once = int((counts == 1).sum())
+    return once >= ONCE_MIN and once > UNSEEN_EXPECTED_RATIO * total
 
 
 def ratio_unknown(window: Window, feature: Category | Set, known: frozenset[str]) -> float:
@@ -280,10 +298,13 @@ def ratio_unknown(window: Window, feature: Category | Set, known: frozenset[str]
 def find_unseen(values: Values) -> Unseen | None:
     """List the values no reference call has; None if there are none. No test: one call is enough.
 
-    Of a feature with a floor (a language is a guess) only those whose share reaches it.
+    None too where the reference itself shows that new ones are to be expected. Of a feature with a
+    floor (a language is a guess) only those whose share reaches it.
     """
     feature, total = values.feature, values.totals[1]
     if not all(values.totals):
+        return None
+    if feature.free and _new_ones_expected(values.counts[0], values.totals[0]):
         return None
     new = (values.counts[0] == 0) & (values.counts[1] > 0)
     new &= values.counts[1] >= feature.unseen_from * total

@@ -22,8 +22,9 @@ def feature_called(name: str) -> Category | Set:
     return next(each for each in FEATURES if isinstance(each, Category | Set) and each.name == name)
 
 
-MODEL, LANGUAGE, YEARS, REFUSAL = map(
-    feature_called, ("request_model", "prompt_language", "prompt_years", "refusal")
+MODEL, LANGUAGE, YEARS, REFUSAL, TEMPLATE = map(
+    feature_called,
+    ("request_model", "prompt_language", "prompt_years", "refusal", "template_hash"),
 )
 
 
@@ -162,6 +163,32 @@ def test_a_language_is_unseen_from_its_floor_only(count: int, listed: bool) -> N
 
 def test_what_is_known_tells_the_share_of_calls_with_something_else() -> None:
     known = known_of(of_models("a", "b", None), MODEL)
+    assert known is not None
     assert known == {"a", "b"}
     assert ratio_unknown(of_models("a", "c", "d", "b"), MODEL, known) == 0.5
     assert ratio_unknown(made(3), MODEL, known) == 0.0
+
+
+def of_templates(*names: str) -> Window:
+    return made(len(names), categories={"template_hash": names})
+
+
+@pytest.mark.parametrize(("once", "expected"), [(9, False), (10, False), (11, True)])
+def test_new_templates_say_nothing_where_one_call_in_a_hundred_had_one_of_its_own(
+    once: int, expected: bool
+) -> None:
+    before = of_templates(*["a"] * (1_000 - once), *(f"its own {each}" for each in range(once)))
+    values = values_of(TEMPLATE, compared(before, of_templates("new")))
+    assert (find_unseen(values) is None) is expected
+    assert (known_of(before, TEMPLATE) is None) is expected
+
+
+def test_nine_values_of_their_own_are_too_few_to_expect_new_ones_from() -> None:
+    before = of_templates(*["a"] * 200, *(f"its own {each}" for each in range(9)))
+    assert find_unseen(values_of(TEMPLATE, compared(before, of_templates("new")))) is not None
+
+
+def test_a_new_model_is_unseen_however_many_there_were() -> None:
+    before = of_models(*(f"its own {each}" for each in range(100)))
+    assert find_unseen(values_of(MODEL, compared(before, of_models("new")))) is not None
+    assert known_of(before, MODEL) is not None
