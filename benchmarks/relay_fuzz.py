@@ -247,7 +247,8 @@ def _check_process(fuzzing: Fuzzing, shalt: Shalt, worker: int, sockets: int) ->
     """See that the worker lives, holds nothing, and has accounted for every call."""
     try:
         wait_until(shalt.settled, 60)
-        wait_until(lambda: _sockets(worker) <= sockets)
+        # Half a head is waited for a minute; on a busy machine its client's end may come late.
+        wait_until(lambda: _sockets(worker) <= sockets, 75)
     except (AssertionError, OSError) as error:
         fuzzing.wrong(f"something is left behind: {error}", (shalt.status(), _sockets(worker)))
     if shalt.child("shalt.worker") != worker:

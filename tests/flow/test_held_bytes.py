@@ -7,12 +7,12 @@ from tests.relaying import wait_until
 from tests.serving import running_shalt
 from tests.upstream import running_upstream
 
-CALLS = 120
+CALLS = 200
 BODY = b"x" * 1_000_000  # just below what a call may hold before it is spooled
 HELD_MIB = 16
-# The interpreter and its modules, what the disk may refuse, the limit and what comes beyond it
-# between two looks; 120 calls hold 120 MB and more without a limit.
-MEMORY_MIB_MAX = 80 + HELD_MIB + 24
+# The interpreter and its modules, the limit, and what comes beyond it between two looks, which on a
+# busy machine are far apart; 200 calls hold 200 MB and more without a limit.
+MEMORY_MIB_MAX = 80 + HELD_MIB + 80
 
 
 def memory_mib(process: int) -> float:
@@ -37,8 +37,8 @@ def test_open_calls_hold_no_more_than_they_may(tmp_path: Path) -> None:
             client = http.client.HTTPConnection("127.0.0.1", shalt.port, timeout=30)
             client.request("POST", "/v1/hang", BODY)
             clients.append(client)
-        wait_until(lambda: len(upstream.heads) == CALLS, 60)
-        wait_until(lambda: memory_mib(worker) < MEMORY_MIB_MAX)
+            wait_until(lambda: len(upstream.heads) == len(clients), 60)
+        wait_until(lambda: memory_mib(worker) < MEMORY_MIB_MAX, 30)
         assert shalt.status()["in_flight"] == CALLS
         for client in clients:
             client.close()
