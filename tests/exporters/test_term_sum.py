@@ -8,6 +8,7 @@ from scipy import stats
 
 from exporters.term_sum import (
     GramSums,
+    corrected_tail,
     pearson_tail,
     permutation_moments,
     term_sum,
@@ -58,6 +59,18 @@ def test_the_tail_is_pearson_s_third(deviations: float, skewness: float) -> None
     expected = stats.pearson3(skewness).sf(deviations)
 
     assert pearson_tail(deviations, skewness) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("p_value", "corrected"), [(0.5, 0.5), (0.01, 0.01), (0.001, 0.003), (0, 0)]
+)
+def test_a_p_value_far_out_is_made_larger(p_value: float, corrected: float) -> None:
+    assert corrected_tail(p_value) == pytest.approx(corrected)
+
+
+def test_a_smaller_p_value_stays_the_smaller() -> None:
+    found = [corrected_tail(10 ** -(exponent / 10)) for exponent in range(300)]
+    assert found == sorted(found, reverse=True)
 
 
 def test_unchanged_terms_are_rarely_far_apart() -> None:
