@@ -48,9 +48,10 @@ def measure(timeline: Window, made: Pool) -> Iterator[Cost]:
 
 def _import() -> Iterator[Cost]:
     code = (
-        f"import time; began = time.process_time(); import {IMPORTS}; import json, resource; "
-        "print(json.dumps([time.process_time() - began, "
-        "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))"
+        f"import time; began = time.process_time(); import {IMPORTS}; import json, re; "
+        # Not ru_maxrss, which keeps what the process had that started this one.
+        "kilobytes = re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]; "
+        "print(json.dumps([time.process_time() - began, int(kilobytes) / 1024]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
