@@ -39,9 +39,9 @@ FAMILY_SHARES: Final[Mapping[Family, float]] = {
     "category": 0.20,
     "set": 0.07,
     "term": 0.10,
-    "wording": 0.20,
+    "wording": 0.25,
     "classifier": 0.10,
-    "embedding": 0.25,
+    "embedding": 0.20,
 }
 # What a change of a few points says much, of an answer's worth to a program or a person, has so
 # many times the share of others of its family.

@@ -29,8 +29,8 @@ CALLS_MIN = 2  # a term of one call says nothing of which side it is of
 ROWS_MIN = 50  # of a side
 ROWS_MAX = 7_000
 GRAM_ROWS = 500
-TAIL_FROM = 0.01
-TAIL_GROWTH = 2.0  # for every factor of ten below it, as many times the p-value more
+TAIL_FROM = 0.004
+TAIL_GROWTH = 2.3  # for every factor of ten below it, as many times the p-value more
 SEED = 0  # which rows the Gram matrix is of: the same windows, the same p-value
 BUCKET_BITS = 20  # one term of ten shares its bucket with another, where there are 100,000 terms
 
