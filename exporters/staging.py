@@ -14,7 +14,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -35,23 +35,30 @@ def staging(directory: Path) -> Iterator[Path]:
     _refuse_existing(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
     partial = directory.with_name(f".{directory.name}.partial")
-    partial.mkdir(exist_ok=True)
-    descriptor = _open_own(partial)
+    descriptor, mine = -1, False
     try:
+        partial.mkdir(exist_ok=True)
+        descriptor = _open_own(partial)
         _lock(descriptor, partial)
-        try:
-            for left in partial.iterdir():
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
-            yield partial
-            os.fsync(descriptor)
-            _refuse_existing(directory)
-            partial.rename(directory)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+        mine = True
+        for left in partial.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        yield partial
+        os.fsync(descriptor)
+        _refuse_existing(directory)
+        partial.rename(directory)
+        mine = False
         _sync(directory.parent)
+    except BaseException as error:
+        if mine:
+            shutil.rmtree(partial, ignore_errors=True)
+        elif not isinstance(error, StagingError):
+            with suppress(OSError):  # made, and interrupted before it was taken: it is empty
+                partial.rmdir()
+        raise
     finally:
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 class Lines:
