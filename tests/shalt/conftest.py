@@ -1,11 +1,14 @@
 """A data directory with real traffic: that of the demo, through real processes, once a session."""
 
+import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from shalt.recording import open_store
 from shalt.settings import Settings
 
 CHECKOUT = Path(__file__).parents[2]
@@ -30,3 +33,11 @@ def demo_output(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def demo_settings(demo_output: tuple[Path, str]) -> Settings:
     """The settings that see the demo's traffic."""
     return Settings(data_dir=demo_output[0])
+
+
+@pytest.fixture
+def own_settings(demo_settings: Settings, tmp_path: Path) -> Settings:
+    """Those that see a copy of it, for who changes it: an export does, and a policy."""
+    with closing(open_store(demo_settings)) as store, store.snapshot():
+        shutil.copytree(demo_settings.data_dir, tmp_path / "data")
+    return Settings(data_dir=tmp_path / "data")

@@ -1,26 +1,15 @@
 """An export as a process: it says how far it is, and ends when nobody wants it any more."""
 
-import shutil
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from shalt.dataset_jobs import JobOrders, JobReport
-from shalt.recording import open_store
 from shalt.settings import Settings
 
 CHECKOUT = Path(__file__).parents[2]
-
-
-@pytest.fixture(name="own_settings")
-def _own_settings(demo_settings: Settings, tmp_path: Path) -> Settings:
-    with closing(open_store(demo_settings)) as store, store.snapshot():
-        shutil.copytree(demo_settings.data_dir, tmp_path / "data")
-    return Settings(data_dir=tmp_path / "data")
 
 
 def start(settings: Settings, directory: Path, **request: object) -> subprocess.Popen[bytes]:

@@ -1,6 +1,5 @@
 """Datasets asked for over HTTP: made one at a time by processes, whole or not at all."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,16 +8,13 @@ import pytest
 
 from shalt import dataset_jobs
 from shalt.dataset_jobs import BadName, DatasetJobs, Job, NameTaken, State, TooManyWaiting
-from shalt.recording import open_store
 from shalt.settings import Settings
 from tests.relaying import wait_until
 
 
 @pytest.fixture(name="jobs")
-def _jobs(demo_settings: Settings, tmp_path: Path) -> Iterator[DatasetJobs]:
-    with closing(open_store(demo_settings)) as store, store.snapshot():
-        shutil.copytree(demo_settings.data_dir, tmp_path / "data")
-    with closing(DatasetJobs(Settings(data_dir=tmp_path / "data"), tmp_path / "made")) as jobs:
+def _jobs(own_settings: Settings, tmp_path: Path) -> Iterator[DatasetJobs]:
+    with closing(DatasetJobs(own_settings, tmp_path / "made")) as jobs:
         yield jobs
 
 

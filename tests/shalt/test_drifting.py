@@ -57,18 +57,18 @@ def test_the_planted_change_is_found_named_and_kept(
 
 
 def test_the_command_that_is_printed_builds_the_selection(
-    demo_settings: Settings,
+    own_settings: Settings,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file = tmp_path / "report.json"
-    drift(demo_settings, Asked(OLD, NEW), json_file=file, keep=False)
+    drift(own_settings, Asked(OLD, NEW), json_file=file, keep=False)
     finding = next(
         each for each in json.loads(file.read_text())["findings"] if each["value"] == "2024"
     )
     words = shlex.split(finding["action"]["command"])
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SHALT_DATA_DIR", str(demo_settings.data_dir))
+    monkeypatch.setenv("SHALT_DATA_DIR", str(own_settings.data_dir))
     run = CliRunner().invoke(app, [*words[1:], "--processes", "1"])
     assert run.exit_code == 0, run.output
     rows = (tmp_path / words[2] / "train.jsonl").read_text().splitlines()

@@ -1,8 +1,6 @@
 """`shalt export`, over the demo's traffic."""
 
-import shutil
 import signal
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,18 +10,9 @@ from exporters.staging import StagingError, staging
 from exporters.tool_files import ToolsError
 from exporters.toolsets import ToolMode
 from shalt import exporting
-from shalt.recording import open_store
 from shalt.settings import Settings
 
 Printed = pytest.CaptureFixture[bytes]
-
-
-@pytest.fixture(name="own_settings")
-def _own_settings(demo_settings: Settings, tmp_path: Path) -> Settings:
-    """A copy of the demo's store, to change."""
-    with closing(open_store(demo_settings)) as store, store.snapshot():
-        shutil.copytree(demo_settings.data_dir, tmp_path / "data")
-    return Settings(data_dir=tmp_path / "data")
 
 
 def test_export_writes_the_files_and_says_what_became_of_every_call(

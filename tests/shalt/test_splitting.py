@@ -1,9 +1,7 @@
 """`shalt split`, `shalt split top-up` and `shalt testset`, over the demo's traffic."""
 
 import json
-import shutil
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +16,8 @@ Printed = pytest.CaptureFixture[bytes]
 
 
 @pytest.fixture(name="own")
-def _own(demo_settings: Settings, tmp_path: Path) -> Settings:
-    """A copy of the demo's store, to change."""
-    with closing(open_store(demo_settings)) as store, store.snapshot():
-        shutil.copytree(demo_settings.data_dir, tmp_path / "data")
-    return Settings(data_dir=tmp_path / "data")
+def _own(own_settings: Settings) -> Settings:
+    return own_settings
 
 
 def shown(printed: Printed) -> dict[str, Any]:
