@@ -12,10 +12,9 @@ window of 100,000 calls from a table takes 0.3 s.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal, NamedTuple
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -33,7 +32,7 @@ from exporters.windows import (
     rank_of,
     with_sample_bits,
 )
-from storage.trace import Json
+from storage.features import items_of
 
 SCORE_NAMES_MAX = 20
 SCORE_PREFIX = "score:"
@@ -266,7 +265,7 @@ def _sets(column: pa.ChunkedArray) -> Sets:
     texts = _codes(column)
     numbers: dict[str, int] = {}
     lists = [
-        [numbers.setdefault(item, len(numbers)) for item in _items(text)] for text in texts.values
+        [numbers.setdefault(item, len(numbers)) for item in items_of(text)] for text in texts.values
     ]
     lists.append([])  # that of code -1
     lengths = np.array([len(each) for each in lists], dtype=np.int64)
@@ -276,18 +275,6 @@ def _sets(column: pa.ChunkedArray) -> Sets:
     starts = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(of_rows)))
     at = np.arange(starts[-1]) + np.repeat(first[texts.codes] - starts[:-1], of_rows)
     return Sets(starts, flat[at], tuple(numbers))
-
-
-def _items(text: str) -> Sequence[str]:
-    """Read a list, or an object as name=value; there are none in an empty text."""
-    read: Json = msgspec.json.decode(text) if text else []
-    if isinstance(read, dict):
-        return [f"{name}={_written(value)}" for name, value in read.items()]
-    return [_written(item) for item in read] if isinstance(read, list) else []
-
-
-def _written(value: Json) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _terms(column: pa.ChunkedArray) -> Terms:

@@ -18,16 +18,14 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-import msgspec
-
 from exporters.windows import counts_for_drift
 from shalt.monitor_state import WindowState
 from shalt.monitors import Monitor
 from storage.choosing import read_measured
+from storage.features import items_of
 from storage.measured import read_tool_sets
 from storage.rows import MeasuredCall
 from storage.store import TraceStore
-from storage.trace import Json
 
 log = logging.getLogger(__name__)
 
@@ -76,20 +74,8 @@ def _values(call: MeasuredCall, tools: _Tools) -> Iterator[tuple[str, Sequence[s
     for name in _CATEGORIES:
         yield name, (getattr(call.features, name),)
     for name in _SETS:
-        yield name, _items(getattr(call.features, name))
-    yield _TOOLS, _items(tools.get(call.features.tools_hash, ""))
-
-
-def _items(text: str) -> Sequence[str]:
-    """Read a list, or an object as name=value."""
-    read: Json = msgspec.json.decode(text) if text else []
-    if isinstance(read, dict):
-        return [f"{name}={_written(value)}" for name, value in read.items()]
-    return [_written(item) for item in read] if isinstance(read, list) else []
-
-
-def _written(value: Json) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        yield name, items_of(getattr(call.features, name))
+    yield _TOOLS, items_of(tools.get(call.features.tools_hash, ""))
 
 
 class Unseen:

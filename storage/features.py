@@ -13,7 +13,7 @@ call, and `template_hash` notices when it changes. The answer is the text of the
 How a text is read and counted: storage.texts, years and dates: storage.years. Hashes are 64 bits of
 SHA-256, the same everywhere and for ever. Version 1 had only what stands in the first 14 fields;
 its other fields are neutral, its hashes longer. Pure, and total: whatever was derived can be
-measured. 35 microseconds for a call of 5 KB without tools; 5 more for each tool. What needs more
+measured. Some 60 microseconds for a call of 5 KB (benchmarks/feature_limits.py). What needs more
 time is measured of a sample: storage.terms.
 """
 
@@ -32,7 +32,7 @@ from storage.parameters import parameters_of
 from storage.refusals import is_refusal
 from storage.texts import measure, read_part
 from storage.tool_sets import tool_set_of
-from storage.trace import Message, Span
+from storage.trace import Json, Message, Span
 from storage.years import date_formats_of, years_of
 
 FEATURE_VERSION: Final = 2
@@ -154,6 +154,14 @@ def features_of(span: Span) -> Features:
     )
 
 
+def items_of(text: str) -> list[str]:
+    """Read a list of features, or an object as name=value; there are none in an empty text."""
+    read: Json = msgspec.json.decode(text) if text else []
+    if isinstance(read, dict):
+        return [f"{name}={_written(value)}" for name, value in read.items()]
+    return [_written(item) for item in read] if isinstance(read, list) else []
+
+
 def prompt_of(span: Span) -> str:
     """Take the last user message, or the last message of all where no user speaks."""
     messages = span.understood.messages
@@ -208,6 +216,10 @@ def _hash(texts: Iterable[str]) -> str:
 
 def _encodable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _written(value: Json) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _json_list(values: Collection[int] | Collection[str]) -> str:

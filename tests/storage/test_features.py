@@ -14,7 +14,7 @@ from sqlalchemy import SmallInteger
 from storage import schema
 from storage.capture import Dialect, Endpoint, Outcome
 from storage.derive import derive
-from storage.features import FEATURE_VERSION, Features, features_of
+from storage.features import FEATURE_VERSION, Features, features_of, items_of
 from storage.parameters import NAMES
 from storage.texts import HEAD_CHARS, TAIL_CHARS
 from storage.trace import Choice, Json, Message, Part, Span, Tool, ToolCall, Understood
@@ -272,3 +272,17 @@ def test_a_call_of_a_kilobyte_is_measured_within_seventy_microseconds() -> None:
             features_of(span)
         seconds.append((time.process_time() - started) / 10)
     assert min(seconds) < 70e-6
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("", []),
+        ('["a","b=c"]', ["a", "b=c"]),
+        ("[2023,2024]", ["2023", "2024"]),
+        ('{"stop":["x"],"temperature":0.5}', ['stop=["x"]', "temperature=0.5"]),
+        ("7", []),
+    ],
+)
+def test_lists_are_read_as_they_were_written(text: str, items: list[str]) -> None:
+    assert items_of(text) == items
