@@ -17,8 +17,6 @@ import csv
 import json
 import os
 import statistics
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime
@@ -27,10 +25,8 @@ from typing import Final, cast
 
 import uvloop
 
-from benchmarks.gateways import LIMIT, Peer, copied, listed, pinned, started
-from benchmarks.relay_cost import SHALT_PORT, UPSTREAM_PORT, settle
-from tests.flow.test_recorded_traffic import is_open
-from tests.relaying import wait_until
+from benchmarks.gateways import LIMIT, Peer, listed, running_mock, started
+from benchmarks.relay_cost import SHALT_PORT, settle
 
 TRACE: Final = "azure_llm_arrivals_2023.csv"
 MODEL: Final = "mock-d20"
@@ -81,13 +77,7 @@ def main() -> None:
     schedule = arrivals(shared / "data" / "datasets" / TRACE, given.rate, given.seconds)
     os.sched_setaffinity(0, {1})
     found: dict[str, list[list[float]]] = {}
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        work = Path(folder)
-        bench = copied(shared / "bench", work / "bench")
-        mock = [str(work / "mock"), str(UPSTREAM_PORT)]
-        subprocess.run(["gcc", "-O2", "-o", mock[0], bench / "mock_upstream.c"], check=True)
-        stack.enter_context(pinned(mock, 1, work))
-        wait_until(lambda: is_open(UPSTREAM_PORT))
+    with running_mock(shared) as (work, bench), ExitStack() as stack:
         peers = listed(("direct", LIMIT, "shalt"), bench, work, work)
         for peer in peers:
             stack.enter_context(started(peer, None, work))

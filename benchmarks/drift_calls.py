@@ -30,9 +30,8 @@ from typing import Final, cast
 import msgspec
 import pyarrow.parquet as parquet
 
-from storage.capture import Dialect, Endpoint, Outcome
 from storage.trace import Choice, Json, Message, Span, Tool, Understood, Usage
-from tests.exporters.calls import Traffic
+from tests.exporters.calls import Traffic, span_of
 
 SHARED: Final = Path(__file__).parents[2] / "shared" / "data"
 POOL: Final = SHARED / "drift" / "pool.parquet"
@@ -89,31 +88,15 @@ def kinds() -> dict[str, Kind]:
     return {kind.name: kind for kind in listed}
 
 
-def span_of(understood: Understood, call_id: str, chance: random.Random) -> Span:
+def timed_span(understood: Understood, call_id: str, chance: random.Random) -> Span:
     """Wrap what was understood as a complete chat call that took about as long as its answer."""
     output = understood.usage.output_tokens or 0
     first = chance.lognormvariate(5.5, 0.4)
-    return Span(
-        id=call_id,
-        project="default",
-        upstream="openai",
-        dialect=Dialect.OPENAI,
-        endpoint=Endpoint.CHAT_COMPLETIONS,
-        method="POST",
-        path="/v1/chat/completions",
+    return msgspec.structs.replace(
+        span_of(understood, call_id),
         started_at_ns=chance.randrange(7 * 86_400) * 10**9,
         duration_ms=first + output * chance.lognormvariate(2.5, 0.3),
         time_to_first_token_ms=first,
-        outcome=Outcome.COMPLETE,
-        status_code=200,
-        error="",
-        session_id="",
-        trace_id=call_id,
-        user_id="",
-        tags={},
-        redacted=False,
-        truncated=False,
-        understood=understood,
     )
 
 

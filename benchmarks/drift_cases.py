@@ -28,6 +28,10 @@ class Rival:
     repeats: int = 40
 
 
+_ANSWER: Final = Rival(("answer",))
+_ASKED: Final = {"requests": 1.0}
+
+
 @dataclass(frozen=True)
 class Case:
     """One line of the table. `count`: calls a side. `year`: a year that the terms must name."""
@@ -89,8 +93,7 @@ def _same(name: str, kind: str, mix: Mix, count: int, rival: Rival) -> Case:
 
 
 def _planted() -> list[Case]:
-    text, answer = Rival(), Rival(("answer",))
-    requests, logs = {"requests": 1.0}, {"2023": 1.0}
+    text, requests, logs = Rival(), _ASKED, {"2023": 1.0}
 
     def topic(
         name: str, ratio: float, count: int, bar: float | None, embedded: bool = False
@@ -104,34 +107,18 @@ def _planted() -> list[Case]:
         )
 
     def log(name: str, variant: str, ratio: float, count: int, bar: float, **more: str) -> Case:
-        rival = answer if variant in ("cut", "missing") else text
+        rival = _ANSWER if variant in ("cut", "missing") else text
         mix = _mixed(logs, variant, ratio)
         return Case(
             name, "logs", logs, mix, count, 200, bar, rival=rival, year=more.get("year", "")
         )
 
-    def language(name: str, count: int, bar: float | None) -> Case:
-        reference, current = (_mixed(requests, each, 0.05) for each in ("wiki", name))
-        title = f"5 % in {'Spanish' if name == 'wiki_es' else 'Chinese'}"
-        return Case(title, "requests", reference, current, count, 200, bar, rival=text)
-
-    def refused(before: float, after: float, bar: float | None) -> Case:
-        reference, current = (
-            _mixed({"answered": 1.0}, "refused", each) for each in (before, after)
-        )
-        title = f"refusals {before:.1%} to {after:.1%}"
-        return Case(title, "answers", reference, current, 1_000, 200, bar, rival=answer)
-
-    def swapped(before: str, after: str, count: int, bar: float | None) -> Case:
-        title = f"{before} to {after}"
-        return Case(title, "models", {before: 1}, {after: 1}, count, 200, bar, rival=answer)
-
     return [
         log("year 2023 to 2024 on 10 %", "2024", 0.10, 200, 0.95, year="2024"),
         log("year 2023 to 2024 on 2 %", "2024", 0.02, 1_000, 0.95, year="2024"),
         log("template sentence on 5 %", "sentence", 0.05, 1_000, 0.95),
-        language("wiki_es", 1_000, 0.95),
-        language("wiki_zh", 1_000, None),
+        _language("wiki_es", 1_000, 0.95),
+        _language("wiki_zh", 1_000, None),
         topic("near", 0.05, 10_000, 0.90),
         topic("far", 0.05, 1_000, 0.85),
         topic("near", 0.10, 1_000, 0.29),
@@ -141,10 +128,10 @@ def _planted() -> list[Case]:
             *(10_000, 100, 0.95),
             rival=Rival((), _TOOLS, "category"),
         ),
-        swapped("gpt-4o-2024-05-13", "gpt-4o-mini-2024-07-18", 400, 0.75),
-        swapped("claude-2", "claude-2.1", 200, None),
-        swapped("gpt-3.5-turbo-0613", "gpt-3.5-turbo-1106", 200, None),
-        swapped("gpt4_0613", "gpt4_1106_preview", 200, None),
+        _swapped("gpt-4o-2024-05-13", "gpt-4o-mini-2024-07-18", 400, 0.75),
+        _swapped("claude-2", "claude-2.1", 200, None),
+        _swapped("gpt-3.5-turbo-0613", "gpt-3.5-turbo-1106", 200, None),
+        _swapped("gpt4_0613", "gpt4_1106_preview", 200, None),
         Case(
             "answers cut short 2 % to 7 %",
             "logs",
@@ -153,13 +140,30 @@ def _planted() -> list[Case]:
             count=1_000,
             repeats=200,
             bar=0.90,
-            rival=answer,
+            rival=_ANSWER,
         ),
-        refused(0.01, 0.04, 0.90),
-        refused(0.00, 0.03, None),
-        refused(0.02, 0.05, None),
+        _refused(0.01, 0.04, 0.90),
+        _refused(0.00, 0.03, None),
+        _refused(0.02, 0.05, None),
         log("field missing on 3 %", "missing", 0.03, 1_000, 0.90),
     ]
+
+
+def _language(name: str, count: int, bar: float | None) -> Case:
+    reference, current = (_mixed(_ASKED, each, 0.05) for each in ("wiki", name))
+    title = f"5 % in {'Spanish' if name == 'wiki_es' else 'Chinese'}"
+    return Case(title, "requests", reference, current, count, 200, bar, rival=Rival())
+
+
+def _refused(before: float, after: float, bar: float | None) -> Case:
+    reference, current = (_mixed({"answered": 1.0}, "refused", each) for each in (before, after))
+    title = f"refusals {before:.1%} to {after:.1%}"
+    return Case(title, "answers", reference, current, 1_000, 200, bar, rival=_ANSWER)
+
+
+def _swapped(before: str, after: str, count: int, bar: float | None) -> Case:
+    title = f"{before} to {after}"
+    return Case(title, "models", {before: 1}, {after: 1}, count, 200, bar, rival=_ANSWER)
 
 
 def _made() -> list[Case]:

@@ -23,7 +23,7 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
-from benchmarks.drift_calls import Call, Kind, kinds, span_of
+from benchmarks.drift_calls import Call, Kind, kinds, timed_span
 from exporters.columns import table_of, window_of_table
 from exporters.windows import Measured, Window, take
 from storage.features import features_of
@@ -142,7 +142,7 @@ def whole_window(rows: Iterable[Measured], label: str) -> Window:
 
 def measured(call: Call, call_id: str, chance: random.Random, group_id: str = "") -> Measured:
     """Measure a call as the recorder would, as one of the sample; its group is its own."""
-    span = span_of(call.understood, call_id, chance)
+    span = timed_span(call.understood, call_id, chance)
     usage = call.understood.usage
     return Measured(
         call_id,

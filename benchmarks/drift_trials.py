@@ -7,7 +7,6 @@ directory, for they take longest and change least.
 
 import hashlib
 import json
-import random
 import subprocess
 import zlib
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from benchmarks.drift_calls import NEW_TOOL, span_of
+from benchmarks.drift_calls import NEW_TOOL
 from benchmarks.drift_cases import Case, Rival
 from benchmarks.drift_pools import ROOT, IntArray, Pool, code_hash, draw, pool_of, write_columns
 from benchmarks.drift_vectors import vectors_of
@@ -27,6 +26,7 @@ from exporters.findings import Finding
 from exporters.text_differences import Embeddings
 from exporters.windows import take
 from storage.terms import terms_of
+from tests.exporters.calls import span_of
 
 UNSEEN_FEATURE: Final = "tools"  # name@hash of each tool
 TERMS_SHOWN: Final = 3  # a person reads the first few
@@ -148,7 +148,7 @@ def _names(year: str, finding: Finding, pool: Pool) -> bool:
     understood = pool.calls[row].understood
     said = finding.value
     if finding.term_hash is not None:
-        readable = terms_of(span_of(understood, "", random.Random(0)))
+        readable = terms_of(span_of(understood))
         said = readable[finding.feature].get(finding.term_hash, "")
     return year in said and year in understood.messages[-1].text
 

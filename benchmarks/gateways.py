@@ -113,13 +113,7 @@ def main() -> None:
     given = parser.parse_args()
     cells = [cell for cell in CELLS if cell.name in given.cells]
     found: dict[tuple[str, str], list[Sample]] = {}
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        work = Path(folder)
-        bench = copied(given.shared.resolve() / "bench", work / "bench")
-        mock = [str(work / "mock"), str(UPSTREAM_PORT)]
-        subprocess.run(["gcc", "-O2", "-o", mock[0], bench / "mock_upstream.c"], check=True)
-        stack.enter_context(pinned(mock, 1, work))
-        wait_until(lambda: is_open(UPSTREAM_PORT))
+    with running_mock(given.shared) as (work, bench), ExitStack() as stack:
         peers = listed(given.names, bench, work, given.peers.resolve())
         pids: dict[str, int | None] = {}
         for peer in peers:
@@ -137,6 +131,19 @@ def main() -> None:
                         found.setdefault((cell.name, peer.name), []).append(sample)
     for cell in cells:
         report(cell, {name: samples for (of, name), samples in found.items() if of == cell.name})
+
+
+@contextmanager
+def running_mock(shared: Path) -> Iterator[tuple[Path, Path]]:
+    """Run the harness's upstream on core 1; yield a scratch directory and a copy of the harness."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        bench = copied(shared.resolve() / "bench", work / "bench")
+        mock = [str(work / "mock"), str(UPSTREAM_PORT)]
+        subprocess.run(["gcc", "-O2", "-o", mock[0], bench / "mock_upstream.c"], check=True)
+        with pinned(mock, 1, work):
+            wait_until(lambda: is_open(UPSTREAM_PORT))
+            yield work, bench
 
 
 def copied(bench: Path, to: Path) -> Path:

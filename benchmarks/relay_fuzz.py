@@ -27,6 +27,7 @@ from typing import IO, Final
 from benchmarks.fuzz_bytes import MARKER, Ambiguous, Framed, Source, framed
 from tests.relaying import wait_until
 from tests.serving import Shalt, running_shalt
+from tests.storage.traffic import body_of, recordings
 
 ANSWER_SECONDS: Final = 8.0  # shalt's own time-outs are 1 s here; the rest is a busy machine
 QUIET_SECONDS: Final = 0.1
@@ -188,8 +189,6 @@ def bodies() -> list[bytes]:
     """Bodies of recorded requests, where they are; a few made up ones at least."""
     made = [b"{}", b"", b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}' * 9]
     with contextlib.suppress(OSError):
-        from tests.storage.traffic import body_of, recordings  # noqa: PLC0415
-
         made += [body_of(record, "request")[:4096] for record in recordings()[:200]]
     return made
 

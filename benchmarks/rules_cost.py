@@ -11,7 +11,8 @@ import argparse
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from proxy.personal import BUILT_IN, Rule
 from proxy.redact import Redactor
@@ -40,6 +41,12 @@ def microseconds(work: Callable[[], object], rounds: int) -> float:
     return best * 1e6
 
 
+def search_all(patterns: Sequence[re.Pattern[bytes]], data: bytes) -> None:
+    """Do what a list of patterns costs at least: look for each of them."""
+    for pattern in patterns:
+        pattern.findall(data)
+
+
 def main() -> None:
     """Measure, and print a line for each set of rules and kind of body."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -56,12 +63,10 @@ def main() -> None:
     for values in (0, 1, 10):
         data = body(values)
         times = [
-            microseconds(lambda each=each, data=data: each.whole(data, headers), rounds)  # type: ignore[misc]
+            microseconds(partial(each.whole, data, headers), rounds)
             for each in (none, email, every)
         ]
-        times.append(
-            microseconds(lambda data=data: [p.findall(data) for p in patterns], rounds)  # type: ignore[misc]
-        )
+        times.append(microseconds(partial(search_all, patterns, data), rounds))
         print(f"{3 * values:6}" + "".join(f" {each:10.0f}" for each in times))
 
 

@@ -17,21 +17,17 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from benchmarks.gateways import copied, pinned
+from benchmarks.gateways import running_mock
 from benchmarks.recorder_limits import MODULES, resident_bytes, store_away
 from benchmarks.relay_cost import UPSTREAM_PORT
 from storage.ledger import Ledger, is_balanced
-from tests.flow.test_recorded_traffic import is_open
-from tests.relaying import wait_until
 from tests.serving import Shalt, running_shalt
 
 LOOK_SECONDS: Final = 1.0
@@ -82,15 +78,11 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     given = parser.parse_args()
     whole, away = given.minutes * 60, given.away * 60
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        work = Path(folder)
-        bench = copied(given.shared.resolve() / "bench", work / "bench")
-        mock = [str(work / "mock"), str(UPSTREAM_PORT)]
-        subprocess.run(["gcc", "-O2", "-o", mock[0], bench / "mock_upstream.c"], check=True)
-        stack.enter_context(pinned(mock, 1, work))
-        wait_until(lambda: is_open(UPSTREAM_PORT))
-        upstream = f"http://127.0.0.1:{UPSTREAM_PORT}/v1"
-        shalt = stack.enter_context(running_shalt(work / "data", upstream))
+    upstream = f"http://127.0.0.1:{UPSTREAM_PORT}/v1"
+    with (
+        running_mock(given.shared) as (work, bench),
+        running_shalt(work / "data", upstream) as shalt,
+    ):
         url = f"http://127.0.0.1:{shalt.port}/v1/chat/completions"
         loads = [
             load(bench, work, "rate", url, "mock-d20", f"--rate={given.rate}", whole),
