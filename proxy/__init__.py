@@ -18,7 +18,8 @@ In reading order; a module imports only those above it:
     recording  a worker's way to the spool, and the watch over its open calls
     body_copy  what passed of one body, bounded
     exchange   one call: its copy, its clock and its end
-    dialling   the way to an upstream: DNS, addresses, an egress proxy, TLS
+    egress     the proxy by which a network is left: CONNECT, SOCKS 5
+    dialling   the way to an upstream: DNS, addresses, by way of an egress proxy, TLS
     connection  one connection to an upstream: HTTP/1.1 that passes bytes through
     upstream   the connections to one upstream, used again and again
     routes     which path goes to which upstream, and with which headers

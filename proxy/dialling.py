@@ -1,10 +1,10 @@
 """The way to an upstream: a name looked up anew, TCP or a Unix socket, an egress proxy, TLS.
 
 One address, the configured one; its name is looked up for every connection, so that an upstream
-may move, and nobody else's name ever is. Through an egress proxy an https upstream is reached by
-CONNECT (RFC 9110, section 9.3.6): TLS is with the upstream, the proxy sees its name and port. To a
-plain http one the requests themselves are the proxy's to pass on, in absolute form (RFC 9112,
-section 3.2.2): see proxy.routes. The proxy's answer to CONNECT has CONNECT_BYTES_MAX.
+may move, and nobody else's name ever is, but for that of its egress proxy. Through a proxy an https
+upstream is reached by a tunnel (proxy.egress): TLS is with the upstream, the proxy sees its name or
+number, and its port. The requests to a plain http upstream are an http proxy's to pass on, in
+absolute form (RFC 9112, section 3.2.2): see proxy.routes; through SOCKS they have a tunnel, too.
 
 Who dials while the name is being looked up waits for that answer: a name server that is silent
 holds one thread for each upstream, and not those of all. Of several addresses the next one is tried
@@ -19,55 +19,19 @@ import socket
 import ssl
 from asyncio.staggered import staggered_race
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
-import httptools
+from proxy.egress import Egress, HostUnreachable, UpstreamUnreachable
 
-CONNECT_BYTES_MAX: Final = 64 * 1024
 NEXT_ADDRESS_SECONDS: Final = 0.25
 ATTEMPTS_MAX: Final = 8  # addresses of one name that one connection is tried with
 
 Protocol = TypeVar("Protocol", bound=asyncio.Protocol)
 Found = tuple[Any, Any, int, str, tuple[Any, ...]]  # as getaddrinfo has it
-
-
-class UpstreamUnreachable(Exception):
-    """There is no way to the upstream now; it has got not a byte of the call."""
-
-
-@dataclass(frozen=True)
-class Egress:
-    """The proxy by which this network is left. `authorization` is the value of a header, or None.
-
-    `url` tells it in messages and holds no secret.
-    """
-
-    host: str
-    port: int
-    authorization: bytes | None = field(default=None, repr=False)
-
-    @property
-    def url(self) -> str:
-        """The proxy's address, without credentials."""
-        return f"http://{_authority(self.host, self.port)}"
-
-    @property
-    def headers(self) -> bytes:
-        """The header lines that are for the proxy alone."""
-        if self.authorization is None:
-            return b""
-        return b"proxy-authorization: " + self.authorization + b"\r\n"
-
-    def refused(self, status_code: int) -> UpstreamUnreachable:
-        """Say that the proxy did not do what it was asked to."""
-        why = "does it let this address through?"
-        if status_code == 407:
-            why = "it wants other credentials: http://user:password@host:port"
-        return UpstreamUnreachable(f"the egress proxy {self.url} answered {status_code}; {why}")
 
 
 @dataclass(frozen=True)
@@ -79,6 +43,7 @@ class Address:
     tls: ssl.SSLContext | None = None
     unix_path: Path | None = None
     egress: Egress | None = None
+    egress_tls: ssl.SSLContext | None = None  # of a proxy that is spoken to by TLS
 
 
 class Dialler:
@@ -86,7 +51,7 @@ class Dialler:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._lookup: asyncio.Task[Sequence[Found]] | None = None
+        self._lookups: dict[str, asyncio.Task[Sequence[Found]]] = {}  # under way, by name
 
     async def dial(self, make: Callable[[], Protocol]) -> Protocol:
         """Connect, by way of the egress proxy if there is one. Raises UpstreamUnreachable.
@@ -103,19 +68,43 @@ class Dialler:
                 return (await self._connect(make, address.host, address.port, address.tls))[1]
         except (OSError, ssl.SSLError, ValueError) as error:
             raise UpstreamUnreachable(f"cannot connect to the upstream: {error}") from error
+        if egress.speaks_http and address.tls is None:
+            return (await self._reach(make, egress))[1]
+        hosts = [address.host]
+        if egress.scheme == "socks5":
+            try:
+                hosts = _families_in_turn(await self._look_up(address.host, address.port))
+            except OSError as error:
+                what = f"cannot look up the upstream for the egress proxy: {error}"
+                raise UpstreamUnreachable(what) from error
+        failures = []
+        for host in hosts[:ATTEMPTS_MAX]:
+            try:
+                return await self._tunnel(make, egress, host)
+            except HostUnreachable as failure:
+                failures.append(failure)
+        raise failures[0]
+
+    async def _tunnel(self, make: Callable[[], Protocol], egress: Egress, host: str) -> Protocol:
+        """Go through the proxy to a host, by which the proxy knows the upstream."""
+        transport, asking = await self._reach(egress.asking, egress)
         try:
-            if address.tls is None:
-                return (await self._connect(make, egress.host, egress.port, None))[1]
-            transport, connect = await self._connect(_Connect, egress.host, egress.port, None)
-        except (OSError, ValueError) as error:
-            what = f"cannot connect to the egress proxy {egress.url}: {error}"
-            raise UpstreamUnreachable(what) from error
-        try:
-            await _ask(transport, connect, egress, _authority(address.host, address.port))
-            return await _secure(transport, address.tls, address.host, make())
+            await asking.ask(transport, host, self._address.port)
+            return await _hand_over(transport, self._address, make())
         except BaseException:
             transport.abort()
             raise
+
+    async def _reach(
+        self, make: Callable[[], Protocol], egress: Egress
+    ) -> tuple[asyncio.Transport, Protocol]:
+        """Connect to the proxy itself."""
+        try:
+            tls = self._address.egress_tls
+            return await self._connect(make, egress.host, egress.port, tls)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            what = f"cannot connect to the egress proxy {egress.url}: {error}"
+            raise UpstreamUnreachable(what) from error
 
     async def _connect(
         self, make: Callable[[], Protocol], host: str, port: int, tls: ssl.SSLContext | None
@@ -138,15 +127,16 @@ class Dialler:
         return winner
 
     async def _look_up(self, host: str, port: int) -> Sequence[Found]:
-        if self._lookup is None:
+        lookup = self._lookups.get(host)
+        if lookup is None:
             loop = asyncio.get_running_loop()
             asked = loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            self._lookup = loop.create_task(asked)
-            self._lookup.add_done_callback(self._looked_up)
-        return await asyncio.shield(self._lookup)
+            lookup = self._lookups[host] = loop.create_task(asked)
+            lookup.add_done_callback(partial(self._looked_up, host))
+        return await asyncio.shield(lookup)
 
-    def _looked_up(self, lookup: asyncio.Task[Sequence[Found]]) -> None:
-        self._lookup = None
+    def _looked_up(self, host: str, lookup: asyncio.Task[Sequence[Found]]) -> None:
+        del self._lookups[host]
         if not lookup.cancelled():
             lookup.exception()  # which whoever waited has got, if anybody still did
 
@@ -159,71 +149,21 @@ def _families_in_turn(found: Sequence[Found]) -> list[str]:
     return [each for pair in zip_longest(first, other) for each in pair if each is not None]
 
 
-async def _ask(
-    transport: asyncio.Transport, connect: "_Connect", egress: Egress, authority: str
-) -> None:
-    """Ask the proxy for a tunnel to host:port."""
-    target = authority.encode("ascii")
-    request = b"CONNECT %b HTTP/1.1\r\nhost: %b\r\n%b\r\n" % (target, target, egress.headers)
-    transport.write(request)
-    status_code = await connect.answer
-    if not 200 <= status_code < 300:
-        raise egress.refused(status_code)
-    if connect.said_more:
-        raise UpstreamUnreachable(f"the egress proxy {egress.url} spoke before it was spoken to")
-
-
-async def _secure(
-    transport: asyncio.Transport, tls: ssl.SSLContext, host: str, protocol: Protocol
+async def _hand_over(
+    transport: asyncio.Transport, address: Address, protocol: Protocol
 ) -> Protocol:
-    """Begin TLS with the upstream behind the tunnel."""
+    """Give the way through a proxy to the protocol of the upstream, with TLS if that has it."""
+    if address.tls is None:
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        return protocol
     loop = asyncio.get_running_loop()
     try:
-        secured = await loop.start_tls(transport, protocol, tls, server_hostname=host)
+        secured = await loop.start_tls(
+            transport, protocol, address.tls, server_hostname=address.host
+        )
     except (OSError, ssl.SSLError, ValueError) as error:
         what = f"cannot connect to the upstream through the egress proxy: {error}"
         raise UpstreamUnreachable(what) from error
     protocol.connection_made(cast(asyncio.Transport, secured))
     return protocol
-
-
-class _Connect(asyncio.Protocol):
-    """The proxy's answer to CONNECT. `answer` is its status."""
-
-    def __init__(self) -> None:
-        self.answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.said_more = False
-        self._parser = httptools.HttpResponseParser(self)
-        self._bytes = 0
-
-    def data_received(self, data: bytes) -> None:
-        self._bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(f"the egress proxy's answer is not HTTP: {error}")
-        if self._bytes > CONNECT_BYTES_MAX:
-            self._fail("the egress proxy's answer has no end")
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._fail(f"the egress proxy closed the connection: {error or 'end of stream'}")
-
-    # httptools callbacks
-
-    def on_headers_complete(self) -> None:
-        status_code = self._parser.get_status_code()
-        if status_code >= 200 and not self.answer.done():
-            self.answer.set_result(status_code)
-
-    def on_body(self, data: bytes) -> None:
-        self.said_more = True  # of a refusal that is its page, which nobody reads
-
-    def _fail(self, what: str) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(UpstreamUnreachable(what))
-
-
-def _authority(host: str, port: int) -> str:
-    if ":" in host:
-        return f"[{host}]:{port}"
-    return f"{host.encode('idna').decode('ascii')}:{port}"

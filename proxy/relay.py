@@ -17,7 +17,7 @@ from proxy import errors
 from proxy.access import Access, Denied, without_keys
 from proxy.connection import Connection, ResponseHead, UpstreamCut, UpstreamNotHttp
 from proxy.context import Wanted, read_context
-from proxy.dialling import UpstreamUnreachable
+from proxy.egress import UpstreamUnreachable
 from proxy.errors import OwnError
 from proxy.exchange import Exchange
 from proxy.recording import Recording

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.context import RecordMode
-from proxy.dialling import Egress
+from proxy.egress import Egress
 from proxy.upstream import UpstreamPool
 from storage.capture import Dialect, Headers
 

@@ -180,14 +180,17 @@ class _Embedder:
             headers["authorization"] = f"Bearer {upstream.secret.get_secret_value()}"
         proxy = None
         if (egress := upstream.egress) is not None:
+            if not egress.speaks_http:
+                raise EmbeddingFailed(f"by way of {egress.url} no embeddings are asked for here")
             authorization = egress.authorization
             proxy = httpx2.Proxy(
                 egress.url,
                 headers={b"proxy-authorization": authorization} if authorization else None,
+                ssl_context=(
+                    _trusting(upstream.proxy_ca_file) if egress.scheme == "https" else None
+                ),
             )
-        trusted = ssl.create_default_context(
-            cafile=str(upstream.ca_file) if upstream.ca_file else None
-        )
+        trusted = _trusting(upstream.ca_file)
         return httpx2.Client(
             headers=headers,
             timeout=REQUEST_SECONDS,
@@ -217,6 +220,10 @@ class _Embedder:
             if answer.status_code not in _AGAIN:
                 break
         raise EmbeddingFailed(said)
+
+
+def _trusting(authorities: Path | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(authorities) if authorities else None)
 
 
 def _read(data: bytes, count: int, url: str) -> list[VectorArray]:

@@ -371,14 +371,17 @@ def _check_keys(settings: Settings) -> None:
 
 
 def _check_authorities(settings: Settings) -> None:
-    """Say at once what every worker would die of. Only upstreams with a `ca_file` cost time."""
+    """Say at once what every worker would die of. Only upstreams with such files cost time."""
     for name, upstream in settings.upstreams.items():
-        if upstream.ca_file is not None:
+        files = {"ca_file": upstream.ca_file, "proxy_ca_file": upstream.proxy_ca_file}
+        for setting, path in files.items():
+            if path is None:
+                continue
             try:
-                ssl.create_default_context(cafile=upstream.ca_file)
+                ssl.create_default_context(cafile=path)
             except OSError as error:  # ssl.SSLError is one
                 raise UnusableAuthorities(
-                    f"upstreams.{name}.ca_file: {upstream.ca_file} cannot be used "
+                    f"upstreams.{name}.{setting}: {path} cannot be used "
                     f"({error.strerror or error}): name a PEM file of certificates"
                 ) from error
 

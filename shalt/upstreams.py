@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from proxy.dialling import Egress
+from proxy.egress import Egress
 from shalt.egress import find_egress
 from shalt.sources import Tree, Words
 from storage.capture import Dialect
@@ -61,7 +61,9 @@ class Upstream(BaseModel):
     ca_file: Path | None = None
     """PEM file of the authorities to trust instead of the system's."""
     proxy: str = Field(default="", repr=False)  # it may hold a password
-    """Egress proxy: `http://host:port`, or `none`; empty: as HTTPS_PROXY and NO_PROXY say."""
+    """Egress proxy: `http(s)://host:port`, `socks5(h)://…`, `none`; empty: as HTTPS_PROXY says."""
+    proxy_ca_file: Path | None = None
+    """PEM file of the authorities to trust for an https:// proxy instead of the system's."""
     _egress: Egress | None = PrivateAttr(None)
     _egress_variable: str = PrivateAttr("")
     _secret: SecretStr | None = PrivateAttr(None)

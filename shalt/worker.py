@@ -11,6 +11,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -166,10 +167,15 @@ def _build_upstream(name: str, given: settings_module.Upstream) -> Upstream:
     host = parts.hostname or ""
     tls = None
     if parts.scheme == "https":
-        tls = ssl.create_default_context(cafile=str(given.ca_file) if given.ca_file else None)
-    address = Address(host, parts.port or (443 if tls else 80), tls, egress=given.egress)
+        tls = _trusting(given.ca_file)
+    egress, egress_tls = given.egress, None
+    if egress is not None and egress.scheme == "https":
+        egress_tls = _trusting(given.proxy_ca_file)
+    port = parts.port or (443 if tls else 80)
+    address = Address(host, port, tls, egress=egress, egress_tls=egress_tls)
     named = parts.netloc.encode("idna" if not parts.netloc.isascii() else "ascii")
-    handed_on = given.egress is not None and tls is None  # to the proxy, which wants whole URLs
+    # To a proxy that is handed the requests themselves, and wants whole URLs.
+    handed_on = egress is not None and egress.speaks_http and tls is None
     return Upstream(
         name=name,
         dialect=given.dialect,
@@ -181,9 +187,13 @@ def _build_upstream(name: str, given: settings_module.Upstream) -> Upstream:
         first_byte_seconds=given.first_byte_seconds,
         idle_seconds=given.idle_seconds,
         mounts=tuple(mount.encode("ascii") for mount in given.mounts),
-        egress=given.egress if handed_on else None,
+        egress=egress if handed_on else None,
         is_gateway=given.gateway,
     )
+
+
+def _trusting(authorities: Path | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(authorities) if authorities else None)
 
 
 def _key_header(given: settings_module.Upstream) -> tuple[bytes, bytes] | None:

@@ -1,12 +1,14 @@
-"""A fake egress proxy on loopback: CONNECT and absolute form, with credentials if it wants some.
+"""A fake egress proxy on loopback: CONNECT, absolute form and SOCKS 5; TLS and credentials, too.
 
 It passes everything on to one upstream, whatever it was asked for, and notes what that was.
 """
 
 import asyncio
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 from tests.threads import running_loop
 
@@ -15,12 +17,15 @@ from tests.threads import running_loop
 class EgressProxy:
     """What the proxy has seen. `upstream_port`: where everything leads.
 
-    `answer`: what it says to CONNECT instead of opening a tunnel.
+    `answer`: what it says to CONNECT instead of opening a tunnel. `login`: the name and password
+    that it wants by SOCKS. `replies`: what it answers there, by the host that is asked for.
     """
 
     upstream_port: int
     authorization: bytes = b""
     answer: bytes = b""
+    login: tuple[bytes, bytes] | None = None
+    replies: dict[bytes, int] = field(default_factory=dict)
     port: int = 0
     heads: list[bytes] = field(default_factory=list)
 
@@ -32,7 +37,12 @@ class EgressProxy:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until it ends."""
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
+            first = await reader.readexactly(1)
+            if first == b"\5" and not self.answer:
+                await self._socks(reader, writer)
+                return
+            socks = first == b"\5"
+            head = first + (await reader.read(9) if socks else await reader.readuntil(b"\r\n\r\n"))
             self.heads.append(head)
             if self.answer:
                 writer.write(self.answer)
@@ -52,12 +62,35 @@ class EgressProxy:
         self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         from_upstream, to_upstream = await asyncio.open_connection("127.0.0.1", self.upstream_port)
-        if head.startswith(b"CONNECT "):
-            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        if head.startswith(b"CONNECT"):
+            if head != b"CONNECT":
+                writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             onward = _pump(reader, to_upstream)
         else:
             onward = self._forward(head, reader, to_upstream)
         await asyncio.gather(onward, _pump(from_upstream, writer))
+
+    async def _socks(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Speak SOCKS 5 (RFC 1928, RFC 1929), note the target as that of CONNECT is noted."""
+        offered = await reader.readexactly((await reader.readexactly(1))[0])
+        method = 2 if self.login else 0
+        writer.write(bytes((5, method if method in offered else 255)))
+        if self.login and method in offered:
+            await reader.readexactly(1)
+            name = await reader.readexactly((await reader.readexactly(1))[0])
+            password = await reader.readexactly((await reader.readexactly(1))[0])
+            writer.write(bytes((1, (name, password) != self.login)))
+            if (name, password) != self.login:
+                return
+        kind = (await reader.readexactly(4))[3]
+        length = {1: 4, 4: 16}.get(kind) or (await reader.readexactly(1))[0]
+        host = await reader.readexactly(length)
+        host = host if kind == 3 else str(ip_address(host)).encode()
+        self.heads.append(b"SOCKS %b:%d " % (host, int.from_bytes(await reader.readexactly(2))))
+        reply = self.replies.get(host, 0)
+        writer.write(bytes((5, reply, 0, 1)) + bytes(6))
+        if not reply:
+            await self._join(b"CONNECT", reader, writer)
 
     async def _forward(
         self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -88,13 +121,18 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @contextmanager
 def running_egress(
-    upstream_port: int, *, authorization: bytes = b"", answer: bytes = b""
+    upstream_port: int,
+    *,
+    authorization: bytes = b"",
+    answer: bytes = b"",
+    login: tuple[bytes, bytes] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[EgressProxy]:
     """Run an egress proxy in a thread of its own."""
-    seen = EgressProxy(upstream_port, authorization, answer)
+    seen = EgressProxy(upstream_port, authorization, answer, login)
 
     async def start() -> asyncio.Server:
-        server = await asyncio.start_server(seen.serve, "127.0.0.1")
+        server = await asyncio.start_server(seen.serve, "127.0.0.1", ssl=tls)
         seen.port = server.sockets[0].getsockname()[1]
         return server
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.dialling import Address, Egress
+from proxy.dialling import Address
+from proxy.egress import Credentials, Egress
 from proxy.upstream import UpstreamPool
 from tests.client import request
 from tests.egress import running_egress
@@ -186,7 +187,7 @@ def test_no_target_leads_elsewhere_through_an_egress_proxy(
     upstream: Upstream, traps: Traps, tmp_path: Path
 ) -> None:
     with running_egress(upstream.port) as proxy:
-        egress = Egress("127.0.0.1", proxy.port, b"Basic cHJveHktY2FuYXJ5")
+        egress = Egress("127.0.0.1", proxy.port, Credentials(b"proxy", b"canary"))
         address = Address("api.example", 80, egress=egress)
         behind = upstream_at(
             1, pool=UpstreamPool(address, connections_max=1), host=b"api.example",
@@ -202,4 +203,4 @@ def test_no_target_leads_elsewhere_through_an_egress_proxy(
         rest = asked.removeprefix(b"POST http://api.example")
         assert rest != asked
         assert rest[:1] in (b"", b"/", b"?")
-    assert all(b"proxy-canary" not in head for head in upstream.heads)
+    assert all(b"cHJveHk6Y2FuYXJ5" not in head for head in upstream.heads)

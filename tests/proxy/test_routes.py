@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.dialling import Address, Egress
+from proxy.dialling import Address
+from proxy.egress import Credentials, Egress
 from proxy.routes import Routes, Upstream, request_head, response_headers
 from proxy.upstream import UpstreamPool
 from storage.capture import Dialect
@@ -86,7 +87,7 @@ def test_a_chunked_request_stays_chunked() -> None:
 
 
 def test_an_egress_proxy_gets_whole_urls_and_its_credentials_and_nothing_of_the_clients() -> None:
-    egress = Egress("proxy", 3128, b"Basic b3du")
+    egress = Egress("proxy", 3128, Credentials(b"o", b"n"))
     behind = replace(upstream("openai", b"http://api.example/v1"), egress=egress)
     route = Routes([behind], default="openai", console=upstream("console", b"", None))
     found = route.find(b"/v1/chat/completions")
@@ -95,7 +96,7 @@ def test_an_egress_proxy_gets_whole_urls_and_its_credentials_and_nothing_of_the_
     head, _ = request_head(behind, "POST", found.path, b"", headers)
     assert head == (
         b"POST http://api.example/v1/chat/completions HTTP/1.1\r\nhost: api.example\r\n"
-        b"proxy-authorization: Basic b3du\r\n\r\n"
+        b"proxy-authorization: Basic bzpu\r\n\r\n"
     )
 
 
