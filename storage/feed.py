@@ -1,8 +1,9 @@
 """One writer's spool on its way into the store: frames in; whole calls, scores and labels out.
 
 Frames of a long call are remembered by place, not by content, and read again when its END comes,
-so memory stays that of one batch: BATCH_BYTES_MAX of frames and the call that went over it. What is
-remembered of an open call is some 150 bytes a frame: 1 MB for one that streams for an hour.
+so memory stays that of one batch: BATCH_BYTES_MAX of frames and the call that went over it, whose
+bodies are put together frame by frame. What is remembered of an open call is some 150 bytes a
+frame: 1 MB for one that streams for an hour.
 
 A segment that is stored is deleted at once. Frames in it that open calls need are held aside
 (storage.held), and only those: a call that stays open keeps nothing of others.
@@ -13,6 +14,8 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -177,13 +180,13 @@ class Feed:
         self, call_id: str, places: Sequence[Place], end: Frame | None, batch: Batch
     ) -> None:
         """Put the frames of a long call together; without an END it was interrupted."""
-        frames = list(read_frames(self.directory, (place.position for place in places)))
-        if end is not None:
-            frames.append(end)
-        capture = assemble(frames)
+        positions = [place.position for place in places]
+        ending = [end] if end is not None else []
+        capture = assemble(chain(read_frames(self.directory, positions), ending))
         if capture is not None:
             batch.add(capture)
         else:
+            frames = [*read_frames(self.directory, positions), *ending]
             batch.undigested.append(_undigested(call_id, frames))
 
     def _hold(self, number: int, places: Iterable[Place]) -> bool:
@@ -216,40 +219,56 @@ class Feed:
                     self._opened.setdefault(call_id, []).append(place)
 
 
-def assemble(frames: Sequence[Frame]) -> Capture | None:
+def assemble(frames: Iterable[Frame]) -> Capture | None:
     """Make one call of all its frames that are there; None where that cannot be done.
 
     It cannot where a frame is not to be understood, or there is neither BEGIN, END nor CALL.
-    Without an END or CALL the call was interrupted.
+    Without an END or CALL the call was interrupted. In memory are its bodies, once, and a frame.
     """
-    frames = [frame for frame in frames if frame.kind != FrameKind.ERASED]
-    captures = {f.kind: f.payload for f in reversed(frames) if isinstance(f.payload, Capture)}
+    captures: dict[int, Capture] = {}
+    requests, responses = BytesIO(), BytesIO()
+    head: ResponseHead | None = None
+    ended_ns: int | None = None
+    is_understood = True
+    for kind, payload in ((frame.kind, frame.payload) for frame in frames):
+        if isinstance(payload, Part):
+            (responses if payload.of_response else requests).write(payload.data)
+            ended_ns = payload.elapsed_ns
+        elif isinstance(payload, Capture):
+            if not captures:
+                requests.write(payload.request_body.data)
+                responses.write(payload.response_body.data)
+            captures.setdefault(kind, payload)
+        elif isinstance(payload, ResponseHead):
+            head = payload
+        elif kind != FrameKind.ERASED:
+            is_understood = False
     if FrameKind.CALL in captures:
         return captures[FrameKind.CALL]
     end = captures.get(FrameKind.END)
     begin = captures.get(FrameKind.BEGIN, end)
-    if begin is None or any(frame.payload is None for frame in frames):
+    if begin is None or not is_understood:
         return None
-    requests, responses = [begin.request_body.data], [begin.response_body.data]
-    last = begin
-    for frame in frames:
-        payload = frame.payload
-        if isinstance(payload, Part):
-            (responses if payload.of_response else requests).append(payload.data)
-            last = msgspec.structs.replace(last, ended_ns=payload.elapsed_ns)
-        elif isinstance(payload, ResponseHead):
-            last = msgspec.structs.replace(
-                last,
-                status_code=payload.status_code,
-                response_headers=payload.headers,
-                response_started_ns=payload.elapsed_ns,
-            )
-    whole = end or msgspec.structs.replace(last, outcome=Outcome.INTERRUPTED)
+    whole = end or _interrupted(begin, head, ended_ns)
     return msgspec.structs.replace(
         whole,
-        request_body=_body(b"".join(requests), whole.request_body if end else None),
-        response_body=_body(b"".join(responses), whole.response_body if end else None),
+        request_body=_body(requests.getvalue(), whole.request_body if end else None),
+        response_body=_body(responses.getvalue(), whole.response_body if end else None),
     )
+
+
+def _interrupted(begin: Capture, head: ResponseHead | None, ended_ns: int | None) -> Capture:
+    """Say of a call that never ended what is known of it."""
+    changed: dict[str, object] = {"outcome": Outcome.INTERRUPTED}
+    if ended_ns is not None:
+        changed["ended_ns"] = ended_ns
+    if head is not None:
+        changed |= {
+            "status_code": head.status_code,
+            "response_headers": head.headers,
+            "response_started_ns": head.elapsed_ns,
+        }
+    return msgspec.structs.replace(begin, **changed)
 
 
 def _body(data: bytes, described: Body | None) -> Body:

@@ -12,8 +12,12 @@ padding some servers add (`obfuscation`) does not count as a difference.
 """
 
 import re
+from collections.abc import Iterator
+from io import BytesIO
+from itertools import chain
 from typing import Final
 
+SLICE_BYTES: Final = 2**18  # of a stream taken apart at once: what its chunks take in memory
 _TEXT: Final = rb'[^"\\\n]*(?:\\(?:[^u\n]|u(?![dD][89a-fA-F]))[^"\\\n]*)*'
 # A chunk with one choice whose delta is {"content": "…"} and nothing else.
 _CHUNK: Final = re.compile(
@@ -31,15 +35,17 @@ def fuse(stream: bytes) -> bytes:
 
     A stream with other fields than `data`, or other line ends than `\\n`, comes back as it is.
     """
-    if not stream.startswith(b"data: ") or b"\r" in stream:
+    last_at = stream.rfind(_BETWEEN)  # what follows may be cut off
+    if last_at < 0 or not stream.startswith(b"data: ") or b"\r" in stream:
         return stream
-    *chunks, last = stream[6:].split(_BETWEEN)  # the last may be cut off
-    found: list[bytes] = []
+    fused = BytesIO()
+    fused.write(b"data: ")
     head = tail = b""
     pieces: list[bytes] = []  # of the run; its chunk is head, these, tail
     shortest = len(stream)
+    chunks: Iterator[bytes] = chain.from_iterable(_slices(stream, 6, last_at))
     if _PADDING in stream:
-        chunks = [_without_padding(chunk) if _PADDING in chunk else chunk for chunk in chunks]
+        chunks = (_without_padding(chunk) if _PADDING in chunk else chunk for chunk in chunks)
     for chunk in chunks:
         if len(chunk) >= shortest and chunk.startswith(head) and chunk.endswith(tail):
             piece = chunk[len(head) : -len(tail)]
@@ -47,17 +53,29 @@ def fuse(stream: bytes) -> bytes:
                 pieces.append(piece)
                 continue
         if pieces:
-            found.append(b"".join((head, *pieces, tail)))
+            fused.write(b"".join((head, *pieces, tail, _BETWEEN)))
             pieces, shortest = [], len(stream)
         match = _CHUNK.fullmatch(chunk)
         if match is None:
-            found.append(chunk)
+            fused.write(chunk + _BETWEEN)
         else:
             head, piece, tail = match.groups()
             pieces, shortest = [piece], len(head) + len(tail)
     if pieces:
-        found.append(b"".join((head, *pieces, tail)))
-    return b"data: " + _BETWEEN.join([*found, last])
+        fused.write(b"".join((head, *pieces, tail, _BETWEEN)))
+    fused.write(stream[last_at + len(_BETWEEN) :])
+    return fused.getvalue()
+
+
+def _slices(stream: bytes, at: int, end: int) -> Iterator[list[bytes]]:
+    """Yield the chunks between two places, those of some SLICE_BYTES together."""
+    while end - at > SLICE_BYTES:
+        stop = stream.find(_BETWEEN, at + SLICE_BYTES, end)
+        if stop < 0:
+            break
+        yield stream[at:stop].split(_BETWEEN)
+        at = stop + len(_BETWEEN)
+    yield stream[at:end].split(_BETWEEN)
 
 
 def _without_padding(chunk: bytes) -> bytes:

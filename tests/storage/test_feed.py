@@ -1,5 +1,6 @@
 """Tests of storage.feed; how it ends up in the store is tested in test_recorder."""
 
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -163,6 +164,22 @@ def test_a_batch_ends_with_the_call_that_makes_it_large(tmp_path: Path) -> None:
     feed = Feed(writer.directory, None)
     sizes = [len(feed.read().captures) for _ in range(7)]
     assert sizes == [0, 0, 0, 1, 1, 1, 0]
+    writer.close()
+
+
+def test_a_long_call_is_put_together_in_little_more_than_its_own_memory(tmp_path: Path) -> None:
+    writer = writer_in(tmp_path)
+    begin(writer, 1)
+    for _ in range(80):
+        part(writer, 1, 5, b"x" * 100_000)
+    end(writer, 1, 8_000_000)
+    feed = Feed(writer.directory, None)
+    tracemalloc.start()
+    (capture,) = feed.read().captures
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert capture.response_body.data == b"x" * 8_000_000
+    assert peak < 12_000_000
     writer.close()
 
 

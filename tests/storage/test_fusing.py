@@ -1,11 +1,12 @@
 """Chunks made one add up to what they did before, whatever the stream."""
 
 import json
+import tracemalloc
 
 import pytest
 
 from storage.chunks import assemble
-from storage.fusing import fuse
+from storage.fusing import SLICE_BYTES, fuse
 from storage.sse import events
 from storage.wire import Notes, Stream
 from tests.storage.traffic import STREAMS, body_of, needs_recordings, recordings
@@ -47,6 +48,17 @@ def test_alike_chunks_become_one() -> None:
     data = b"".join(chunk(text) for text in ("Hello", " wor", 'ld, "you"\n', "\\", "é", ""))
     assert len(events(fuse(data + LAST))) == 2
     assert answer_of(data, fused=True) == answer_of(data, fused=False)
+
+
+def test_a_long_stream_becomes_one_chunk_in_little_more_than_its_own_memory() -> None:
+    data = chunk("word ") * (16 * SLICE_BYTES // len(chunk("word "))) + LAST
+    tracemalloc.start()
+    fused = fuse(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(events(fused)) == 2
+    assert answer_of(data, fused=True) == answer_of(data, fused=False)
+    assert peak < len(data)  # its chunks taken apart at once are twice of it
 
 
 def test_padding_is_no_difference() -> None:
