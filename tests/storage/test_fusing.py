@@ -58,7 +58,7 @@ def test_a_long_stream_becomes_one_chunk_in_little_more_than_its_own_memory() ->
     tracemalloc.stop()
     assert len(events(fused)) == 2
     assert answer_of(data, fused=True) == answer_of(data, fused=False)
-    assert peak < len(data)  # its chunks taken apart at once are twice of it
+    assert peak < 1.5 * len(data)  # all chunks taken apart at once are more than twice of it
 
 
 def test_padding_is_no_difference() -> None:
