@@ -62,6 +62,7 @@ In reading order; a module imports only those above it:
     retakes         calls that ask for an answer again: regenerated, or the message edited
     packing         capture to bytes and back: the codecs; what recurs is cut out
     dictionary      what bodies have in common, for zstd to know beforehand
+    filling         an order of rows in which they fill SQLite's pages
     bodies          bodies in the database: encoded against others, read, let go of
     id_range        ranges of ids, which are ranges of time
     filter_columns  what a filter may name: columns and functions, with their meanings

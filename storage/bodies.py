@@ -26,6 +26,7 @@ from sqlalchemy import Connection, delete, exists, func, select, update
 from storage.capture import Capture
 from storage.database import among, insert_new, insert_rows
 from storage.dictionary import Dictionary, Sampler, dictionary_of, train
+from storage.filling import fill_order
 from storage.packing import (
     CHAIN_MAX,
     CODEC_BASED,
@@ -59,6 +60,7 @@ CACHE_BYTES_MAX: Final = 32 * 2**20
 GOOD_RATIO: Final = 0.3
 _LOCK: Final = 0x7368616C74  # "shalt": any number that nobody else in the database takes
 PART_LEVEL: Final = 1  # base64 shrinks to three quarters at any level
+_ROW_BYTES: Final = 38  # of a row of `body` in SQLite beside what is encoded: id, codec, header
 
 
 class Encoded(msgspec.Struct):
@@ -77,6 +79,7 @@ class BodyRows(NamedTuple):
 
     dictionaries: list[Values]
     bodies: list[Values]
+    body_bytes: list[int]  # of each row of `bodies`, in SQLite
     bases: list[Values]
     parts: list[Values]
     body_parts: list[Values]
@@ -124,7 +127,7 @@ class BodyWriter:
 
     def rows(self, connection: Connection, encoded: Sequence[Encoded], now_us: int) -> BodyRows:
         """Make the rows of some bodies, in the transaction that will write them."""
-        rows = BodyRows([], [], [], [], [])
+        rows = BodyRows([], [], [], [], [], [])
         if self._unstored is not None:
             content = self._unstored.content
             rows.dictionaries.append(
@@ -138,6 +141,7 @@ class BodyWriter:
             rows.parts.append(part_values(digest, contents[digest]))
         for each in encoded:
             rows.bodies.append({"call_id": each.call_id, "codec": each.codec, "capture": each.data})
+            rows.body_bytes.append(len(each.data) + _ROW_BYTES)
             if each.base_id:
                 rows.bases.append({"call_id": each.call_id, "base_id": each.base_id})
             for digest in each.parts:
@@ -341,7 +345,10 @@ def write(connection: Connection, rows: BodyRows) -> None:
     for target, values in ((dictionary, rows.dictionaries), (part, rows.parts)):
         if values:
             connection.execute(insert_new(connection, target), values)
-    insert_rows(connection, body, rows.bodies)
+    bodies = rows.bodies
+    if connection.dialect.name == "sqlite":  # PostgreSQL looks for a page that has room
+        bodies = [bodies[place] for place in fill_order(rows.body_bytes)]
+    insert_rows(connection, body, bodies)
     insert_rows(connection, body_base, rows.bases)
     insert_rows(connection, body_part, rows.body_parts)
 
