@@ -1,7 +1,7 @@
-"""The list of calls as a page: rows, links that narrow the filter, pages, the hours above.
+"""The list of calls as a page: rows, links that narrow the filter, pages, the bars above.
 
 A list reads rows and never bodies. A page holds PAGE_CALLS calls and is found by the id of the call
-before or after it, so page ten thousand costs what page one does. The hours count the newest
+before or after it, so page ten thousand costs what page one does. The bars count the newest
 COUNTED_MAX calls of the project at most, and say so where that leaves some out.
 """
 
@@ -172,26 +172,35 @@ def _picture(
     rows: Sequence[CallRow],
     now: datetime,
 ) -> bars.Picture | None:
-    """Count the hours up to now, or up to the newest call shown where that is long ago.
+    """Count up to now, or up to the newest call shown where that is long ago.
 
-    There is no picture of a search: words are not counted by the hour.
+    There is no picture of a search: words are not counted over time.
     """
     if not rows or selection.search:
         return None
-    since, until = bars.period(now)
-    if rows[0].started_at < since:
-        since, until = bars.period(rows[0].started_at)
+    if rows[0].started_at < bars.period(now, bars.LONGEST)[0]:
+        now = rows[0].started_at
+    since = bars.period(now, bars.LONGEST)[0]
     bound = store.start_of_newest(selection.project, COUNTED_MAX)
     counted_from = bound if bound is not None and bound > since else None
-    counts = store.counts_by_hour(
-        selection.project, selection.where or None, since=counted_from or since, until=until
+    earliest = counted_from or store.first_start(selection.project, since=since)
+    step = bars.step_back_to(earliest or since, now)
+    since, until = bars.period(now, step)
+    if counted_from is not None and counted_from <= since:
+        counted_from = None
+    counts = store.counts_over_time(
+        selection.project,
+        selection.where or None,
+        since=counted_from or since,
+        until=until,
+        step=step.length,
     )
     return bars.picture(
         counts,
         since,
-        until,
+        step,
         counted_from,
-        lambda hour: selection.list(where=wanted.added(hour, replacing="started_at ")),
+        lambda span: selection.list(where=wanted.added(span, replacing="started_at ")),
     )
 
 

@@ -219,7 +219,7 @@ def _add_api(application: FastAPI, settings: Settings, store: TraceStore, places
         """Calls by the hour they started in, those not complete too; hours without are left out."""
         end = _utc(until or datetime.now(UTC))
         start = _utc(since) if since else end - COUNTS_SPAN
-        return _json(store.counts_by_hour(project, where, since=start, until=end))
+        return _json(store.counts_over_time(project, where, since=start, until=end))
 
     @application.get("/api/why/{call_id}")
     def why(call_id: str) -> Response:

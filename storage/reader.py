@@ -13,7 +13,7 @@ wrong with the database raises StoreUnavailable or StoreNotReady (storage.databa
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -34,9 +34,9 @@ from storage.rows import (
     CallRow,
     Checkpoint,
     GroupSize,
-    HourCount,
     LedgerTotals,
     MeasuredCall,
+    PeriodCount,
     SideCount,
     StoredCall,
     Writer,
@@ -52,7 +52,6 @@ from storage.withheld import TargetedSet, TimeRange, Withheld
 PAGE_ROWS = 500  # about 1 MB of objects; below reservation.IN_MAX, for a page's ids are one IN
 # Compressed bodies held at a time while scanning; one that is larger comes alone.
 BODIES_BYTES_MAX = 32 * 2**20
-_HOUR_MICROSECONDS = 3_600_000_000
 
 _Query = Select[*tuple[Any, ...]]
 _Found = Row[*tuple[Any, ...]]
@@ -203,29 +202,51 @@ class StoreReader:
         with self.reading() as connection:
             return connection.execute(query.where(*visible(connection))).scalar_one()
 
-    def counts_by_hour(
-        self, project: str, where: str | None = None, *, since: datetime, until: datetime
-    ) -> Sequence[HourCount]:
-        """Count the calls of each hour from `since` to before `until`; hours without are left out.
+    def counts_over_time(
+        self,
+        project: str,
+        where: str | None = None,
+        *,
+        since: datetime,
+        until: datetime,
+        step: timedelta = timedelta(hours=1),
+    ) -> Sequence[PeriodCount]:
+        """Count the calls of each period of `step` from `since` to before `until`.
 
-        Index (project, id); reads every call of the time: some 0.25 ms for a thousand.
+        A period begins at a multiple of `step` since 1970; those without calls are left out. Index
+        (project, id); reads every call of the time: some 0.25 ms for a thousand.
         """
         first, end = microseconds_of(since), microseconds_of(until)
-        hour = (call.c.started_at // _HOUR_MICROSECONDS).label("hour")
+        length = step // timedelta(microseconds=1)
+        number = (call.c.started_at // length).label("number")
         failed = func.sum(case((call.c.outcome == Outcome.COMPLETE.value, 0), else_=1))
         query = (
-            select(hour, func.count(), failed)
+            select(number, func.count(), failed)
             .where(*conditions(project, where, None))
             .where(*ids_between(first, end).conditions(call.c.id))
             .where(call.c.started_at >= first, call.c.started_at < end)
-            .group_by("hour")  # by its name: PostgreSQL does not see that two parameters are one
-            .order_by("hour")
+            .group_by("number")  # by its name: to PostgreSQL two parameters are not one
+            .order_by("number")
         )
         with self.reading() as connection:
             return [
-                HourCount(time_of(number * _HOUR_MICROSECONDS), calls, failures)
+                PeriodCount(time_of(number * length), calls, failures)
                 for number, calls, failures in connection.execute(query.where(*visible(connection)))
             ]
+
+    def first_start(self, project: str, *, since: datetime) -> datetime | None:
+        """Say when the first call since a time started, by the order of ids; None without one."""
+        first = microseconds_of(since)
+        query = (
+            select(call.c.started_at)
+            .where(call.c.project == project, call.c.started_at >= first)
+            .where(*ids_between(first, None).conditions(call.c.id))
+            .order_by(call.c.id)
+            .limit(1)
+        )
+        with self.reading() as connection:
+            started_at = connection.scalar(query.where(*visible(connection)))
+        return None if started_at is None else time_of(started_at)
 
     def start_of_newest(self, project: str, number: int) -> datetime | None:
         """Say when the `number`th newest call started, None where there are fewer.

@@ -173,10 +173,10 @@ class SideCount(msgspec.Struct, frozen=True):
     synthetic: int = 0
 
 
-class HourCount(msgspec.Struct, frozen=True):
-    """How many calls started in an hour, and how many of those did not end `complete`."""
+class PeriodCount(msgspec.Struct, frozen=True):
+    """How many calls started in a period, and how many of those did not end `complete`."""
 
-    hour: datetime  # its beginning, UTC
+    start: datetime  # UTC
     calls: int
     failed: int
 

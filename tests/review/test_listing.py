@@ -140,10 +140,10 @@ def test_a_search_for_nothing_says_what_one_is(searchable_site: Site) -> None:
     assert "names no word to look for" in answer.page.text
 
 
-def test_the_hours_are_counted_with_those_not_complete(site: Site) -> None:
+def test_calls_are_counted_over_time_with_those_not_complete(site: Site) -> None:
     site.record(*(chat(n, outcome=list(Outcome)[n % 2]) for n in range(10)))
     answer = site.get("/review")
-    assert "10 calls in 72 hours, 5 of them not complete" in answer.page.text
+    assert "10 calls in 72 minutes, 5 of them not complete" in answer.page.text
     assert [rect["class"] for rect in answer.page.all("rect")] == ["hour", "complete", "failed"]
     assert {"hours-title", "hours-description"} <= {
         attributes.get("id", "") for _, attributes in answer.page.elements
