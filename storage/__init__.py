@@ -89,6 +89,7 @@ In reading order; a module imports only those above it:
     query           SQL over the columns, by DuckDB, shut in
     withheld        groups that must not leave for training; targeted test sets, as they are read
     group_counts    how many groups and calls each side has, which groups are largest
+    time_counts     how many calls there were over time, when the first and the newest started
     reader          everything that only looks at the store: get, list, scan, features, counts
     drift_reports   kept drift reports: what two windows differed in, and what is forgotten of it
     placed          why a group is on its side, where its hash says another

@@ -17,14 +17,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, case, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
 
-from storage import database, group_counts, label_rows, reservation, withheld
+from storage import database, group_counts, label_rows, reservation, time_counts, withheld
 from storage.bodies import BodyReader
-from storage.capture import DropReason, Outcome
+from storage.capture import DropReason
 from storage.counters import Tally
 from storage.erasure import visible
-from storage.id_range import ids_between
 from storage.labels import Label, Score
 from storage.lists import Listing, conditions
 from storage.reservation import Policy
@@ -41,7 +40,6 @@ from storage.rows import (
     StoredCall,
     Writer,
     features_of_row,
-    microseconds_of,
     row_of,
     time_of,
 )
@@ -211,58 +209,22 @@ class StoreReader:
         until: datetime,
         step: timedelta = timedelta(hours=1),
     ) -> Sequence[PeriodCount]:
-        """Count the calls of each period of `step` from `since` to before `until`.
-
-        A period begins at a multiple of `step` since 1970; those without calls are left out. Index
-        (project, id); reads every call of the time: some 0.25 ms for a thousand.
-        """
-        first, end = microseconds_of(since), microseconds_of(until)
-        length = step // timedelta(microseconds=1)
-        number = (call.c.started_at // length).label("number")
-        failed = func.sum(case((call.c.outcome == Outcome.COMPLETE.value, 0), else_=1))
-        query = (
-            select(number, func.count(), failed)
-            .where(*conditions(project, where, None))
-            .where(*ids_between(first, end).conditions(call.c.id))
-            .where(call.c.started_at >= first, call.c.started_at < end)
-            .group_by("number")  # by its name: to PostgreSQL two parameters are not one
-            .order_by("number")
-        )
+        """Count the calls of each period of `step`; see `storage.time_counts.count_periods`."""
         with self.reading() as connection:
-            return [
-                PeriodCount(time_of(number * length), calls, failures)
-                for number, calls, failures in connection.execute(query.where(*visible(connection)))
-            ]
+            return time_counts.count_periods(connection, project, where, since, until, step)
 
     def first_start(self, project: str, *, since: datetime) -> datetime | None:
-        """Say when the first call since a time started, by the order of ids; None without one."""
-        first = microseconds_of(since)
-        query = (
-            select(call.c.started_at)
-            .where(call.c.project == project, call.c.started_at >= first)
-            .where(*ids_between(first, None).conditions(call.c.id))
-            .order_by(call.c.id)
-            .limit(1)
-        )
+        """Say when the first call since a time started, None without one. Index (project, id)."""
         with self.reading() as connection:
-            started_at = connection.scalar(query.where(*visible(connection)))
-        return None if started_at is None else time_of(started_at)
+            return time_counts.find_first_start(connection, project, since)
 
     def start_of_newest(self, project: str, number: int) -> datetime | None:
         """Say when the `number`th newest call started, None where there are fewer.
 
         Index (project, id), from the end: passes over so many of its entries.
         """
-        query = (
-            select(call.c.started_at)
-            .where(call.c.project == project)
-            .order_by(call.c.id.desc())
-            .limit(1)
-            .offset(number - 1)
-        )
         with self.reading() as connection:
-            started_at = connection.scalar(query.where(*visible(connection)))
-        return None if started_at is None else time_of(started_at)
+            return time_counts.find_start_of_newest(connection, project, number)
 
     def projects(self, limit: int) -> Sequence[str]:
         """List projects that have calls, by name. Index (project, id), one look-up for each."""
