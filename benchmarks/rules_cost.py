@@ -4,7 +4,9 @@
 
 CPU microseconds for one body of 5 KB, by what is in it; the body is searched whole, as that of a
 short call is. `re` runs the same patterns, where it knows them, over the same bytes without
-knowing of JSON, escapes or checks: the least that a search of that kind takes.
+knowing of JSON, escapes or checks: the least that a search of that kind takes. The last line is for
+the heads of a call of 35 headers without a value, keys searched for as well; `re` looks into each
+header for keys alone.
 """
 
 import argparse
@@ -15,9 +17,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from proxy.personal import BUILT_IN, Rule
-from proxy.redact import Redactor
+from proxy.redact import Redactor, looks_like_key
 from proxy.redact_bodies import BodyRedactor
 from proxy.redact_personal import PersonalRules
+from storage.capture import Headers
 
 TEXT = 'The team decided to ship on Monday.\nWho asks, gets "the list" of all that is open. '
 VALUES = "Write to bob@example.org or call +49 151 2345678; card 4111 1111 1111 1111. "
@@ -47,6 +50,57 @@ def search_all(patterns: Sequence[re.Pattern[bytes]], data: bytes) -> None:
         pattern.findall(data)
 
 
+REQUEST = (
+    "host: 127.0.0.1:8400|accept: application/json|accept-encoding: gzip, deflate, br, zstd"
+    "|connection: keep-alive|content-type: application/json|user-agent: OpenAI/Python 3.3.1"
+    "|authorization: Bearer sk-abcdefghijklmnopqrstuv123456|x-stainless-lang: python"
+    "|x-stainless-package-version: 3.3.1|x-stainless-os: Linux|x-stainless-arch: x64"
+    "|x-stainless-runtime: CPython|x-stainless-runtime-version: 3.11.7|x-stainless-async: false"
+    "|x-stainless-retry-count: 0|x-stainless-read-timeout: 600|content-length: 1024"
+    "|x-shalt-session: conversation-%d"
+)
+ANSWER = (
+    "date: Mon, 23 Nov 2026 08:11:08 GMT|content-type: application/json|content-length: 812"
+    "|openai-organization: org-abc|openai-processing-ms: %d|openai-version: 2020-10-01"
+    "|x-ratelimit-limit-requests: 10000|x-ratelimit-limit-tokens: 2000000"
+    "|x-ratelimit-remaining-requests: 9999|x-ratelimit-remaining-tokens: %d"
+    "|x-ratelimit-reset-requests: 6ms|x-ratelimit-reset-tokens: 2ms|x-request-id: req_%d"
+    "|strict-transport-security: max-age=31536000; includeSubDomains; preload"
+    "|cf-ray: 8e5f1d2c3b4a5968-FRA|server: cloudflare"
+)
+HEADS = 500  # of as many calls, whose sessions, counts and ids differ
+
+
+def heads() -> list[tuple[Headers, Headers]]:
+    """Write the heads of many calls of one application."""
+    return [
+        (_lines(REQUEST % number), _lines(ANSWER % (number, 2_000_000 - number, number)))
+        for number in range(HEADS)
+    ]
+
+
+def _lines(text: str) -> Headers:
+    pairs = (line.split(": ", 1) for line in text.split("|"))
+    return [(name.encode(), value.encode()) for name, value in pairs]
+
+
+def redact_heads(
+    redactor: Redactor, bodies: BodyRedactor, calls: list[tuple[Headers, Headers]]
+) -> None:
+    """Do what the relay does with the heads of each call."""
+    for request, answer in calls:
+        lines = bodies.lines()
+        redactor.target(b"/v1/chat/completions", lines)
+        redactor.headers(request + answer, lines)
+
+
+def look_into_each(calls: list[tuple[Headers, Headers]]) -> None:
+    """Look into each header for a provider's key."""
+    for request, answer in calls:
+        for _, value in (*request, *answer):
+            looks_like_key(value)
+
+
 def main() -> None:
     """Measure, and print a line for each set of rules and kind of body."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -68,6 +122,11 @@ def main() -> None:
         ]
         times.append(microseconds(partial(search_all, patterns, data), rounds))
         print(f"{3 * values:6}" + "".join(f" {each:10.0f}" for each in times))
+    calls, redactor, few = heads(), Redactor(b"key"), max(rounds // HEADS, 1)
+    works = [partial(redact_heads, redactor, each, calls) for each in (none, email, every)]
+    works.append(partial(look_into_each, calls))
+    times = [microseconds(work, few) / HEADS for work in works]
+    print(f"{'heads':>6}" + "".join(f" {each:10.1f}" for each in times))
 
 
 if __name__ == "__main__":

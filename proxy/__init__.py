@@ -4,11 +4,11 @@ In reading order; a module imports only those above it:
 
     rates      how many calls each access key has made in the last minute, over all workers
     access     who may call: keys, and no web page that spends a key shalt holds
-    redact     no secret in headers and addresses that are recorded
     secrets    what looks like a provider's key in a body
+    redact     no secret in headers and addresses that are recorded
     texts      where the texts of a body are, JSON escapes undone
     personal   what personal data looks like, and what stands in its place
-    redact_personal  personal data found in bodies, whole or as they come
+    redact_personal  personal data found in bodies, whole or as they come, and in heads
     redact_bodies  no secret in bodies that are recorded
     redact_frames  no secret in the WebSocket messages that are recorded
     histograms  histograms that take many values at once

@@ -16,6 +16,7 @@ from proxy.metrics import Phases
 from proxy.recording import Recording
 from proxy.redact_bodies import BodyRedactor, Strainer
 from proxy.redact_frames import FrameStrainer
+from proxy.redact_personal import LineSearch
 from storage.capture import (
     Body,
     Capture,
@@ -328,17 +329,19 @@ class Exchange:
         ended_ns: int,
         overhead_ns: int,
     ) -> Capture:
+        count = len(self._headers)
+        headers = self._redact(self._headers + self._response_headers)  # at once: it costs less
         return Capture(
             id=self.id,
             project=self.project,
             upstream=self.upstream,
             dialect=self.dialect,
             method=self.method,
-            target=self._recording.redactor.target(self.target).decode("latin-1"),
-            request_headers=self._redact(self._headers),
+            target=self._recording.redactor.target(self.target, self._personal()).decode("latin-1"),
+            request_headers=headers[:count],
             request_body=request,
             status_code=self.status_code,
-            response_headers=self._redact(self._response_headers),
+            response_headers=headers[count:],
             response_body=response,
             outcome=outcome,
             error=error,
@@ -352,7 +355,12 @@ class Exchange:
         )
 
     def _redact(self, headers: Headers) -> Headers:
-        return self._recording.redactor.headers(headers)
+        return self._recording.redactor.headers(headers, self._personal())
+
+    def _personal(self) -> LineSearch | None:
+        """Return what finds personal data in the heads of this call's project."""
+        bodies = self._bodies()
+        return None if bodies is None else bodies.lines()
 
     def _elapsed_ns(self) -> int:
         return self._recording.clock.monotonic_ns() - self._started_ns

@@ -30,6 +30,7 @@ PATTERN_BYTES_MAX: Final = 8 * 2**20
 CHECKS_MAX: Final = 1000  # of one text; what would be checked after so many misses counts as found
 RULES_MAX: Final = 64
 _TOKEN_CHARACTERS: Final = 12
+_NOT_BY_LINES: Final = re.compile(r"\\[Az]|\(\?[a-zA-Z]*-[a-zA-Z]*m")  # \A, \z, (?-m)
 _REMEMBERED_MAX: Final = 4096  # tokens of each project; a conversation repeats its values
 
 
@@ -98,6 +99,8 @@ class Finder:
             raise BadRule(
                 f"pattern is missing; {', '.join(BUILT_IN)} come with shalt and need none"
             )
+        if len(rule.pattern) > PATTERN_CHARS_MAX:
+            raise BadRule(f"pattern has more than {PATTERN_CHARS_MAX} characters")
         self._search = compile_pattern(built_in.pattern if built_in else rule.pattern)
         self._group = min(self._search.groups, 1)
         self._accepted = built_in.accepted if built_in else len
@@ -146,16 +149,29 @@ def finders_of(rules: Iterable[Rule], project: str, key: bytes) -> tuple[Finder,
     )
 
 
+def any_of(rules: Iterable[Rule], project: str) -> Pattern | None:
+    """Make one pattern that is in lines of text if one of a project's rules finds something there.
+
+    None where it cannot be had: for one or all of them, beginning and end are not those of a line.
+    """
+    own = [rule for rule in rules if not rule.projects or project in rule.projects]
+    patterns = [rule.pattern or BUILT_IN[rule.name].pattern for rule in own]
+    if any(_NOT_BY_LINES.search(pattern) for pattern in patterns):
+        return None
+    try:
+        return compile_pattern("|".join(f"(?m:{pattern})" for pattern in patterns))
+    except BadRule:  # all together they are too large
+        return None
+
+
 def check(rule: Rule) -> None:
     """See that a rule can be used; raise BadRule where not."""
     Finder(rule, b"")
 
 
-@lru_cache(RULES_MAX)  # each project has the same ones
+@lru_cache(2 * RULES_MAX)  # each project has the same ones, and one more
 def compile_pattern(pattern: str) -> Pattern:
     """Compile a pattern that is to be searched for in bytes of UTF-8. Raises BadRule."""
-    if len(pattern) > PATTERN_CHARS_MAX:
-        raise BadRule(f"pattern has more than {PATTERN_CHARS_MAX} characters")
     re2 = importlib.import_module("re2")  # 4 MB, for those alone who have rules
     options = re2.Options()
     options.log_errors = False

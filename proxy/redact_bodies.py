@@ -20,7 +20,7 @@ from typing import Final
 
 from proxy import secrets
 from proxy.redact import Redactor
-from proxy.redact_personal import PersonalRules, PersonalSearch
+from proxy.redact_personal import LineSearch, PersonalRules, PersonalSearch
 from proxy.secrets import Found
 from storage.capture import Headers
 from storage.encoding import decode
@@ -61,6 +61,10 @@ class BodyRedactor:
         if self._rules is None:
             return None
         return self._rules.search(self._project, events=events)
+
+    def lines(self) -> LineSearch | None:
+        """Return what finds personal data in heads; None where no rule is for this project."""
+        return None if self._rules is None else self._rules.lines(self._project)
 
     def whole(self, data: bytes, headers: Headers) -> bytes | None:
         """Return the body without its secrets; None where there are none, so it is kept as it is.

@@ -1,12 +1,13 @@
-"""Personal data in bodies: found by the rules of a project, whole or as the body comes.
+"""Personal data found by the rules of a project: in bodies, whole or as they come, and in heads.
 
 A `PersonalSearch` goes with one body. Given it in pieces it finds the same as in one, for values of
 up to VALUE_BYTES_MAX (proxy.personal): what may still become a value waits (`undecided`), which is
 the string of JSON that has no end yet, the last VALUE_BYTES_MAX of plain text, and of a stream the
 events with the last VALUE_BYTES_MAX of its texts.
 
-Texts are searched as UTF-8; where there are zero bytes there is no text. Header and query values
-are not searched: what is there is named, and proxy.redact goes by the names.
+Texts are searched as UTF-8; where there are zero bytes there is no text. Header values and pieces
+of an address are texts of their own (`LineSearch`), at first searched all at once by all rules; not
+values that only HTTP, tracing and the upstream write.
 
 It costs a body of 5 KB 15 us and 10 us a rule, and where there are values 130 us more and 3 us for
 each; see benchmarks.rules_cost.
@@ -15,7 +16,7 @@ each; see benchmarks.rules_cost.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from proxy.personal import VALUE_BYTES_MAX, Finder, Hit, Rule, finders_of
+from proxy.personal import VALUE_BYTES_MAX, Finder, Hit, Pattern, Rule, any_of, finders_of
 from proxy.secrets import Found, line_of
 from proxy.texts import (
     Joined,
@@ -26,9 +27,22 @@ from proxy.texts import (
     last_unfinished,
     undone,
 )
+from storage.capture import Headers
 
-_PROJECTS_REMEMBERED_MAX: Final = 4096
+_PROJECTS_REMEMBERED_MAX: Final = 64  # whoever names projects must not fill the memory
+_TEXTS_REMEMBERED_MAX: Final = 1024  # of each project, each of VALUE_BYTES_MAX
 _ESCAPE_BYTES_MAX: Final = 12  # two of \uXXXX
+
+_VARYING: Final = 5  # so many values that differ from call to call are searched, not remembered
+# Headers without personal data: what HTTP, tracing and the upstream say, by which a record is read
+# and calls are found again. A date looks like an address to a rule, an id like a number.
+_NOT_PERSONAL: Final = frozenset(
+    (
+        b"host", b"date", b"expires", b"last-modified", b"content-type", b"content-length",
+        b"content-encoding", b"transfer-encoding", b"accept-encoding", b"traceparent",
+        b"x-request-id", b"request-id", b"cf-ray", b"etag", b"age", b"x-shalt-call-id",
+    )
+)  # fmt: skip
 
 
 class PersonalRules:
@@ -39,6 +53,7 @@ class PersonalRules:
         self._rules = tuple(rules)
         self._key = key
         self._finders: dict[str, tuple[Finder, ...]] = {}
+        self._lines: dict[str, LineSearch | None] = {}
         finders_of(self._rules, "", key)
 
     def search(self, project: str, *, events: bool) -> "PersonalSearch | None":
@@ -46,12 +61,87 @@ class PersonalRules:
 
         `events`: it is a stream of events.
         """
+        finders = self._finders_of(project)
+        return PersonalSearch(finders, events=events) if finders else None
+
+    def lines(self, project: str) -> "LineSearch | None":
+        """Return what searches the heads of a project's calls; None where it has no rule."""
+        try:
+            return self._lines[project]
+        except KeyError:
+            if len(self._lines) >= _PROJECTS_REMEMBERED_MAX:
+                self._lines.clear()
+        finders = self._finders_of(project)
+        search = LineSearch(finders, any_of(self._rules, project)) if finders else None
+        self._lines[project] = search
+        return search
+
+    def _finders_of(self, project: str) -> tuple[Finder, ...]:
         finders = self._finders.get(project)
         if finders is None:
             if len(self._finders) >= _PROJECTS_REMEMBERED_MAX:
                 self._finders.clear()
             finders = self._finders[project] = finders_of(self._rules, project, self._key)
-        return PersonalSearch(finders, events=events) if finders else None
+        return finders
+
+
+class LineSearch:
+    """The search through header values and addresses: see proxy.redact.PersonalData.
+
+    `any`: a pattern that is in lines where one of the rules finds something; None: there is none.
+    """
+
+    def __init__(self, finders: Sequence[Finder], any: Pattern | None) -> None:
+        self._finders = finders
+        self._any = any
+        # The same headers come again: those without a value, and what became of the others.
+        self._clean: set[bytes] = set()
+        self._known: dict[bytes, bytes] = {}
+
+    def headers(self, headers: Headers) -> Headers:
+        """Return headers with tokens in place of their values."""
+        clean = self._clean
+        new = [value for name, value in headers if value not in clean and name not in _NOT_PERSONAL]
+        if not new:
+            return headers
+        if not self._is_in(b"\n".join(new)):
+            if len(new) > _VARYING:
+                self._remember(new)
+            return headers
+        return [
+            (name, value if name in _NOT_PERSONAL else self.replace(value))
+            for name, value in headers
+        ]
+
+    def may_be_in(self, text: bytes) -> bool:
+        """Tell whether a value may be in a text."""
+        if text in self._clean:
+            return False
+        if self._is_in(text):
+            return True
+        self._remember([text])
+        return False
+
+    def _is_in(self, text: bytes) -> bool:
+        # What is behind an escape is found when it is undone.
+        return b"\\" in text or self._any is None or self._any.search(text) is not None
+
+    def _remember(self, texts: list[bytes]) -> None:
+        if len(self._clean) >= _TEXTS_REMEMBERED_MAX:
+            self._clean.clear()
+        self._clean.update([text for text in texts if len(text) <= VALUE_BYTES_MAX])
+
+    def replace(self, text: bytes) -> bytes:
+        """Return a text with its tokens in place of its values."""
+        clean = self._known.get(text)
+        if clean is None:
+            if len(self._known) >= _TEXTS_REMEMBERED_MAX:
+                self._known.clear()
+            found = PersonalSearch(self._finders, events=False).find(text)
+            clean = _replaced(text, [place for each in found for place in each])
+            if len(text) <= VALUE_BYTES_MAX:
+                self._known[text] = clean
+        return clean
 
 
 class PersonalSearch:
@@ -124,6 +214,16 @@ class PersonalSearch:
         if not joined.data:
             return whole
         return line_of(text, joined.last_before(len(joined.data) - VALUE_BYTES_MAX))
+
+
+def _replaced(text: bytes, found: list[Found]) -> bytes:
+    pieces: list[bytes] = []
+    end = 0
+    for place in sorted(found, key=lambda place: (place.start, -place.end)):
+        if place.start >= end:
+            pieces += (text[end : place.start], place.token)
+        end = max(end, place.end)
+    return b"".join((*pieces, text[end:]))
 
 
 def _in_plain(finders: Sequence[Finder], text: bytes) -> Iterator[tuple[Found, ...]]:

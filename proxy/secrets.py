@@ -56,16 +56,15 @@ _NAMES: Final = (
 _MEMBER: Final = re.compile(
     rb'[A-Za-z_-]+(\\*)"\s*:\s*\1"(?![<{$%\[]|[A-Z][A-Z_]*\1")((?:[^"\\]|\\[^"]){8,}?)\1"'
 )
-_LITERALS: Final = [literal for literal, _ in _FORMS] + list(_NAMES)
+# Each secret begins with one, or has one in the name of its member.
+LITERALS: Final = [literal for literal, _ in _FORMS] + list(_NAMES)
 # Not within a word; in JSON the letter before may be a line end: "\nsk-…".
 _BEFORE: Final = rb"(?:(?<![A-Za-z0-9_-])|(?<=\\[nrtbf]))"
 _PATTERNS: Final = [re.compile(_BEFORE + pattern) for _, pattern in _FORMS]
-LITERAL_BYTES_MAX: Final = max(map(len, _LITERALS))
-_automaton = ahocorasick_rs.BytesAhoCorasick(_LITERALS, matchkind=ahocorasick_rs.MatchKind.Standard)
+LITERAL_BYTES_MAX: Final = max(map(len, LITERALS))
+_automaton = ahocorasick_rs.BytesAhoCorasick(LITERALS, matchkind=ahocorasick_rs.MatchKind.Standard)
 # Ten times faster, and blind to a literal that begins within another.
-_apart = ahocorasick_rs.BytesAhoCorasick(
-    _LITERALS, matchkind=ahocorasick_rs.MatchKind.LeftmostFirst
-)
+_apart = ahocorasick_rs.BytesAhoCorasick(LITERALS, matchkind=ahocorasick_rs.MatchKind.LeftmostFirst)
 _LOOKED_AROUND_MAX: Final = 16  # so many searches of a few bytes cost as much as one of 8 KB
 # The texts of which a stream's events bring the pieces, in every dialect.
 _PIECE: Final = re.compile(

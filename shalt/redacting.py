@@ -38,19 +38,21 @@ class Redacting:
 
     def capture(self, capture: Capture) -> Capture:
         """Return a capture with nothing in it that is not to be kept."""
-        redactor = self._redactor
+        redactor, lines = self._redactor, None
         request, response = capture.request_body, capture.response_body
         if self._bodies is not None:
             bodies = self._bodies.of(capture.project)
+            lines = bodies.lines()
             request = _without(bodies, request, capture.request_headers)
             response = _without(bodies, response, capture.response_headers)
+        target = redactor.target(capture.target.encode("latin-1", "replace"), lines)
         changed = request is not capture.request_body or response is not capture.response_body
         return msgspec.structs.replace(
             capture,
-            target=redactor.target(capture.target.encode("latin-1", "replace")).decode("latin-1"),
-            request_headers=redactor.headers(capture.request_headers),
+            target=target.decode("latin-1"),
+            request_headers=redactor.headers(capture.request_headers, lines),
             request_body=request,
-            response_headers=redactor.headers(capture.response_headers),
+            response_headers=redactor.headers(capture.response_headers, lines),
             response_body=response,
             redacted=capture.redacted or changed,
         )

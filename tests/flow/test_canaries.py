@@ -22,6 +22,7 @@ import msgspec
 import pytest
 import zstandard
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from shalt.recording import open_store
 from shalt.settings import load
@@ -70,6 +71,7 @@ class _Speaker(BaseHTTPRequestHandler):
         kind, pieces = self.prepared[self.path]
         self.send_response(401 if "error" in self.path else 200)
         self.send_header("content-type", kind)
+        self.send_header("x-contact", f"ask {MAIL}")
         self.send_header("content-length", str(sum(map(len, pieces))))
         self.end_headers()
         for piece in pieces:
@@ -101,6 +103,22 @@ def plant_in_requests(port: int, canaries: Canaries) -> None:
     request(port, "/v1/plain", headers={"authorization": f"Basic {basic}"})
     request(port, "/v1/plain", headers={"cookie": f"session={word('cookie')}"})
     request(port, "/v1/echo", headers={"x-anything": key("any header")})
+    mail = MAIL.replace("@", "\\u0040")
+    quoted = f'{{"api_key": "{word("header member")}", "to": "{mail}"}}'
+    request(port, "/v1/echo", headers={"x-metadata": quoted})
+    mails = {
+        "x-user": MAIL,
+        "x-shalt-tag-owner": MAIL,
+        "x-shalt-session": f"of {MAIL}",
+        "from": MAIL,
+    }
+    request(port, f"/v1/{MAIL}/plain?user={MAIL}&{MAIL}=1", headers=mails)
+    escaped = MAIL.replace("@", "%40").replace("n", "%6e")
+    request(port, f"/v1/{escaped}/plain?user=of+{escaped}&x=a%26{escaped}%2F&y", headers=mails)
+    request(port, f"/v1/plain?x={key('escaped').replace('-', '%2D')}")
+    request(port, f"/v1/{key('escaped path').replace('-', '%2D')}/plain")
+    request(port, f"/u/{MAIL}/plain?user={escaped}", headers=mails)
+    request(port, f"/u/gone/plain?user={MAIL}", headers=mails)
     request(port, "/v1/echo", headers={"x-shalt-tag-note": key("tag"), "x-shalt-session": key("s")})
     request(port, f"/v1/plain?key={word('query')}&x={key('query value')}&sig={word('sig')}")
     request(port, f"/v1/{key('path')}/plain")
@@ -147,8 +165,10 @@ def plant_in_answers(port: int, canaries: Canaries) -> None:
 def plant_in_sockets(port: int, canaries: Canaries) -> None:
     """The handshake, and messages both ways: they are echoed."""
     protocol = f"openai-insecure-api-key.{canaries.key('protocol')}"
-    there = f"ws://127.0.0.1:{port}/u/sockets/realtime?key={canaries.word('socket query')}"
-    with connect(there, subprotocols=["realtime", protocol], compression=None) as socket:  # type: ignore[list-item]
+    there = f"ws://127.0.0.1:{port}/u/sockets/realtime?key={canaries.word('socket query')}&u={MAIL}"
+    offered = [Subprotocol("realtime"), Subprotocol(protocol)]
+    mails = {"x-user": MAIL}
+    with connect(there, additional_headers=mails, subprotocols=offered, compression=None) as socket:
         socket.recv(timeout=10)
         key = canaries.key("frames")
         for text in (f"whole {key} of {MAIL}", " " + key[:9], key[9:], " end"):
@@ -176,6 +196,7 @@ def plant_in_what_is_said(shalt: Shalt, canaries: Canaries) -> None:
     assert request(shalt.port, "/otlp/v1/traces", span, headers=PROTOBUF).status == 200
     for path in ("/api/calls?where=", "/nowhere?", "/review?where=", "/api/why/"):
         request(shalt.port, path + canaries.key(path), b"", "GET")
+        request(shalt.port, path + MAIL, b"", "GET")
 
 
 def readings(data: bytes) -> Iterator[bytes]:
@@ -236,7 +257,7 @@ def kept(shalt: Shalt) -> Iterator[tuple[str, bytes]]:
 def leaks(written: Iterator[tuple[str, bytes]]) -> list[str]:
     found = []
     for where, data in written:
-        for secret in (CORE, END, MAIL, "canary.mail"):
+        for secret in (CORE, END, MAIL, "canary.mail", "example-ca"):
             at = data.find(secret.encode())
             if at >= 0:
                 found.append(f"{where}: …{data[max(at - 60, 0) : at + 40]!r}…")

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from proxy.connection import Connection, ResponseHead, UpstreamCut, UpstreamNotHttp
-from proxy.dialling import Address, UpstreamUnreachable
+from proxy.dialling import Address
+from proxy.egress import UpstreamUnreachable
 from proxy.upstream import UpstreamPool
 from tests.upstream import Upstream, running_upstream
 
