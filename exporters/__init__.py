@@ -96,7 +96,10 @@ In reading order; a module imports only those above it:
     tokens      how many tokens a text is
     group_facts  what a verifier knows of each group, from its rows
     verifying_files  the files of an export against its manifest
-    verifying_ids   where rows are from: groups, calls, sides, the draw
+    verifying_ids   where rows are from: groups, calls, sides
+    verifying_counts  what the manifest counts, against the rows
+    verifying_reference  the samples for drift, against the rows
+    verifying_draw  whether the groups are those of one draw
     verifying_rows  the rows of an export, read once
     verify      check an export with nothing but its directory
     otlp        stored calls as OpenTelemetry spans

@@ -279,6 +279,7 @@ class _Group:
     def line(self, file: str, example: Example, moved: str) -> IdLine:
         """Say where a row is from."""
         regenerated_from, edited_from = self._asked_before.get(example.call_id, ("", ""))
+        selected, partly = self._selected(example)
         return IdLine(
             file=file,
             row=0,
@@ -290,7 +291,8 @@ class _Group:
             pair=example.pair_source,
             regenerated_from=regenerated_from,
             edited_from=edited_from,
-            selected=self._is_selected(example.call_id),
+            selected=selected,
+            partly=partly,
             moved=moved,
             model=example.request_model,
             day=datetime.fromtimestamp(example.started_at_ns // 10**9, UTC).date().isoformat(),
@@ -299,11 +301,15 @@ class _Group:
             tools_kept=example.tools_kept,
         )
 
-    def _is_selected(self, call_id: str) -> bool:
-        """Say whether a row counts where sides are compared (IdLine)."""
+    def _selected(self, example: Example) -> tuple[bool, bool]:
+        """Say whether a row counts where sides are counted, and if only in part (IdLine)."""
         if self.cause is Cause.TARGETED:
-            return False
-        return call_id not in self._unmatched and call_id not in self.rows_by_label
+            return False, False
+        calls = {example.call_id, *example.continued}
+        if not calls - self._unmatched - self.rows_by_label:
+            return False, False
+        is_partly = bool(calls & self._unmatched) or example.call_id in self.rows_by_label
+        return True, is_partly
 
     def _read_again(self, call_id: str) -> Span:
         """Read a call as it was added."""

@@ -29,11 +29,13 @@ class IdLine(msgspec.Struct, frozen=True, omit_defaults=True):
     `tools`: how its recorded tools differ from the current ones (exporters.tool_changes), where
     those were given; `tools_kept`: why they were not upgraded.
 
-    For exporters.verify. `selected`: whether the row counts where sides are compared: the filter
-    matches its call, held out or not; its group is in no targeted set; and it would be a row
-    without its label, for people label one side more than another. `moved`: why its group is not on
-    the side of its `u`, in the ledger's word. `model`: that was asked for; `day`: the UTC date of
-    the call.
+    For exporters.verify. `selected`: whether the row's group counts where sides are counted: the
+    filter matches one of the row's calls, held out or not, which would be a row without its label,
+    for people label one side more than another; and the group is in no targeted set. `partly`: it
+    does, and not all of its calls match, or its own is here by its label: so what the filter would
+    have made of it is another row, and it is not compared with rows of train. `moved`: why its
+    group is not on the side of its `u`, in the ledger's word. `model`: that was asked for; `day`:
+    the UTC date of the call.
     """
 
     file: str
@@ -51,6 +53,7 @@ class IdLine(msgspec.Struct, frozen=True, omit_defaults=True):
     tools: str = ""
     tools_kept: str = ""
     selected: bool = True
+    partly: bool = False
     moved: str = ""
     model: str = ""
     day: str = ""

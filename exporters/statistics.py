@@ -181,6 +181,11 @@ def binomial(count: int, total: int, ratio: float) -> float:
     return min(1.0, 2 * min(below, above))
 
 
+def binomial_below(count: int, total: int, ratio: float) -> float:
+    """Test whether `count` of `total` is less than a share of `ratio` gives; exact, one-sided."""
+    return float(stats.binom.cdf(count, total, ratio))
+
+
 def detectable_difference(count: int, disagreement: float) -> float | None:
     """Give the least difference of two shares that a paired test set of `count` groups shows.
 

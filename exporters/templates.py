@@ -147,6 +147,17 @@ class TemplateSample:
         common = self._counts >= inputs_needed(len(self._inputs))
         return Templates(common if common.any() else None)
 
+    def shared(self, told: Templates) -> Templates:
+        """Return those of other templates that some of these inputs have, too.
+
+        A quarter of what makes a template is enough: the other sample had other inputs.
+        """
+        if told.common is None:
+            return told
+        needed = max(FEW_INPUTS_MIN, inputs_needed(len(self._inputs)) // 4)
+        common = told.common & (self._counts >= needed)
+        return Templates(common if common.any() else None)
+
 
 def inputs_needed(inputs: int) -> int:
     """Say how many of some inputs must share a text for it to be a template."""

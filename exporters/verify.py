@@ -3,13 +3,15 @@
 What is looked at, in this order; each is a line of the answer (exporters.checks):
 
     files       every file is there, none besides, each with the manifest's SHA-256 and rows
-    rows        every row has its call and its group in `ids.jsonl`
+    rows        every row has its call and its group in `ids.jsonl`, in the order of the groups
     sides       every group is on the side that the salt gives it, or the ledger said otherwise
     groups      no group, and
-    calls       no call is in two files that must share none
+    calls       no call is in two files that must share none, nor twice in one
+    counts      the manifest counts what there is (exporters.verifying_counts)
     format      every row can be read, and ends in an answer
     content     no row for training has the input, or nearly, of a row held out
-    draw        the groups' places on the line that was divided lie evenly (exporters.verifying_ids)
+    reference   the samples for drift are of these groups (exporters.verifying_reference)
+    draw        the groups are those that one draw divided (exporters.verifying_draw)
     fairness    the test side is like the rest (exporters.representative)
     subsets     the learning-curve subsets are parts of each other and of train
     tokens      how many tokens each file has, and the longest row: a fact, no check
@@ -18,10 +20,13 @@ A wrong alarm of the last two tests of chance, `draw` and `fairness`, comes with
 each; all other checks are exact, but that near-duplicates are estimated: here a pair counts from
 NEAR_DUPLICATE_MIN, a little above what the export itself refuses, because a format may change what
 rows say. What is template, and so makes no two rows alike, is what the export learnt
-(`templates.json`): equal inputs are found whatever stands there.
+(`templates.json`), as far as rows share it (exporters.verifying_rows): equal inputs are found
+whatever stands there.
 
 What it does not prove: that the store held nothing else, and that whoever wrote the manifest is who
-they say. Compare the manifest's SHA-256 with the one the store has recorded for that.
+they say. Who changes rows, lists, counts and hashes alike, without choosing, is not found out:
+rows of JSON do not say which call they are of. Compare the manifest's SHA-256 with the one the
+store has recorded for that (`shalt verify --store`).
 
 Memory for 500,000 rows: 450 MB, half of it the libraries'. Reads each file three times; 0.1 to
 0.4 ms of CPU a row.
@@ -42,8 +47,11 @@ from exporters.representative import FALSE_ALARM_RATE, GROUPS_MIN, fairness
 from exporters.row_lines import IDS_FILE
 from exporters.selection import Reason
 from exporters.tokens import find_tokenizer
+from exporters.verifying_counts import check_counts
+from exporters.verifying_draw import check_draw
 from exporters.verifying_files import check_files, read_manifest, read_rows
 from exporters.verifying_ids import TIME_HOLDOUT, TRAINED, Ids, part_of
+from exporters.verifying_reference import check_reference
 from exporters.verifying_rows import RowPass, Tokens
 from exporters.windows import MANIFEST_FILE
 from storage.trace import Side
@@ -51,6 +59,11 @@ from storage.trace import Side
 NEAR_DUPLICATE_MIN = 0.85
 # Below, what the guard, a limit on duplicates or an earlier time hold-out took away shifts no test.
 UNSEEN_RATIO_MAX = 0.01
+# Why calls of train and val are no rows that would be rows of test.
+_ON_TRAIN_ALONE = (
+    *(Reason.CONTAMINATED, Reason.DUPLICATE),
+    *(Reason.TOOL_BREAKING, Reason.TOOL_GONE, Reason.TOOL_ARGUMENTS),
+)
 
 Progress = Callable[[int, int], None]  # bytes read, and to be read in all
 
@@ -88,11 +101,14 @@ def verify(directory: Path, progress: Progress = lambda done, total: None) -> Ve
         checks.append(ids)
     else:
         checks += [ids.check_rows(), ids.check_sides(), ids.check_groups(), ids.check_calls()]
+        checks.append(check_counts(manifest, ids))
         with TemporaryDirectory(prefix="shalt-verify-") as scratch:
             rows = RowPass(directory, manifest, ids, Path(scratch), tokenizer, counter.advance)
             checks += [rows.check_rows(), _check_content(rows)]
+        checks.append(check_reference(directory, manifest, ids))
         disturbed = _disturbed(manifest, ids)
-        checks += [ids.check_draw(disturbed), _check_fairness(rows, disturbed)]
+        checks.append(check_draw(ids.drawn(), manifest.policy, disturbed))
+        checks.append(_check_fairness(rows, disturbed or _cut_by_filter(manifest, ids)))
         checks += _check_subsets(directory, manifest, ids)
         tokens = rows.tokens
     return Verification(
@@ -156,9 +172,8 @@ def _check_content(rows: RowPass) -> Check:
 
 def _disturbed(manifest: Manifest, ids: Ids) -> str:
     """Say why what left is not all that was drawn and chosen; empty if it is, or very nearly."""
-    after_draw = (Reason.CONTAMINATED, Reason.DUPLICATE)
     sides = [manifest.sides[side] for side in (Side.TRAIN, Side.VAL)]
-    dropped = sum(entry.reasons.get(reason, 0) for entry in sides for reason in after_draw)
+    dropped = sum(entry.reasons.get(reason, 0) for entry in sides for reason in _ON_TRAIN_ALONE)
     rows = sum(entry.rows for entry in sides)
     if dropped > UNSEEN_RATIO_MAX * (rows + dropped):
         return (
@@ -174,6 +189,18 @@ def _disturbed(manifest: Manifest, ids: Ids) -> str:
             "manifest says, so what is left for training is unlike test"
         )
     return ""
+
+
+def _cut_by_filter(manifest: Manifest, ids: Ids) -> str:
+    """Say why rows of test are not what the filter would have made of them; empty if they are."""
+    tests = [file for file in ids.files.values() if file.part == Side.TEST]
+    partly = sum(file.partly for file in tests)
+    if manifest.where is None or partly <= UNSEEN_RATIO_MAX * sum(len(f.own) for f in tests):
+        return ""
+    return (
+        f"the filter takes single turns: {partly:,} rows of test hold turns that it matches and "
+        "turns that it does not, so rows of train are shorter on purpose"
+    )
 
 
 def _check_fairness(rows: RowPass, disturbed: str) -> Check:

@@ -22,6 +22,7 @@ from exporters.manifest import Manifest
 from exporters.row_lines import IdLine
 from exporters.row_reading import Row, RowError, read_row
 from exporters.row_rules import validate_row
+from exporters.selection import Reason
 from exporters.templates import (
     TEMPLATES_FILE,
     Templates,
@@ -36,6 +37,8 @@ from storage.trace import Side
 
 GROUPS_MAX = 50_000
 ROWS_COUNTED_MAX = 20_000
+# Of more calls in no row, what prompts share is not to be told from rows.
+ABSENT_RATIO_MAX = 0.2
 
 
 class Tokens(msgspec.Struct, frozen=True):
@@ -70,6 +73,7 @@ class RowPass:
         self._advance = advance
         self._invalid = Problems()
         self._format = manifest.format
+        self._is_part = _is_part(manifest)
         names = [entry.name for entry in manifest.files if has_ids(entry.name)]
         templates = self._templates(names)
         for name in names:
@@ -85,15 +89,20 @@ class RowPass:
     def _templates(self, names: Sequence[str]) -> Templates:
         """Read which text many prompts share, as the export learnt it.
 
-        From the rows where that is not told: their groups are not the same sample, and inputs that
-        one sample takes for nearly equal have different words left by the other.
+        Where no filter acted, only what some prompts of the rows do share: a text of two rows makes
+        them alike, whatever the file says. From the rows alone where nothing is told; their groups
+        are not the same sample, and inputs that one sample takes for nearly equal have different
+        words left by the other.
         """
         path = self._directory / TEMPLATES_FILE
+        told: Templates | None = None
         if path.is_file():
             try:
-                return read_templates(path.read_bytes())
+                told = read_templates(path.read_bytes())
             except TemplatesError as error:
                 self._invalid.add(str(error))
+        if told is not None and (told.common is None or self._is_part):
+            return told
         sample = TemplateSample(self._ids.group_count)
         for name in names:
             group = ""
@@ -104,7 +113,7 @@ class RowPass:
                     except RowError:
                         pass  # said in the pass that checks rows
                 group = origin.group
-        return sample.templates()
+        return sample.templates() if told is None else sample.shared(told)
 
     def _rows(self, name: str) -> Iterator[tuple[bytes, IdLine]]:
         path = self._directory / name
@@ -127,7 +136,8 @@ class RowPass:
                     self._invalid.add(f"{name} row {number}: {wrong}; loaders refuse such a row")
                 lengths.add(number, _texts(row))
                 file.write(fingerprint_of(row.messages, row.tools, origin.call, templates))
-                if part in DRAWN and row.messages and origin.selected and not origin.synthetic:
+                compared = origin.selected and not (origin.partly or origin.synthetic)
+                if part in DRAWN and row.messages and compared:
                     rank = hash64(origin.group)
                     self.facts.add(rank, row, origin, is_test=part == Side.TEST)
         self.tokens.append(lengths.tokens(name))
@@ -174,6 +184,17 @@ def _rank_max(ids: Ids) -> int:
         return 0
     every = np.unique(np.concatenate([np.frombuffer(part, dtype=np.uint64) for part in parts]))
     return int(every[min(len(every), GROUPS_MAX) - 1])
+
+
+def _is_part(manifest: Manifest) -> bool:
+    """Tell whether so many calls are in no row that the rows do not say what prompts share."""
+    absent = sum(
+        count
+        for side in manifest.sides.values()
+        for reason, count in side.reasons.items()
+        if reason is not Reason.CONTINUED
+    )
+    return manifest.where is not None or absent > ABSENT_RATIO_MAX * manifest.calls
 
 
 def _texts(row: Row) -> str:

@@ -36,18 +36,24 @@ HtmlFile = Annotated[
 ]
 
 
-@command("shalt verify dataset", "shalt verify dataset --json")
+@command("shalt verify dataset", "shalt verify dataset --json", "shalt verify dataset --store")
 def verify(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="Directory of an export; no store is needed.")
     ],
     as_json: AsJson = False,
+    store: Annotated[
+        bool, typer.Option("--store", help="Also: did this very export leave the store?")
+    ] = False,
+    config: Config = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Prove an export: hashes, sides, no group or near-copy on two of them, a fair draw.
 
     Exit code: 0 only if everything holds, 3 if anything failed.
     """
-    raise typer.Exit(verifying.verify(directory, as_json=as_json))
+    known = settings.load(config, data_dir=data_dir) if store else None
+    raise typer.Exit(verifying.verify(directory, as_json=as_json, settings=known))
 
 
 @drift.callback()

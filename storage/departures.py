@@ -6,11 +6,22 @@ group of train and val anything may be withheld, and of no targeted set anything
 """
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
+from storage.reader import StoreReader
 from storage.reservation import Cause, find_policy, sides_of
-from storage.schema import call, dataset_item, reservation_change, test_set_call
+from storage.rows import time_of
+from storage.schema import (
+    call,
+    dataset,
+    dataset_item,
+    erased_call,
+    reservation_change,
+    test_set_call,
+)
 from storage.sides import TRAINED, WITHHOLDING, Change, change, hold, left_for_training
 from storage.store_errors import StoreError
 from storage.trace import Apart, Side
@@ -18,6 +29,39 @@ from storage.trace import Apart, Side
 
 class ChangedMeanwhile(StoreError):
     """A dataset holds calls that have changed sides, or were withheld, since they were read."""
+
+
+class Departure(NamedTuple):
+    """A dataset as the store wrote it down when it left. `erased`: calls of it forgotten since."""
+
+    project: str
+    directory: str
+    created_at: datetime
+    calls: int
+    erased: int
+
+
+def find_departure(reader: StoreReader, manifest_sha256: str) -> Departure | None:
+    """Find the dataset whose manifest has a SHA-256, None where none such has left.
+
+    Scans the datasets, and the items of the one that is found.
+    """
+    items = dataset_item.c
+    with reader.reading() as connection:
+        found = connection.execute(
+            select(dataset.c.id, dataset.c.project, dataset.c.directory, dataset.c.created_at)
+            .where(dataset.c.manifest_sha256 == manifest_sha256)
+            .order_by(dataset.c.id)
+        ).first()
+        if found is None:
+            return None
+        calls, erased = connection.execute(
+            select(func.count(), func.count(erased_call.c.call_id))
+            .select_from(dataset_item)
+            .join(erased_call, erased_call.c.call_id == items.call_id, isouter=True)
+            .where(items.dataset_id == found.id)
+        ).one()
+    return Departure(found.project, found.directory, time_of(found.created_at), calls, erased)
 
 
 def settle_departures(connection: Connection, project: str, dataset_id: str, now_us: int) -> None:

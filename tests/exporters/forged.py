@@ -3,7 +3,7 @@
 import hashlib
 import random
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -92,18 +92,53 @@ def forge(directory: Path, rows: Iterable[tuple[IdLine, bytes]]) -> None:
     rehash(directory)
 
 
-def rehash(directory: Path) -> None:
-    """Make the manifest agree with the files there are."""
+def forge_well(directory: Path, rows: Iterable[tuple[IdLine, bytes]]) -> None:
+    """As `forge`, and make the manifest count rows, groups and calls as they are now."""
+    forge(directory, rows)
+    groups: dict[str, list[str]] = {}
+    for origin, _ in rows_of(directory):
+        groups.setdefault(origin.file, []).append(origin.group)
+
+    def recount(manifest: Manifest) -> Manifest:
+        sides = {}
+        for side, entry in manifest.sides.items():
+            has = groups.get(f"{side.value}.jsonl", [])
+            calls = len(has) + sum(entry.reasons.values())
+            sides[side] = msgspec.structs.replace(
+                entry, rows=len(has), groups=len(set(has)), calls=calls
+            )
+        guard = msgspec.structs.replace(
+            manifest.guard,
+            candidates={name: len(groups.get(name, ())) for name in manifest.guard.candidates},
+            held_out={name: len(groups.get(name, ())) for name in manifest.guard.held_out},
+        )
+        calls = sum(entry.calls for entry in sides.values())
+        return msgspec.structs.replace(manifest, sides=sides, guard=guard, calls=calls)
+
+    edit(directory, recount)
+
+
+def edit(directory: Path, change: Callable[[Manifest], Manifest]) -> None:
+    """Change what the manifest says."""
     path = directory / MANIFEST_FILE
     manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-    entries = []
-    for entry in manifest.files:
-        data = (directory / entry.name).read_bytes()
-        digest = hashlib.sha256(data).hexdigest()
-        rows = data.count(b"\n") if entry.name.endswith(".jsonl") else entry.rows
-        entries.append(msgspec.structs.replace(entry, sha256=digest, bytes=len(data), rows=rows))
-    changed = msgspec.structs.replace(manifest, files=tuple(entries))
-    path.write_bytes(manifest_json(changed) + b"\n")
+    path.write_bytes(manifest_json(change(manifest)) + b"\n")
+
+
+def rehash(directory: Path) -> None:
+    """Make the manifest agree with the files there are."""
+
+    def with_hashes(manifest: Manifest) -> Manifest:
+        entries = []
+        for entry in manifest.files:
+            data = (directory / entry.name).read_bytes()
+            digest = hashlib.sha256(data).hexdigest()
+            rows = data.count(b"\n") if entry.name.endswith(".jsonl") else entry.rows
+            changes = {"sha256": digest, "bytes": len(data), "rows": rows}
+            entries.append(msgspec.structs.replace(entry, **changes))
+        return msgspec.structs.replace(manifest, files=tuple(entries))
+
+    edit(directory, with_hashes)
 
 
 def moved_to(origin: IdLine, file: str) -> IdLine:

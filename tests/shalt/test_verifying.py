@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from exporters.request import ExportRequest
+from shalt.settings import Settings
 from shalt.verifying import EXIT_FAILED, EXIT_HOLDS, ExportNotRead, verify
 from tests.exporters.conftest import make_store
-from tests.exporters.forged import exported
+from tests.exporters.forged import edit, exported
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def test_an_export_that_holds_is_said_to(export: Path, capsys: pytest.CaptureFix
     out = capsys.readouterr().out
     assert "ok      groups    " in out
     assert "skipped fairness" in out
-    assert out.endswith("Everything holds.\n")
+    assert out.endswith("What could be checked holds; skipped: fairness.\n")
 
 
 def test_what_failed_is_said_with_what_to_do(
@@ -44,6 +46,18 @@ def test_programs_get_one_object(export: Path, capsys: pytest.CaptureFixture[str
     assert found["holds"] is True
     assert {check["name"] for check in found["checks"]} >= {"files", "groups", "content", "draw"}
     assert found["manifest_sha256"]
+
+
+def test_the_store_knows_which_export_left_it(
+    export: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(store=f"sqlite:///{export.parent / 'store.sqlite'}", data_dir=export.parent)
+    assert verify(export, as_json=False, settings=settings) == EXIT_HOLDS
+    assert "the store recorded it on 2026-10-02 12:00 UTC" in capsys.readouterr().out
+    edit(export, lambda manifest: msgspec.structs.replace(manifest, warnings=("none",)))
+    assert verify(export, as_json=False) == EXIT_HOLDS
+    assert verify(export, as_json=False, settings=settings) == EXIT_FAILED
+    assert "the store recorded no export with the manifest" in capsys.readouterr().out
 
 
 def test_a_file_that_cannot_be_read_proves_nothing(export: Path) -> None:

@@ -3,7 +3,9 @@
 import pytest
 
 from storage import database
-from storage.departures import ChangedMeanwhile
+from storage.departures import ChangedMeanwhile, find_departure
+from storage.erasure import Kind, Selection, remember, unfinished
+from storage.receipts import request
 from storage.reservation import Cause
 from storage.rows import DatasetItem
 from storage.sides import withheld_names
@@ -62,3 +64,20 @@ def test_what_left_in_a_time_holdout_is_never_trained_on_again(on_train: TraceSt
     assert ask(on_train, "SELECT count(*) FROM reservation_change") == [(1,)]
     with pytest.raises(ChangedMeanwhile):
         leave(on_train, 1, Side.TRAIN)
+
+
+def test_what_has_left_is_found_by_its_manifest_with_what_was_erased_since(
+    on_train: TraceStore,
+) -> None:
+    assert find_departure(on_train, "0" * 64) is None
+    leave(on_train, 1, Side.TRAIN)
+    found = find_departure(on_train, "0" * 64)
+    assert found is not None
+    assert (found.project, found.directory) == ("default", "/tmp/d")
+    assert (found.calls, found.erased) == (1, 0)
+    request(on_train, "default", Selection(Kind.ID, (id_of(1),)), reason="", clock=CLOCK)
+    with database.writing(on_train.engine) as connection:
+        remember(connection, {id_of(1): unfinished(connection)[0].id})
+    found = find_departure(on_train, "0" * 64)
+    assert found is not None
+    assert (found.calls, found.erased) == (1, 1)
