@@ -120,7 +120,8 @@ def _of(
     where: str | None,
     columns: Sequence[ColumnElement[Any]],
 ) -> Select[*tuple[Any, ...]]:
-    return select(*columns).where(*conditions(project, where), *visible(connection))
+    matching = conditions(project, where, has_order=False)
+    return select(*columns).where(*matching, *visible(connection))
 
 
 def _read(connection: Connection, query: Select[*tuple[Any, ...]]) -> pa.RecordBatchReader:

@@ -46,6 +46,11 @@ CANDIDATES_MIN = 100
 CANDIDATES_MAX = 5_000
 RARE_MAX = 1_000  # a tag with fewer calls is quicker than the index of failures
 
+# Holds of every call, and tells SQLite to read a project's calls in the order of their ids, about
+# that in which they lie in the file. It would read them by session, each from somewhere else: 2.5 s
+# of a core for a million instead of 0.5.
+BY_ID = call.c.id > ""
+
 _FAILED = call.c.outcome != literal_column(f"'{Outcome.COMPLETE.value}'")
 
 Found = Row[*tuple[Any, ...]]
@@ -151,16 +156,17 @@ class Listing:
 
 
 def conditions(
-    project: str | None, where: str | None, side: Side | None = None
+    project: str | None, where: str | None, side: Side | None = None, *, has_order: bool = True
 ) -> list[ColumnElement[bool]]:
     """Say what must hold of a call, and what that implies, for the sake of the indexes.
 
-    Without a project: of all of them.
+    Without a project: of all of them. `has_order`: the query sorts, and that decides its index.
     """
     matching = _said(project, where)
-    if where is not None:
-        bounds = bounds_of(where)
-        matching += [*bounds.ids.conditions(call.c.id), *_failed(bounds)]
+    bounds = bounds_of(where) if where is not None else Bounds()
+    matching += [*bounds.ids.conditions(call.c.id), *_failed(bounds)]
+    if project is not None and not (has_order or bounds.narrow):
+        matching.append(BY_ID)
     if side is not None:
         matching.append(call.c.side == side.value)
     return matching

@@ -196,7 +196,9 @@ class StoreReader:
 
     def count(self, project: str, where: str | None = None, *, side: Side | None = None) -> int:
         """Count calls. Scans an index of the project, or its calls where there is a filter."""
-        query = select(func.count()).select_from(call).where(*conditions(project, where, side))
+        is_all = where is None and side is None  # counted in an index alone, whichever
+        matching = conditions(project, where, side, has_order=is_all)
+        query = select(func.count()).select_from(call).where(*matching)
         with self.reading() as connection:
             return connection.execute(query.where(*visible(connection))).scalar_one()
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Select, func, select
 from storage import database, erasure
 from storage.capture import Clock, new_id
 from storage.erasure import IDS_MAX, Erasure, Kind, Selection
+from storage.lists import BY_ID
 from storage.reader import StoreReader
 from storage.rows import time_of
 from storage.schema import call, dataset, dataset_item, erased_call
@@ -75,8 +76,8 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 def preview(store: StoreReader, project: str, selection: Selection, *, clock: Clock) -> Preview:
-    """Say what would go. Scans the project's calls once, but for ids and sessions: at a million
-    0.3 s of a core, and a microsecond or two for each that would go.
+    """Say what would go. Scans the project's calls once, but for ids, sessions and tags: at a
+    million 0.5 s of a core, and a microsecond or two for each that would go.
 
     Raise NothingToErase where that is none, or an id is not known; FilterError for a bad filter.
     """
@@ -84,7 +85,9 @@ def preview(store: StoreReader, project: str, selection: Selection, *, clock: Cl
         raise TooManyIds(f"{len(selection.ids)} ids: name {IDS_MAX} at most at a time")
     wanted = Erasure("", project, selection, "", clock.wall_ns() // 1000, 0, None, None)
     with database.reading(store.engine) as connection:
-        matching = (erasure.condition_of(wanted), *erasure.visible(connection))
+        matching = [erasure.condition_of(wanted), *erasure.visible(connection)]
+        if selection.kind in (Kind.USER, Kind.TIME, Kind.WHERE):  # the others have an index
+            matching.append(BY_ID)
         count, times, held = 0, set[int](), Counter[str]()
         query = select(call.c.id, call.c.started_at).where(*matching)
         found = connection.execute(query, execution_options={"yield_per": IDS_AT_ONCE})

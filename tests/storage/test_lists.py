@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
+from sqlalchemy import Connection, select
 
 from storage import lists, search_postgres
 from storage.capture import Outcome
 from storage.rows import Recorded
+from storage.schema import call as calls
 from storage.store import TraceStore
 from tests.postgres import KINDS, fresh_url
 from tests.storage.calls import at, id_of, new_store, recorded
@@ -135,16 +137,38 @@ def test_a_session_is_found_by_its_index(sqlite_store: TraceStore) -> None:
     assert "ix_call_project_id" in _plan_of(sqlite_store, "session_id = ''")
 
 
+@pytest.mark.parametrize(
+    ("where", "index"),
+    [
+        ("user_id = 'u'", "ix_call_project_id (project=? AND id>?)"),
+        ("outcome = 'client_gone'", "ix_call_project_id_failed (project=? AND id>?)"),
+        ("session_id = 's'", "ix_call_project_session_id (project=? AND session_id=?)"),
+    ],
+)
+def test_what_needs_no_order_reads_the_calls_as_they_lie(
+    sqlite_store: TraceStore, where: str, index: str
+) -> None:
+    with sqlite_store.reading() as connection:
+        matching = lists.conditions("default", where, has_order=False)
+        query = select(calls.c.status_code).where(*matching)
+        explained = _explained(connection, lambda: connection.execute(query))
+    assert index in explained
+
+
 def _plan_of(store: TraceStore, where: str) -> str:
     listing = lists.Listing("default", where, limit=50)
-    explained: list[str] = []
     with store.reading() as connection:
-        raw = connection.connection.driver_connection
-        assert raw is not None
-        raw.set_trace_callback(explained.append)
-        listing.read(connection)
-        raw.set_trace_callback(None)
-        statement = next(sql for sql in explained if "FROM call" in sql)
-        return " ".join(
-            str(step[3]) for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")
-        )
+        return _explained(connection, lambda: listing.read(connection))
+
+
+def _explained(connection: Connection, read: Callable[[], object]) -> str:
+    """Say by what plan the calls are read."""
+    statements: list[str] = []
+    raw = connection.connection.driver_connection
+    assert raw is not None
+    raw.set_trace_callback(statements.append)
+    read()
+    raw.set_trace_callback(None)
+    statement = next(sql for sql in statements if "FROM call" in sql)
+    steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")
+    return " ".join(str(step[3]) for step in steps)
