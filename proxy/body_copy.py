@@ -6,7 +6,7 @@ Of each body at most `body_bytes_max` is kept; beyond that its length and SHA-25
 import hashlib
 from typing import Final
 
-from proxy.redact_bodies import BodyRedactor, Strainer
+from proxy.redact_bodies import BodyRedactor, Strainer, Unsearchable
 from proxy.redact_frames import FrameStrainer
 from storage.capture import Body, Headers
 
@@ -101,7 +101,10 @@ class BodyCopy:
         """
         if self.length <= self._kept_bytes_left:  # nothing to cut, so nothing to hash
             data = b"".join(self._chunks)
-            clean = bodies.whole(data, headers) if bodies is not None and data else None
+            try:
+                clean = bodies.whole(data, headers) if bodies is not None and data else None
+            except Unsearchable:
+                return Body(b"", self.length, hashlib.sha256(data).hexdigest(), True, 0)
             if clean is None:
                 return Body(data, self.length)
             digest = hashlib.sha256(data).hexdigest()

@@ -272,7 +272,7 @@ class Exchange:
             (response, self._strainers.get(True)),
         ):
             if body.truncated and self._mode == "full":
-                self._recording.metrics.cut.labels(_why_cut(strainer)).inc()
+                self._recording.metrics.cut.labels(_why_cut(body, strainer)).inc()
         capture = self._capture(request, response, outcome, error, ended_ns, overhead_ns)
         self._recording.append(kind, capture)
 
@@ -372,7 +372,9 @@ class Exchange:
         )
 
 
-def _why_cut(strainer: Strainer | FrameStrainer | None) -> str:
+def _why_cut(body: Body, strainer: Strainer | FrameStrainer | None) -> str:
+    if strainer is None and body.kept == 0:
+        return "not_searchable"
     if strainer is None or not strainer.cut:
         return "body_bytes_max"
     return "held_bytes_max" if strainer.relieved else "not_searchable"

@@ -7,7 +7,8 @@ refer to what was taken out. Keys that come in pieces, a piece in each event, ar
 the last events that bring pieces of a text wait for the next.
 
 What cannot be inflated cannot be searched, and is not kept, nor is what follows a message of more
-than MESSAGE_BYTES_MAX. Bytes that are no frames are searched as text.
+than MESSAGE_BYTES_MAX, or of more than the other limits of storage.frames. Bytes that are no frames
+are searched as text.
 """
 
 from typing import Final
@@ -48,9 +49,7 @@ class FrameStrainer:
     def relieve(self) -> None:
         """Keep no more of this direction: what waits must not be kept unsearched."""
         self.cut = self.relieved = True
-        self._held = 0
-        self._waiting.clear()
-        self._reader = MessageReader(MESSAGE_BYTES_MAX)
+        self._let_go()
 
     def strain(self, data: bytes, *, last: bool = False) -> bytes:
         """Take in the next bytes of frames; return those of what is searched and can be kept."""
@@ -64,7 +63,14 @@ class FrameStrainer:
                 self._take(message)
         kept = self._release(last=last or self.cut)
         self.kept += len(kept)
+        if self.cut:
+            self._let_go()
         return kept
+
+    def _let_go(self) -> None:
+        self._held = 0
+        self._waiting.clear()
+        self._reader = MessageReader(MESSAGE_BYTES_MAX)
 
     def _take(self, message: SocketMessage) -> None:
         unsearchable = message.recorded and not message.payload and self._reader.trouble

@@ -9,7 +9,7 @@ import hashlib
 import msgspec
 
 from proxy.redact import Redactor
-from proxy.redact_bodies import BodyRedactor
+from proxy.redact_bodies import BodyRedactor, Unsearchable
 from proxy.redact_personal import PersonalRules
 from shalt.places import Places
 from shalt.settings import Settings
@@ -75,10 +75,15 @@ class Redacting:
 
 
 def _without(bodies: BodyRedactor, body: Body, headers: Headers) -> Body:
-    clean = bodies.whole(body.data, headers) if body.data else None
+    try:
+        clean = bodies.whole(body.data, headers) if body.data else None
+    except Unsearchable:
+        clean = b""
     if clean is None:
         return body
     digest = body.sha256 or hashlib.sha256(body.data).hexdigest()
+    if not clean:
+        return Body(b"", body.length, digest, True, 0)
     return Body(clean, body.length, digest, body.truncated, len(clean))
 
 

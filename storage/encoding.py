@@ -44,10 +44,11 @@ def decoded_body(headers: Headers, body: bytes) -> bytes:
     return decoded
 
 
-def decode(headers: Headers, body: bytes) -> tuple[bytes, str]:
+def decode(headers: Headers, body: bytes, bytes_max: int = DECODED_BYTES_MAX) -> tuple[bytes, str]:
     """Undo a body's content-encoding as far as it goes; say in words what is in the way, or "".
 
-    The words follow "the body": `is cut off or broken (gzip)`.
+    The words follow "the body": `is cut off or broken (gzip)`. What is longer than `bytes_max`
+    comes with so many bytes, and one encoded twice is so long in between, too.
     """
     named = b",".join(value for name, value in headers if name == b"content-encoding")
     if not named or not body:
@@ -59,10 +60,10 @@ def decode(headers: Headers, body: bytes) -> tuple[bytes, str]:
     if len(encodings) > ENCODINGS_MAX:
         return b"", f"is encoded more than {ENCODINGS_MAX} times over"
     for name in reversed(encodings):
-        make = _decompressor(name, body)
+        make = _decompressor(name, body, bytes_max)
         if make is None:
             return b"", f"has a content-encoding that is not decoded here ({name[:16]})"
-        body, trouble = _decompress(make, body)
+        body, trouble = _decompress(make, body, bytes_max)
         if trouble:
             return body, f"{trouble} ({name})"
     return body, ""
@@ -83,8 +84,9 @@ class _Brotli:
 
     unused_data = b""  # bytes behind the end are an error to it
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_max: int) -> None:
         self._machine = brotli.Decompressor()
+        self._bytes_max = bytes_max
 
     @property
     def eof(self) -> bool:
@@ -93,7 +95,7 @@ class _Brotli:
     def decompress(self, data: bytes) -> bytes:
         pieces = [self._machine.process(data, output_buffer_limit=_PIECE_BYTES)]
         length = len(pieces[0])
-        while length <= DECODED_BYTES_MAX and not (
+        while length <= self._bytes_max and not (
             self._machine.is_finished() or self._machine.can_accept_more_data()
         ):
             pieces.append(self._machine.process(b"", output_buffer_limit=_PIECE_BYTES))
@@ -101,7 +103,7 @@ class _Brotli:
         return b"".join(pieces)
 
 
-def _decompressor(name: str, data: bytes) -> Callable[[], _Decompressor] | None:
+def _decompressor(name: str, data: bytes, bytes_max: int) -> Callable[[], _Decompressor] | None:
     if name in ("gzip", "x-gzip"):
         return lambda: zlib.decompressobj(wbits=31)
     if name == "deflate":
@@ -111,10 +113,12 @@ def _decompressor(name: str, data: bytes) -> Callable[[], _Decompressor] | None:
     if name == "zstd":
         machine = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES_MAX)
         return machine.decompressobj
-    return _Brotli if name == "br" else None
+    return (lambda: _Brotli(bytes_max)) if name == "br" else None
 
 
-def _decompress(make: Callable[[], _Decompressor], data: bytes) -> tuple[bytes, str]:
+def _decompress(
+    make: Callable[[], _Decompressor], data: bytes, bytes_max: int
+) -> tuple[bytes, str]:
     pieces: list[bytes] = []
     length = 0
     for _ in range(MEMBERS_MAX):
@@ -130,9 +134,9 @@ def _decompress(make: Callable[[], _Decompressor], data: bytes) -> tuple[bytes, 
             start += _SLICE_BYTES
             pieces.append(piece)
             length += len(piece)
-            if length > DECODED_BYTES_MAX:
-                decoded = b"".join(pieces)[:DECODED_BYTES_MAX]
-                return decoded, f"is longer than {DECODED_BYTES_MAX} bytes when decoded"
+            if length > bytes_max:
+                decoded = b"".join(pieces)[:bytes_max]
+                return decoded, f"is longer than {bytes_max} bytes when decoded"
         data = machine.unused_data + data[start:]
         if not data.strip(b"\0"):  # zeros may pad the end
             return b"".join(pieces), ""

@@ -7,8 +7,10 @@ recorded is as long as what passed and is itself a stream of frames that any rea
 Messages compressed with permessage-deflate (RFC 7692) are told by their first reserved bit and
 inflated for reading. What is not frames stays as it came, and `trouble` says so.
 
-Limits: a message of `message_bytes_max`, compressed or not; what comes behind a longer one cannot
-be understood, because the next may refer to it, and is handed out unread.
+Limits: a message of `message_bytes_max`, compressed or not; INFLATED_BYTES_MAX of all compressed
+ones together, and INFLATED_RATIO_MAX times what they were; SMALL_FRAMES_MAX frames of a direction,
+and one more for each FRAME_BYTES of it. What comes behind cannot be understood, because the next
+may refer to it, and is handed out unread.
 """
 
 import zlib
@@ -21,6 +23,13 @@ CLOSE: Final = 8
 PING: Final = 9
 PONG: Final = 10
 UNREAD: Final = -1  # in place of an opcode: bytes that could not be read as frames
+# An hour of silence, as speech is sent, is 230 MB, and next to nothing when compressed.
+INFLATED_BYTES_MAX: Final = 256 * 2**20
+INFLATED_RATIO_MAX: Final = 32
+# A frame costs 6 us to read, an empty one takes 2 bytes: a megabyte of them would stop a worker for
+# seconds. Nobody has said so much in words of their own frames.
+SMALL_FRAMES_MAX: Final = 100_000
+FRAME_BYTES: Final = 32
 _OPCODES: Final = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
 _CONTROL_BYTES_MAX: Final = 125
 _NO_KEY: Final = bytes(4)
@@ -54,16 +63,21 @@ class Piece(NamedTuple):
 class FrameWalk:
     """Walks along one direction of a socket. Holds nothing but an unfinished head of a frame."""
 
-    __slots__ = ("_head", "_key", "_left", "_offset", "closing", "trouble", "unfinished")
+    __slots__ = (
+        "_credit", "_head", "_key", "_left", "_offset", "closing", "flooded", "trouble",
+        "unfinished",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.trouble = ""  # why what comes now is not read as frames
+        self.flooded = False  # … because there are too many
         self.closing = False  # a close frame has begun to pass
         self.unfinished = b""  # the first bytes of a head
         self._head: FrameHead | None = None
         self._key = _NO_KEY
         self._left = 0  # of the frame's payload
         self._offset = 0  # in it
+        self._credit = SMALL_FRAMES_MAX * FRAME_BYTES
 
     @property
     def between_frames(self) -> bool:
@@ -73,6 +87,7 @@ class FrameWalk:
     def feed(self, data: bytes) -> list[Piece]:
         """Take in the next bytes; return them as pieces of frames."""
         pieces: list[Piece] = []
+        self._credit += len(data)
         data, self.unfinished = self.unfinished + data, b""
         at = 0
         while at < len(data):
@@ -115,6 +130,10 @@ class FrameWalk:
             length = int.from_bytes(data[at + 2 : key_at])
             if length >= 2**63:
                 return self._give_up("a frame of no possible length")
+        self._credit -= FRAME_BYTES
+        if self._credit < 0:
+            self.flooded = True
+            return self._give_up(f"more than {SMALL_FRAMES_MAX} small frames")
         self._key = data[key_at:end] if masked else _NO_KEY
         raw = data[at:key_at] + (_NO_KEY if masked else b"")
         self._head = FrameHead(opcode, first >= 128, bool(first & 0x40), masked, raw)
@@ -165,6 +184,7 @@ class MessageReader:
         self._message = _Pieces()
         self._control = _Pieces()
         self._inflater = _Inflater()
+        self._inflated_left = INFLATED_BYTES_MAX
 
     def feed(self, data: bytes) -> list[SocketMessage]:
         """Take in the next bytes; return the messages that are whole now."""
@@ -172,6 +192,7 @@ class MessageReader:
         for piece in self._walk.feed(data):
             if piece.head is None:
                 self.trouble = self.trouble or self._walk.trouble
+                self.too_long = self.too_long or self._walk.flooded
                 messages.append(SocketMessage(UNREAD, piece.payload, piece.payload))
             elif piece.head.opcode >= CLOSE:
                 self._add_control(piece, piece.head, messages)
@@ -227,12 +248,17 @@ class MessageReader:
         return SocketMessage(opcode, payload, recorded, masked, self._compressed)
 
     def _inflate(self, payload: bytes) -> bytes:
+        self._inflated_left += INFLATED_RATIO_MAX * len(payload)
         try:
-            return self._inflater.inflate(payload, self._bytes_max)
+            plain = self._inflater.inflate(payload, min(self._bytes_max, self._inflated_left))
+            self._inflated_left -= len(plain)
+            return plain
         except zlib.error:
             self.trouble = "a compressed message that is broken"
         except _TooLongError:
             self._refuse()
+            if self._inflated_left < self._bytes_max:
+                self.trouble = f"more than {INFLATED_BYTES_MAX} bytes of compressed messages"
         return b""
 
     def _refuse(self) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import random
 import zlib
 from pathlib import Path
 
@@ -9,8 +10,16 @@ import brotli
 import pytest
 import zstandard
 
+from proxy.body_copy import BodyCopy
 from proxy.redact import Redactor
-from proxy.redact_bodies import ENCODED_BYTES_MAX, BodyRedactor, Strainer
+from proxy.redact_bodies import (
+    DECODED_BYTES_MAX,
+    DECODED_RATIO_MAX,
+    ENCODED_BYTES_MAX,
+    BodyRedactor,
+    Strainer,
+    Unsearchable,
+)
 from proxy.secrets import LITERAL_BYTES_MAX
 from storage.capture import Headers
 from storage.encoding import decode
@@ -142,3 +151,28 @@ def test_a_secret_passes_and_is_not_recorded(tmp_path: Path, path: str) -> None:
         assert not encoded.request_body.truncated
     for written in tmp_path.rglob("*"):
         assert written.is_dir() or KEY not in written.read_bytes()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "zstd"])
+def test_a_body_out_of_all_proportion_is_not_kept(bodies: BodyRedactor, encoding: str) -> None:
+    encode = {"gzip": gzip.compress, "br": brotli.compress, "zstd": zstandard.compress}[encoding]
+    headers: Headers = [(b"content-encoding", encoding.encode())]
+    bomb = encode(b" " * (DECODED_BYTES_MAX + 2**21) + KEY)
+    assert len(bomb) * DECODED_RATIO_MAX < 2**21
+    with pytest.raises(Unsearchable):
+        bodies.whole(bomb, headers)
+    strainer = Strainer(bodies, headers)
+    assert strainer.strain(bomb, last=True) == b""
+    assert strainer.cut
+    body = BodyCopy(2**30)
+    body.add(bomb)
+    taken = body.take_whole(bodies, headers)
+    assert (taken.data, taken.truncated, taken.kept) == (b"", True, 0)
+    assert taken.sha256 == hashlib.sha256(bomb).hexdigest()
+
+
+def test_what_is_in_proportion_is_searched_whatever_its_length(bodies: BodyRedactor) -> None:
+    text = random.Random(1).randbytes(2**20).hex().encode() * 5 + b" " + KEY
+    found = bodies.whole(gzip.compress(text, 1), [(b"content-encoding", b"gzip")])
+    assert found is not None
+    assert found.endswith(stood_for(bodies))

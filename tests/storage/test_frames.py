@@ -8,6 +8,7 @@ import pytest
 from storage.frames import (
     BINARY,
     CLOSE,
+    FRAME_BYTES,
     PING,
     PONG,
     TEXT,
@@ -158,3 +159,32 @@ def test_broken_compression_is_said() -> None:
     messages, reader = fed([b"\xc1\x04\xff\xff\xff\xff"])
     assert messages[0].payload == b""
     assert "broken" in reader.trouble
+
+
+def test_all_compressed_messages_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.frames.INFLATED_BYTES_MAX", 2**20)
+    machine = zlib.compressobj(wbits=-15)
+    packed = machine.compress(bytes(2**18)) + machine.flush(zlib.Z_SYNC_FLUSH)
+    frame = bytearray(frame_of(BINARY, packed.removesuffix(b"\0\0\xff\xff"), masked=False))
+    frame[0] |= 0x40
+    messages, reader = fed([bytes(frame) * 8])
+    read = [message for message in messages if message.opcode == BINARY]
+    assert {len(message.payload) for message in read} == {2**18}
+    assert 4 <= len(read) < 8
+    assert "compressed messages" in reader.trouble
+    assert b"".join(message.recorded for message in messages) == bytes(frame) * 8
+
+
+def test_small_frames_are_read_up_to_a_limit_and_larger_ones_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("storage.frames.SMALL_FRAMES_MAX", 1000)
+    empty, large = frame_of(TEXT, b"", masked=False), frame_of(TEXT, bytes(30), masked=False)
+    assert len(large) == FRAME_BYTES
+    reader = MessageReader(2**20)
+    assert all(message.opcode == TEXT for message in reader.feed(large * 5000))
+    messages = reader.feed(empty * 2000)
+    assert reader.too_long
+    assert reader.trouble == "more than 1000 small frames"
+    assert len(messages) == reader.frame_count - 5000 + 1
+    assert b"".join(message.recorded for message in messages) == empty * 2000
