@@ -50,7 +50,7 @@ def _window(rows: list[Measured], one_each: bool) -> Window:
             call_id = f"{row.call_id[1:]}{sent}"
             group_id = row.call_id if one_each else call_id
             again = msgspec.structs.replace(row, call_id=call_id, group_id=group_id)
-            reservoir.offer(group_id, call_id, _given(again))
+            reservoir.offer(group_id, call_id, again.started_at, _given(again))
     return window_of(reservoir.rows(), "", reservoir.call_count)
 
 

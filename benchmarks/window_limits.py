@@ -182,7 +182,7 @@ def write_full_hours(directory: Path) -> None:
     """Write hours of more groups than a sketch holds; one call in 64 has text features."""
     store = open_store(directory)
     with store.reading() as connection:
-        sketch = read_sketch(connection, "default", None, HOUR_GROUPS_MAX)
+        sketch = read_sketch(connection, "default", Matching(""), HOUR_GROUPS_MAX)
     table = sketch.table
     store.close()
     (directory / "full").mkdir()
@@ -255,11 +255,11 @@ def fill(directory: Path, groups: int, turns: int) -> None:
             "source": "relay",
         }
         rows["call"].append({**empty, **row, **said})
-        rows["feature"].append(_columns(id, kind.features))
+        rows["feature"].append(columns_of(id, kind.features))
         if in_sample(id, SAMPLE_BITS):
             assert kind.text is not None
             text = msgspec.structs.replace(kind.text, sample_bits=SAMPLE_BITS)
-            rows["text_feature"].append(_columns(id, text))
+            rows["text_feature"].append(columns_of(id, text))
         if len(rows["call"]) == INSERTED_AT_ONCE or place == len(numbers) - 1:
             with database.writing(store.engine) as connection:
                 for table in (call, feature, text_feature):
@@ -269,7 +269,8 @@ def fill(directory: Path, groups: int, turns: int) -> None:
     store.close()
 
 
-def _columns(call_id: str, measures: Features | TextFeatures) -> Values:
+def columns_of(call_id: str, measures: Features | TextFeatures) -> Values:
+    """Write what was measured of a call as the row of a table."""
     assert measures.feature_version == FEATURE_VERSION
     return {"call_id": call_id, **msgspec.structs.asdict(measures)}
 

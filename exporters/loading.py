@@ -1,14 +1,22 @@
 """Windows as they are read from a store.
 
-Two columns of every call that counts are read, and of the chosen ones, one of each
+A window of a time holds the groups that began in it: their first call that counts and that the
+filter matches started then. A conversation that goes on for longer than the window would else be
+in many, and a short window would have more of long conversations than the training set has, of
+which each is in it once. What goes on is asked of the store: of a group whose first calls were
+deleted by their age, the first that is left is the first. What began in a time stays there, so
+windows add up (exporters.pooling). A window of a filter, without a time, holds every group once.
+
+Three columns of every call that counts are read, and of the chosen ones, one of each
 group, what was measured of them; never a body. CPU: 2 microseconds a call and 16 a chosen one,
 8 a call where a conversation has three. Memory: 300 MB for 100,000 groups with text features of
 20,000.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from dataclasses import replace
 from itertools import compress
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,6 +45,7 @@ from exporters.windows import (
 )
 from storage.measured import (
     ROWS_AT_ONCE,
+    begun_before,
     read_candidates,
     read_columns,
     read_score_values,
@@ -44,7 +53,13 @@ from storage.measured import (
     read_tool_sets,
 )
 from storage.reader import StoreReader
+from storage.rows import microseconds_of
 from storage.terms import FAMILIES
+
+BEGUN_GROUPS_MIN: Final = 200  # with fewer no verdict is given: exporters.drift.GROUPS_MIN
+# Where fewer than one of twenty groups began in the window they have a call in, they go on for more
+# than twenty windows: for ever, as a session does that is the name of a machine.
+BEGUN_RATIO_MIN: Final = 0.05
 
 
 def load_windows(
@@ -65,20 +80,16 @@ def load_window(reader: StoreReader, project: str, spec: WindowSpec) -> Window:
     match spec:
         case Exported(directory):
             return load_reference(directory).train
-        case Between(start, end):
-            bounds = Between(start, end)
-            return _load_matching(reader, project, range_text(bounds), range_filter(bounds))
-        case Matching(where):
-            return _load_matching(reader, project, f"where:{where}", where)
         case Previous():
             raise WindowError("a window before another one can only be the reference")
-
-
-def _load_matching(reader: StoreReader, project: str, label: str, where: str | None) -> Window:
+        case Matching(where):
+            label = f"where:{where}"
+        case Between():
+            label = f"where:{range_filter(spec)}" if spec.where else range_text(spec)
     with reader.reading() as connection:
-        sketch = read_sketch(connection, project, where, WINDOW_GROUPS_MAX)
+        sketch = read_window(connection, project, spec, WINDOW_GROUPS_MAX)
         table = with_stored_scores(connection, project, sketch.table)
-    return window_of_table(table, label, sketch.call_count)
+    return replace(window_of_table(table, label, sketch.call_count), notes=sketch.notes)
 
 
 class Sketch(NamedTuple):
@@ -86,15 +97,53 @@ class Sketch(NamedTuple):
 
     table: pa.Table
     call_count: int
+    notes: tuple[str, ...] = ()
 
 
-def read_sketch(connection: Connection, project: str, where: str | None, groups_max: int) -> Sketch:
-    """Scan the calls a filter matches, and read what was measured of those that are chosen.
+def read_window(
+    connection: Connection, project: str, spec: Between | Matching, groups_max: int
+) -> Sketch:
+    """Read the groups that began in a time, or all that a filter matches.
 
-    But for scores: they come later than their call, and are read when a window is made.
+    Where so few began in the time that most of what goes on must be without end, such as sessions
+    that are a machine's name, every group that has a call in it counts, and a note says so.
     """
-    candidates = read_candidates(connection, project, where, CONVERSATIONS)
-    chosen, call_count = choose_calls(candidates, groups_max)
+    begun = read_sketch(connection, project, spec, groups_max)
+    if isinstance(spec, Matching) or begun.table.num_rows >= BEGUN_GROUPS_MIN:
+        return begun
+    every = read_sketch(connection, project, Matching(range_filter(spec) or ""), groups_max)
+    return every_group(begun, every)
+
+
+def every_group(begun: Sketch, every: Sketch) -> Sketch:
+    """Choose between the groups that began in a time and all that have a call in it."""
+    if begun.table.num_rows >= every.table.num_rows * BEGUN_RATIO_MIN:
+        return begun
+    note = (
+        f"only {begun.table.num_rows:,} of {every.table.num_rows:,} groups began within the time "
+        "of a window, so those that go on without end count in it, too"
+    )
+    return every._replace(notes=(note,))
+
+
+def read_sketch(
+    connection: Connection, project: str, spec: Between | Matching, groups_max: int
+) -> Sketch:
+    """Scan the calls of a time or of a filter, and read what was measured of those that are chosen.
+
+    Of a time the groups that began in it. But for scores: they come later than their call, and are
+    read when a window is made.
+    """
+
+    def went_on(group_ids: Sequence[str]) -> Set[str]:
+        if isinstance(spec, Matching) or spec.start is None:
+            return frozenset()
+        start, of_time = microseconds_of(spec.start), spec.where or None
+        return begun_before(connection, project, of_time, CONVERSATIONS, group_ids, start)
+
+    where = spec.where if isinstance(spec, Matching) else range_filter(spec)
+    candidates = read_candidates(connection, project, where or None, CONVERSATIONS)
+    chosen, call_count = choose_calls(candidates, groups_max, went_on)
     table = _read_table(connection, chosen)
     return Sketch(_with_terms(connection, table, sample_bits(table, TEXT_ROWS_MAX)), call_count)
 

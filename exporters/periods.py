@@ -30,10 +30,14 @@ class Exported:
 
 @dataclass(frozen=True)
 class Between:
-    """Calls started at or after `start` and before `end`; None where open."""
+    """Calls started at or after `start` and before `end`, None where open, that a filter matches.
+
+    Of groups that began in that time: `where` is what their first call matches, too. Empty: any.
+    """
 
     start: datetime | None
     end: datetime | None
+    where: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,14 +101,16 @@ def before(current: WindowSpec) -> Between:
 
 
 def range_text(bounds: Between) -> str:
-    """Write a range as `parse_range` reads it."""
+    """Write the times of a range as `parse_range` reads them."""
     return "..".join(iso_time(time) if time else "" for time in (bounds.start, bounds.end))
 
 
 def range_filter(bounds: Between) -> str | None:
-    """Write a range of times as a filter; None if it is open at both ends."""
+    """Write a range of times and its filter as a filter; None if it is open and has none."""
     ends = [(">=", bounds.start), ("<", bounds.end)]
     said = [f"started_at {sign} '{iso_time(time)}'" for sign, time in ends if time]
+    if bounds.where:
+        said.append(f"({bounds.where})")
     return " and ".join(said) or None
 
 

@@ -1,22 +1,22 @@
 """Sketches of parts of a time, pooled to that of the whole.
 
-A sketch is one call of each group, of many groups those that hash lowest. Of the sketches of two
-parts the call of a group that hashes lower is that of both together, and the groups that hash
-lowest of all are among the lowest of each part. So what is pooled is what one look at all calls
-would have chosen, exactly, whatever the cut, the order and the host: a bottom-k sketch (Cohen and
-Kaplan, "Summarizing Data using Bottom-k Sketches", PODC 2007). A part that is pooled twice changes
-nothing but the count of calls.
+A sketch is one call of each group, of many groups those that hash lowest. Of a group's calls in
+two sketches the one of the earlier slot of the clock, in one slot the one that hashes lower, is
+that of both parts together, and the groups that hash lowest of all are among the lowest of each
+part. So what is pooled is what one look at all calls would have chosen, exactly, whatever the cut,
+the order and the host: a bottom-k sketch (Cohen and Kaplan, "Summarizing Data using Bottom-k
+Sketches", PODC 2007). A part that is pooled twice changes nothing but the count of calls.
 
 Two groups whose ids have the same first 64 bits of SHA-256 count as one: in a week of 3 million
 groups once in four million weeks.
 
-Memory: 32 bytes for each row of every part, and the rows that are chosen.
+Memory: 48 bytes for each row of every part, and the rows that are chosen.
 """
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +26,7 @@ from pyarrow import parquet
 from exporters.columns import SCHEMA
 from exporters.loading import Sketch
 from exporters.window_files import GROUP_ROWS, check_columns, write_window_file
-from exporters.windows import IntArray, WindowError, rank_of
+from exporters.windows import SLOT_MICROSECONDS, IntArray, WindowError, rank_of
 
 RankArray = NDArray[np.uint64]
 
@@ -34,13 +34,21 @@ _RANKS: Final = ("group_rank", "call_rank")
 _NOTES: Final = b"shalt"
 
 
+class Ranks(NamedTuple):
+    """Of every row the rank of its group, the slot that its call started in, the call's rank."""
+
+    groups: RankArray
+    slots: IntArray
+    calls: RankArray
+
+
 class Part(Protocol):
     """A sketch to be pooled: who ranks how is known before any row is read."""
 
     @property
     def call_count(self) -> int: ...
-    def ranks(self) -> tuple[RankArray, RankArray]:
-        """Return the ranks of the group and of the call of every row."""
+    def ranks(self) -> "Ranks":
+        """Say of every row how it ranks."""
         ...
 
     def take(self, rows: IntArray) -> pa.Table:
@@ -54,10 +62,11 @@ def pool(parts: Sequence[Part], groups_max: int) -> Sketch:
     Exact where each part has at least its `groups_max` groups that rank first, or all it has.
     """
     ranks = [part.ranks() for part in parts]
-    groups = np.concatenate([np.empty(0, np.uint64), *(each[0] for each in ranks)])
-    calls = np.concatenate([np.empty(0, np.uint64), *(each[1] for each in ranks)])
-    starts = np.cumsum([0, *(len(each[0]) for each in ranks)])
-    order = np.lexsort((calls, groups))
+    groups = np.concatenate([np.empty(0, np.uint64), *(each.groups for each in ranks)])
+    slots = np.concatenate([np.empty(0, np.int64), *(each.slots for each in ranks)])
+    calls = np.concatenate([np.empty(0, np.uint64), *(each.calls for each in ranks)])
+    starts = np.cumsum([0, *(len(each.groups) for each in ranks)])
+    order = np.lexsort((calls, slots, groups))
     ranked = groups[order]
     is_first = np.ones(len(order), dtype=bool)
     is_first[1:] = ranked[1:] != ranked[:-1]
@@ -78,8 +87,9 @@ class Held:
         self.call_count = sketch.call_count
         self._table = sketch.table
 
-    def ranks(self) -> tuple[RankArray, RankArray]:
-        return _ranks_of(self._table, "group_id"), _ranks_of(self._table, "call_id")
+    def ranks(self) -> Ranks:
+        groups, calls = (_ranks_of(self._table, name) for name in ("group_id", "call_id"))
+        return Ranks(groups, _slots_of(self._table), calls)
 
     def take(self, rows: IntArray) -> pa.Table:
         return self._table.take(pa.array(rows))
@@ -105,10 +115,10 @@ class Filed:
         check_columns(path, schema)
         self.row_count: int = self._file.metadata.num_rows
 
-    def ranks(self) -> tuple[RankArray, RankArray]:
-        table = self._file.read(list(_RANKS), use_threads=False)
+    def ranks(self) -> Ranks:
+        table = self._file.read([*_RANKS, "started_at"], use_threads=False)
         groups, calls = (table[name].to_numpy() for name in _RANKS)
-        return groups, calls
+        return Ranks(groups, _slots_of(table), calls)
 
     def take(self, rows: IntArray) -> pa.Table:
         groups = np.unique(rows // GROUP_ROWS)
@@ -137,3 +147,8 @@ def write_sketch(path: Path, sketch: Sketch, notes: dict[str, Any]) -> None:
 def _ranks_of(table: pa.Table, name: str) -> RankArray:
     ids = table[name].to_pylist()
     return np.fromiter(map(rank_of, ids), np.uint64, len(ids))
+
+
+def _slots_of(table: pa.Table) -> IntArray:
+    starts: IntArray = table["started_at"].to_numpy()
+    return starts // SLOT_MICROSECONDS

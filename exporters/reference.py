@@ -97,7 +97,8 @@ class _SideSampler:
         self._last_ns = 0
 
     def offer(self, group_id: str, span: Span) -> None:
-        self.reservoir.offer(group_id, span.id, lambda: measure(group_id, span))
+        started_at = span.started_at_ns // 1000
+        self.reservoir.offer(group_id, span.id, started_at, lambda: measure(group_id, span))
         if self._first_ns is None or span.started_at_ns < self._first_ns:
             self._first_ns = span.started_at_ns
         self._last_ns = max(self._last_ns, span.started_at_ns)

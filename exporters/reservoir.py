@@ -1,70 +1,90 @@
 """One call of each group, and of many groups those that hash lowest.
 
-What is kept depends only on the set of calls offered, not on their order nor on how they were
-divided: sketches of parts add up to that of the whole (a bottom-k sketch: Cohen and Kaplan,
-"Summarizing Data using Bottom-k Sketches", PODC 2007).
+The call is of the slot of the clock in which the group's first call started, of those the one
+whose id hashes lowest (exporters.windows). What is kept depends only on the set of calls offered,
+not on their order nor on how they were divided: sketches of parts add up to that of the whole (a
+bottom-k sketch: Cohen and Kaplan, "Summarizing Data using Bottom-k Sketches", PODC 2007).
 
 Limits: memory is that of `groups_max` rows, some 2 KB each, and 4 KB more with text features.
 """
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence, Set
 from functools import partial
 
-from exporters.windows import Measured, rank_of
+from exporters.windows import Measured, rank_of, slot_of
+
+_NEVER = -1  # before every slot
 
 
 def choose_calls(
-    pages: Iterable[Iterable[tuple[str, str]]], groups_max: int
+    pages: Iterable[Iterable[tuple[str, str, int]]],
+    groups_max: int,
+    passed_over: Callable[[Sequence[str]], Set[str]] = lambda _: frozenset(),
 ) -> tuple[list[str], int]:
-    """Choose calls as a Reservoir does, of pages of call id and group id; count all of them.
+    """Choose calls as a Reservoir does, of pages of call id, group id and start; count all of them.
 
-    Returns the ids in their order. Memory: 0.3 KB for each of half as many groups more. Cost: two
-    microseconds a call.
+    `passed_over` says which of some groups are not to be chosen: it is asked once for each that may
+    get in. Returns the ids in their order. Memory: 0.4 KB for each of half as many groups more, and
+    for each that was passed over. Cost: two microseconds a call.
     """
-    kept: dict[str, str] = {}
+    kept: dict[str, tuple[int, str]] = {}
     ranks: dict[str, int] = {}
     rank_max = 1 << 64
     call_count = 0
     for page in pages:
-        for call_id, group_id in page:
+        fresh: list[str] = []
+        for call_id, group_id, started_at in page:
             call_count += 1
             other = kept.get(group_id)
+            slot = slot_of(started_at)
             if other is None:
                 rank = rank_of(group_id)
                 if rank <= rank_max:
-                    kept[group_id] = call_id
+                    kept[group_id] = slot, call_id
                     ranks[group_id] = rank
-            elif (rank_of(call_id), call_id) < (rank_of(other), other):
-                kept[group_id] = call_id
-        if len(kept) > groups_max + groups_max // 2:
+                    fresh.append(group_id)
+            elif slot < other[0] or (
+                slot == other[0] and (rank_of(call_id), call_id) < (rank_of(other[1]), other[1])
+            ):
+                kept[group_id] = slot, call_id
+        for group_id in passed_over(fresh):
+            kept[group_id] = _NEVER, ""  # stays, so that nobody asks again
+            del ranks[group_id]
+        if len(ranks) > groups_max + groups_max // 2:
             rank_max = _evict(kept, ranks, groups_max)
-    if len(kept) > groups_max:
+    if len(ranks) > groups_max:
         _evict(kept, ranks, groups_max)
-    return sorted(kept.values()), call_count
+    return sorted(kept[group_id][1] for group_id in ranks), call_count
 
 
 class Reservoir:
     """Keep one call of each group, and of many groups those that hash lowest.
 
-    The call of a group whose id hashes lowest, and the `groups_max` groups whose ids hash lowest.
-    `rank_max`: groups that rank behind are passed over, for another reservoir has no room for them.
+    Of the calls of a group's first slot the one whose id hashes lowest, and the `groups_max` groups
+    whose ids hash lowest. `rank_max`: groups that rank behind are passed over, for another
+    reservoir has no room for them.
     """
 
     def __init__(self, groups_max: int, rank_max: int | None = None) -> None:
         self.call_count = 0
         self._groups_max = groups_max
         self._rank_max = rank_max
-        self._kept: dict[str, tuple[tuple[int, str], Measured]] = {}
+        self._kept: dict[str, tuple[tuple[int, int, str], Measured]] = {}
         self._worst: list[tuple[int, str]] = []  # a heap of (-rank, group id)
 
-    def offer(self, group_id: str, call_id: str, measure: Callable[[], Measured]) -> None:
-        """Count a call, and keep it if it ranks; only then is it measured."""
+    def offer(
+        self, group_id: str, call_id: str, started_at: int, measure: Callable[[], Measured]
+    ) -> None:
+        """Count a call that started at so many microseconds since 1970, and keep it if it ranks.
+
+        Only then is it measured.
+        """
         self.call_count += 1
         kept = self._kept.get(group_id)
         if kept is None and not self._admit(group_id):
             return
-        rank = (rank_of(call_id), call_id)
+        rank = (slot_of(started_at), rank_of(call_id), call_id)
         if kept is None or rank < kept[0]:
             self._kept[group_id] = (rank, measure())
 
@@ -74,7 +94,7 @@ class Reservoir:
     def add(self, rows: Iterable[Measured], call_count: int) -> None:
         """Take in what another reservoir of other groups has kept."""
         for row in rows:
-            self.offer(row.group_id, row.call_id, partial(_same, row))
+            self.offer(row.group_id, row.call_id, row.started_at, partial(_same, row))
             self.call_count -= 1
         self.call_count += call_count
 
@@ -98,7 +118,7 @@ class Reservoir:
         return True
 
 
-def _evict(kept: dict[str, str], ranks: dict[str, int], groups_max: int) -> int:
+def _evict(kept: dict[str, tuple[int, str]], ranks: dict[str, int], groups_max: int) -> int:
     """Let go of the groups that rank behind the first `groups_max`; return the last one's rank."""
     ordered = sorted(ranks, key=lambda group_id: (ranks[group_id], group_id))
     for group_id in ordered[groups_max:]:

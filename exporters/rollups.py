@@ -1,9 +1,10 @@
 """Hours of traffic as sketches on disk, so that a week is pooled and not read again every hour.
 
 `Rollups.load` gives the window of a range of time. Whole hours of it that are over come from files,
-the rest from the store: what began in an hour may be stored until `LATE_HOURS` after it. What is
-in a window is exactly what one look at the store would choose (exporters.pooling), with
-`HOUR_GROUPS_MAX` groups instead of exporters.windows.WINDOW_GROUPS_MAX.
+the rest from the store: what began in an hour may be stored until `LATE_HOURS` after it. A file
+holds the groups that began in its hour, so what is in a window is exactly what one look at the
+store would choose (exporters.loading), with `HOUR_GROUPS_MAX` groups instead of
+exporters.windows.WINDOW_GROUPS_MAX.
 
 Everything in the files can be made again, and is when it does not hold any more. At every load
 each hour is looked at:
@@ -18,7 +19,10 @@ each hour is looked at:
 A file that does not hold is written anew by the next load of its hour; one whose hour is no longer
 asked for goes by its age. Scores are read when a window is made, so they may come late. What a
 filter says of scores, labels or sides is as it was when the hour was rolled up; so is the group of
-a call. After `shalt db rederive`, delete the directory.
+a call, and whether it had begun before: a call that is stored later with an earlier time takes no
+group out of a file, and one that is erased brings none in. Nor do hosts with stores of their own
+know which groups began on another.
+After `shalt db rederive`, delete the directory.
 
 The key of a file (storage.hour_files) stands for store, project, filter and versions; `checked`
 says up to when erasures are known. What erases and deletes by age deletes files, too, so that
@@ -33,6 +37,7 @@ import contextlib
 import hashlib
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -41,8 +46,14 @@ import msgspec
 from sqlalchemy import Connection
 
 from exporters.columns import SCHEMA, window_of_table, without_terms
-from exporters.loading import Sketch, read_sketch, with_stored_scores
-from exporters.periods import Between, range_filter, range_text
+from exporters.loading import (
+    BEGUN_GROUPS_MIN,
+    Sketch,
+    every_group,
+    read_sketch,
+    with_stored_scores,
+)
+from exporters.periods import Between, Matching, range_filter, range_text
 from exporters.pooling import Filed, Held, Part, pool, write_sketch
 from exporters.windows import WINDOW_GROUPS_MAX, Window, WindowError
 from storage.capture import Clock, new_id
@@ -56,7 +67,7 @@ from storage.rows import microseconds_of, time_of
 
 log = logging.getLogger(__name__)
 
-ROLLUP_VERSION: Final = 1
+ROLLUP_VERSION: Final = 2
 HOUR_GROUPS_MAX: Final = 20_000  # as an export's sample has: more on one side sharpens little
 LATE_HOURS: Final = 2  # the longest call (an hour by default) and what the recorder is behind
 KEPT_HOURS: Final = 2 * 168 + 24  # a week, and the one before it that it may be compared with
@@ -84,7 +95,7 @@ class Rollups:
         self._reader = reader
         self._root = directory
         self._project = project
-        self._where = where
+        self._where = where or ""
         self._clock = clock
         self._terms_us = int(terms_days * 24 * HOUR)
         url = reader.engine.url.render_as_string(hide_password=True)
@@ -112,9 +123,14 @@ class Rollups:
                 parts += self._hours(connection, first, last, now)
                 parts.append(Held(self._read(connection, last * HOUR, end)))
                 sketch = pool(parts, HOUR_GROUPS_MAX)
+            if sketch.table.num_rows < BEGUN_GROUPS_MIN:
+                every = Matching(range_filter(replace(span, where=self._where)) or "")
+                read = read_sketch(connection, self._project, every, HOUR_GROUPS_MAX)
+                sketch = every_group(sketch, read)
             table = with_stored_scores(connection, self._project, sketch.table)
         self._tidy(now)
-        return window_of_table(table, range_text(span), sketch.call_count)
+        window = window_of_table(table, range_text(span), sketch.call_count)
+        return replace(window, notes=sketch.notes)
 
     def _hours(self, connection: Connection, first: int, last: int, now: int) -> Iterator[Part]:
         stored = self._list()
@@ -178,9 +194,8 @@ class Rollups:
     def _read(self, connection: Connection, start: int, end: int) -> Sketch:
         if start >= end:
             return Sketch(SCHEMA.empty_table(), 0)
-        bounds = range_filter(Between(time_of(start), time_of(end)))
-        where = f"({self._where}) and {bounds}" if self._where else bounds
-        return read_sketch(connection, self._project, where, HOUR_GROUPS_MAX)
+        span = Between(time_of(start), time_of(end), self._where)
+        return read_sketch(connection, self._project, span, HOUR_GROUPS_MAX)
 
     def _list(self) -> dict[int, HourFile]:
         """List the files of this key; of two of an hour the one that was checked last."""

@@ -2,11 +2,15 @@
 
 The calls that count are conversations with a complete answer: errors have counters of their own,
 a failed call has no answer to measure, and made-up calls (`synthetic`) are no traffic. Of each
-group one call counts, the one whose id hashes lowest: turns of one conversation resemble each
-other, and counting them as independent raised a false alarm in 34 to 100 % of comparisons of
-unchanged traffic (docs/drift.md). Of more groups than a window holds those count whose ids hash
-lowest. So what a window holds depends on the calls alone: not on their order, nor on who read
-which of them where.
+group one call counts: turns of one conversation resemble each other, and counting them as
+independent raised a false alarm in 34 to 100 % of comparisons of unchanged traffic (docs/drift.md).
+
+Which one must be known before the conversation is over, or short windows would hold other turns
+than long ones: it is one of the calls that started in the same SLOT_SECONDS of the clock as the
+group's first, the one whose id hashes lowest. So an answer that takes some steps is seen at each
+of them, and what comes an hour later is not. Of more groups than a window holds those count whose
+ids hash lowest. So what a window holds depends on the calls alone: not on their order, nor on who
+read which of them where.
 
 Text features are of a sample of calls: those whose id's SHA-256 begins with `sample_bits` zero
 bits. Samples of different bits nest, and windows are compared at the larger of the two
@@ -42,6 +46,12 @@ REFERENCE_GROUPS_MAX = 20_000
 TEXT_ROWS_MAX = 20_000  # some 4 KB of hashes each
 assert REFERENCE_GROUPS_MAX <= WINDOW_GROUPS_MAX
 assert TEXT_ROWS_MAX <= WINDOW_GROUPS_MAX
+
+# Long enough for the steps of most runs of an agent. Short enough: a window that ends in the middle
+# of one, as those that end now do, lacks calls of 2.5 minutes of beginnings, of an hour 4 %.
+SLOT_SECONDS = 300
+SLOT_MICROSECONDS = SLOT_SECONDS * 1_000_000
+assert 3_600 % SLOT_SECONDS == 0, "an hour that is rolled up by itself has whole slots"
 
 CONVERSATIONS = frozenset(
     {
@@ -128,6 +138,7 @@ class Window:
 
     A number that a call does not have is NaN. `started_at` is microseconds since 1970 UTC.
     `sample_bits`: rows whose call is in the sample of so many bits have terms and languages.
+    `notes`: what is to be known of which groups are in it, a sentence each.
     """
 
     label: str
@@ -141,6 +152,7 @@ class Window:
     sets: Mapping[str, Sets]
     terms: Mapping[str, Terms]
     sample_bits: int = 0
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.call_ids)
@@ -206,6 +218,11 @@ def rank_of(text: str) -> int:
     The first eight bytes of SHA-256 of its UTF-8.
     """
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8])
+
+
+def slot_of(started_at: int) -> int:
+    """Number the slot of the clock that a call started in, at so many microseconds since 1970."""
+    return started_at // SLOT_MICROSECONDS
 
 
 def in_sample(call_id: str, bits: int) -> bool:

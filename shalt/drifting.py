@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,6 @@ from exporters.periods import (
     WindowSpec,
     before,
     parse_window,
-    range_filter,
 )
 from exporters.report import report_json, report_text
 from exporters.report_html import report_html
@@ -177,7 +177,7 @@ def _compare(settings: Settings, store: TraceStore, asked: Asked) -> DriftReport
             alpha=asked.alpha,
             embeddings=vectors.embeddings,
             self_check=check,
-            notes=vectors.notes,
+            notes=(*vectors.notes, *dict.fromkeys(note for each in windows for note in each.notes)),
         )
         bar.advance(task)
         return explained(report, store, project, windows, export=export)
@@ -189,8 +189,7 @@ def narrowed(spec: WindowSpec, where: str) -> WindowSpec:
         return spec
     match spec:
         case Between():
-            conditions = [each for each in (range_filter(spec), f"({where})") if each]
-            return Matching(" and ".join(conditions))
+            return replace(spec, where=where)
         case Matching(its_own):
             return Matching(f"({its_own}) and ({where})")
     raise WindowError(

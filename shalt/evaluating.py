@@ -30,11 +30,8 @@ from exporters.loading import load_window
 from exporters.periods import (
     PREVIOUS,
     Between,
-    Matching,
-    WindowSpec,
     before,
     parse_range,
-    range_filter,
     range_text,
 )
 from exporters.report import report_json
@@ -141,7 +138,11 @@ class Evaluation:
             alpha=window_alpha(monitor.alpha, count),
             embeddings=vectors.embeddings,
             self_check=reference.self_check,
-            notes=(*vectors.notes, alarms_sentence(monitor.alpha, every_hours, count)),
+            notes=(
+                *vectors.notes,
+                *dict.fromkeys(note for each in windows for note in each.notes),
+                alarms_sentence(monitor.alpha, every_hours, count),
+            ),
         )
         report = explained(
             report, self._store, project, windows, export=reference.export, where=monitor.where
@@ -196,11 +197,8 @@ class Evaluation:
         """Read the calls of a time that the monitor's filter matches too, by rolled-up hours."""
         if span.start is not None and span.end is not None:
             return self._rollups.load(span)
-        spec: WindowSpec = span
-        if self._monitor.where:
-            conditions = [each for each in (range_filter(span), f"({self._monitor.where})") if each]
-            spec = Matching(" and ".join(conditions))
-        found = load_window(self._store, self._monitor.project, spec)
+        asked = replace(span, where=self._monitor.where)
+        found = load_window(self._store, self._monitor.project, asked)
         return replace(found, label=range_text(span))
 
     def _between(self, window: str) -> Between:

@@ -1,7 +1,8 @@
 """What was measured of many calls, read for drift: columns, in pages, and never a body.
 
-Two looks: which calls there are (two columns of each), and what was measured of those chosen.
-Whoever wants both of one state of the store makes them in one `reading`.
+Two looks: which calls there are (three columns of each, and which of their groups began earlier),
+and what was measured of those chosen. Whoever wants both of one state of the store makes them in
+one `reading`.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -12,8 +13,9 @@ import pyarrow as pa
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
 
 from storage.capture import Endpoint, Outcome
-from storage.database import among
+from storage.database import among, listed
 from storage.erasure import visible
+from storage.grouping import TAG_PREFIX
 from storage.id_range import ids_between
 from storage.label_rows import score_names
 from storage.lists import conditions
@@ -29,22 +31,49 @@ _TERMS: Final = ("prompt_terms", "answer_terms", "answer_fields")
 
 def read_candidates(
     connection: Connection, project: str, where: str | None, endpoints: Collection[Endpoint]
-) -> Iterator[Sequence[Row[str, str]]]:
-    """Read id and group of the complete calls that a filter matches and somebody made, in pages.
+) -> Iterator[Sequence[Row[str, str, int]]]:
+    """Read id, group and start of the complete calls that a filter matches and somebody made.
 
-    Of some endpoints, in no order. Index (project, id) for a time, or what the planner prefers for
-    the filter; raises FilterError.
+    In pages, of some endpoints, in no order. Index (project, id) for a time, or what the planner
+    prefers for the filter; raises FilterError.
     """
-    query = select(call.c.id, call.c.group_id).where(
-        *conditions(project, where),
-        call.c.outcome == Outcome.COMPLETE.value,
-        call.c.endpoint.in_(sorted(endpoint.value for endpoint in endpoints)),
-        call.c.source != SYNTHETIC,
-        *visible(connection),
+    query = select(call.c.id, call.c.group_id, call.c.started_at).where(
+        *conditions(project, where), *_counting(endpoints), *visible(connection)
     )
     result = connection.execute(query, execution_options={"yield_per": ROWS_AT_ONCE})
     with closing(result):
         yield from result.partitions()
+
+
+def begun_before(
+    connection: Connection,
+    project: str,
+    where: str | None,
+    endpoints: Collection[Endpoint],
+    group_ids: Sequence[str],
+    before_us: int,
+) -> set[str]:
+    """Say which of some groups had a call such as `read_candidates` reads before a time.
+
+    In microseconds. A user or a tag is no piece of work that begins: a group that was made of one
+    is never among them. Index (project, group_id), up to the first such call of each group.
+    """
+    begun: set[str] = set()
+    for start in range(0, len(group_ids), ROWS_AT_ONCE):
+        wanted = listed(connection, group_ids[start : start + ROWS_AT_ONCE])
+        earlier = select(call.c.id).where(
+            *conditions(project, where),
+            *_counting(endpoints),
+            *visible(connection),
+            call.c.group_id == wanted.c.value,
+            call.c.group_source != "user",
+            call.c.group_source.not_like(f"{TAG_PREFIX}%"),
+            call.c.started_at < before_us,
+        )
+        first = earlier.limit(1).correlate(wanted).scalar_subquery()
+        rows = connection.execute(select(wanted.c.value, first))
+        begun.update(group_id for group_id, found in rows if found is not None)
+    return begun
 
 
 def read_columns(connection: Connection, call_ids: Sequence[str], schema: pa.Schema) -> pa.Table:
@@ -141,6 +170,15 @@ def visible_ids(connection: Connection, call_ids: Sequence[str]) -> set[str]:
         query = select(call.c.id).where(among(connection, call.c.id, part))
         seen.update(connection.scalars(query.where(*visible(connection))))
     return seen
+
+
+def _counting(endpoints: Collection[Endpoint]) -> list[ColumnElement[bool]]:
+    """Say that a call is complete, of some endpoints, and that somebody made it."""
+    return [
+        call.c.outcome == Outcome.COMPLETE.value,
+        call.c.endpoint.in_(sorted(endpoint.value for endpoint in endpoints)),
+        call.c.source != SYNTHETIC,
+    ]
 
 
 def _column(name: str) -> ColumnElement[Any]:

@@ -27,6 +27,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Float,
+    FromClause,
     Integer,
     LargeBinary,
     SmallInteger,
@@ -37,6 +38,7 @@ from sqlalchemy import (
     create_engine,
     event,
     exc,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
@@ -175,6 +177,12 @@ def named(url: URL, error: Exception) -> StoreError | None:
 def among(column: ColumnElement[str], values: Sequence[str]) -> ColumnElement[bool]:
     """Say that a text is one of many, which are one parameter."""
     return column == any_(bindparam(None, list(values), ARRAY(TEXT)))
+
+
+def listed(values: Sequence[str]) -> FromClause:
+    """Make a table of texts, in the column `value`; they are one parameter."""
+    array = bindparam(None, list(values), ARRAY(TEXT))
+    return func.unnest(array).table_valued("value").render_derived()
 
 
 def insert_new(target: Table) -> Insert:

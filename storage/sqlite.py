@@ -26,6 +26,7 @@ from sqlalchemy import (
     Connection,
     Dialect,
     Engine,
+    FromClause,
     Table,
     create_engine,
     event,
@@ -141,8 +142,12 @@ def named(url: URL, error: Exception) -> StoreError | None:
 
 def among(column: ColumnElement[str], values: Sequence[str]) -> ColumnElement[bool]:
     """Say that a text is one of many, which are one parameter."""
-    listed = func.json_each(json.dumps(values)).table_valued("value")
-    return column.in_(select(listed.c.value))
+    return column.in_(select(listed(values).c.value))
+
+
+def listed(values: Sequence[str]) -> FromClause:
+    """Make a table of texts, in the column `value`; they are one parameter."""
+    return func.json_each(json.dumps(values)).table_valued("value")
 
 
 def insert_new(target: Table) -> Insert:

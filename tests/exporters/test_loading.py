@@ -3,24 +3,30 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
-from exporters import loading
+from exporters import drift, loading
 from exporters.dataset import export
 from exporters.loading import load_window, load_windows
-from exporters.periods import parse_window
+from exporters.periods import Between, parse_window
 from exporters.request import ExportRequest
 from exporters.windows import Window, WindowError, in_sample
-from storage.capture import Clock, Outcome
+from storage.capture import Capture, Clock, Outcome
 from storage.database import insert_rows, writing
 from storage.features import FEATURE_VERSION
 from storage.filters import FilterError
-from storage.schema import text_feature
+from storage.rows import time_of
+from storage.schema import call, text_feature
 from storage.store import TraceStore
 from storage.terms import FAMILIES
 from tests.exporters.calls import chat, conversation, record, said
 
 DAY_NS = 86_400_000_000_000
 FIRST_OF_OCTOBER_NS = 1_790_812_800_000_000_000
+
+
+def test_so_few_are_too_few_for_a_verdict() -> None:
+    assert loading.BEGUN_GROUPS_MIN == drift.GROUPS_MIN
 
 
 def load(store: TraceStore, text: str, clock: Clock) -> Window:
@@ -53,6 +59,52 @@ def test_turns_of_a_conversation_count_once(store: TraceStore, clock: Clock) -> 
     record(store, [*conversation(1, "hi", 5), *conversation(10, "ho", 3)])
     loaded = load(store, "where:outcome = 'complete'", clock)
     assert (len(loaded), loaded.call_count) == (2, 8)
+
+
+def in_october(day: float, number: int, session: str, model: str = "tiny-1") -> Capture:
+    """A call of a session, so many days after the first of October."""
+    started = FIRST_OF_OCTOBER_NS + int(day * DAY_NS)
+    return chat(
+        (started // 10**6 << 80) + number,
+        [said("user", f"{session} {number}")],
+        said("assistant", "a"),
+        started_at_ns=started,
+        session=session,
+        model=model,
+    )
+
+
+def test_a_group_counts_in_the_window_in_which_it_began(store: TraceStore, clock: Clock) -> None:
+    record(store, [in_october(day / 2, 7, "long") for day in range(6)])
+    record(store, [in_october(1.2, 1, "short"), in_october(1.3, 2, "short")], 2)
+    groups = [
+        load(store, window, clock).group_ids
+        for window in ("2026-10-01..2026-10-02", "2026-10-02..2026-10-04", "2026-10-02..")
+    ]
+    assert groups == [("long",), ("short",), ("short",)]
+
+
+def test_of_filtered_calls_a_group_begins_with_the_first_that_matches(
+    store: TraceStore, clock: Clock
+) -> None:
+    models = ["tiny-1", "tiny-2", "tiny-2"]
+    record(store, [in_october(day, 7, "s", model=model) for day, model in enumerate(models)])
+    record(store, [in_october(2.5, 7, "other", model="tiny-2")], 2)
+    groups = []
+    for day in (1, 2):
+        start = time_of((FIRST_OF_OCTOBER_NS + day * DAY_NS) // 1000)
+        bounds = Between(start, None, "request_model = 'tiny-2'")
+        groups.append(load_window(store, "default", bounds).group_ids)
+    assert groups == [("s", "other"), ("other",)]
+
+
+def test_a_group_that_is_a_user_counts_in_every_window(store: TraceStore, clock: Clock) -> None:
+    record(store, [in_october(day, 7, "ada") for day in range(3)])
+    record(store, [in_october(2.5, 7, "new")], 2)
+    assert load(store, "2026-10-03..2026-10-04", clock).group_ids == ("new",)
+    with store.engine.begin() as connection:
+        connection.execute(update(call).values(group_source="tag:customer"))
+    assert load(store, "2026-10-03..2026-10-04", clock).group_ids == ("ada", "new")
 
 
 def test_errors_and_other_endpoints_do_not_count(store: TraceStore, clock: Clock) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,19 +12,25 @@ from exporters.columns import table_of
 from exporters.loading import Sketch
 from exporters.pooling import Filed, Held, pool, write_sketch
 from exporters.reservoir import choose_calls
-from exporters.windows import WindowError
+from exporters.windows import SLOT_MICROSECONDS, WindowError
 from storage.trace import Understood
 from tests.exporters.calls import measured_of
 
 CALLS = [
-    measured_of(Understood(request_model=f"m{number % 5}"), f"{number:032x}", f"g{number % 37}")
+    msgspec.structs.replace(
+        measured_of(
+            Understood(request_model=f"m{number % 5}"), f"{number:032x}", f"g{number % 37}"
+        ),
+        started_at=number % 4 * SLOT_MICROSECONDS,
+    )
     for number in range(150)
 ]
 
 
 def sketch_of(numbers: list[int], groups_max: int) -> Sketch:
     """Choose calls as a look at the store does."""
-    page = [(CALLS[number].call_id, CALLS[number].group_id) for number in numbers]
+    calls = [CALLS[number] for number in numbers]
+    page = [(call.call_id, call.group_id, call.started_at) for call in calls]
     chosen, call_count = choose_calls([page], groups_max)
     return Sketch(table_of(CALLS[int(call_id, 16)] for call_id in chosen), call_count)
 
@@ -58,7 +65,7 @@ def test_what_was_pooled_may_be_pooled_again() -> None:
 
 def test_nothing_pooled_is_nothing() -> None:
     assert pool([], 10).table.num_rows == 0
-    assert pool([Held(sketch_of([], 10))], 10) == (table_of([]), 0)
+    assert pool([Held(sketch_of([], 10))], 10) == (table_of([]), 0, ())
 
 
 def test_a_file_is_pooled_as_what_was_written(

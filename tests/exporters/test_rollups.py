@@ -11,7 +11,8 @@ import pytest
 from exporters import rollups
 from exporters.columns import window_of_table
 from exporters.loading import read_sketch, with_stored_scores
-from exporters.periods import Between, range_filter
+from exporters.periods import Between
+from exporters.pooling import Filed
 from exporters.rollups import Rollups
 from exporters.windows import Window
 from storage import erasure
@@ -100,7 +101,7 @@ def span(first: float, last: float) -> Between:
 def at_once(store: TraceStore, bounds: Between, groups_max: int = 10) -> Window:
     """Look at all calls of a time."""
     with store.reading() as connection:
-        sketch = read_sketch(connection, "default", range_filter(bounds), groups_max)
+        sketch = read_sketch(connection, "default", bounds, groups_max)
         table = with_stored_scores(connection, "default", sketch.table)
     return window_of_table(table, "", sketch.call_count)
 
@@ -124,6 +125,7 @@ def rolled(
     store: TraceStore, tmp_path: Path, set_clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], Rollups]:
     monkeypatch.setattr(rollups, "HOUR_GROUPS_MAX", 10)
+    monkeypatch.setattr(rollups, "BEGUN_GROUPS_MIN", 0)
     return lambda: Rollups(store, tmp_path / "hours", "default", clock=set_clock, terms_days=8)
 
 
@@ -153,6 +155,28 @@ def test_an_hour_is_rolled_up_two_hours_after_it_is_over(
     assert len(files(tmp_path)) == 3
 
 
+def test_a_conversation_counts_in_the_hour_in_which_it_began(
+    store: TraceStore, rolled: Callable[[], Rollups]
+) -> None:
+    record(store, [call_at(-9.5 + 2 * turn, 20 * turn) for turn in range(5)])
+    record(store, [call_at(-0.5, 1)], 2)
+    for _ in range(2):
+        assert rolled().load(span(-10, 0)).call_ids == (call_at(-9.5, 0).id, call_at(-0.5, 1).id)
+        assert rolled().load(span(-9, 0)).group_ids == ("session 1",)
+
+
+def test_where_nothing_begins_what_goes_on_without_end_counts(
+    store: TraceStore, set_clock: SetClock, tmp_path: Path
+) -> None:
+    record(store, [call_at(-8 + 2 * turn, 20 * turn) for turn in range(4)])
+    rolled_up = Rollups(store, tmp_path / "hours", "default", clock=set_clock, terms_days=8)
+    for bounds in ((-7, 0), (-4.3, -3.7)):
+        window = rolled_up.load(span(*bounds))
+        assert window.group_ids == ("session 0",)
+        assert "only 0 of 1 groups began within the time" in window.notes[0]
+    assert rolled_up.load(span(-9, 0)).notes == ()
+
+
 def test_calls_that_come_late_are_in_the_next_window(
     store: TraceStore, rolled: Callable[[], Rollups], tmp_path: Path
 ) -> None:
@@ -172,19 +196,22 @@ def test_calls_are_in_no_window_from_the_moment_they_are_to_be_erased(
     assert len(before) > 5
     filed_before_ns = NOON_NS - 3 * HOUR_NS
     of_window = (call for call in calls if call.id in window.call_ids)
-    gone = next(call for call in of_window if call.started_at_ns < filed_before_ns)
+    one = next(call for call in of_window if call.started_at_ns < filed_before_ns)
+    group = window.group_ids[window.call_ids.index(one.id)]
+    gone = [call for number, call in enumerate(calls) if f"session {number % 20}" == group]
     set_clock.now_ns += HOUR_NS
     with writing(store.engine) as connection:
         asked, now = new_id(set_clock), set_clock.now_ns // 1000
-        selection = Selection(Kind.ID, ids=(gone.id,))
+        selection = Selection(Kind.ID, ids=tuple(call.id for call in gone))
         erasure.add(connection, asked, "default", selection, reason="", now_us=now)
-        # As if another call had come in its place: the number of calls says nothing.
-    record(store, [call_at((gone.started_at_ns - NOON_NS) / HOUR_NS, 999)], 9)
+        # As if others had come in their place: the number of calls says nothing.
+    hours = [(call.started_at_ns - NOON_NS) / HOUR_NS for call in gone]
+    record(store, [call_at(hour, 980 + place) for place, hour in enumerate(hours)], 9)
     after = rolled().load(span(-10, 0))
-    assert gone.id not in after.call_ids
+    assert group not in after.group_ids
     assert_same(after, at_once(store, span(-10, 0)))
     held = b"".join(path.read_bytes() for path in files(tmp_path))
-    assert gone.id.encode() not in held
+    assert not [call for call in gone if call.id.encode() in held]
 
 
 def test_files_are_checked_once_after_an_erasure(
@@ -251,7 +278,7 @@ def test_features_of_another_version_are_not_kept(
     with writing(store.engine) as connection:
         connection.execute(feature.update().values(feature_version=1))
     assert rolled().load(span(-10, 0)).feature_version == 1
-    assert files(tmp_path) == []
+    assert {Filed(path).row_count for path in files(tmp_path)} <= {0}
 
 
 def test_a_disk_that_refuses_costs_no_window(

@@ -95,7 +95,7 @@ def test_a_filter_is_one_by_itself_and_is_shown_as_it_was_written(
 
 def test_windows_are_narrowed_as_a_whole() -> None:
     assert narrowed(Matching("a or b"), "c or d") == Matching("(a or b) and (c or d)")
-    assert narrowed(Between(None, None), "c") == Matching("(c)")
+    assert narrowed(Between(None, None), "c") == Between(None, None, "c")
     assert narrowed(Matching("a"), "") == Matching("a")
     with pytest.raises(WindowError, match="export with the same --where"):
         narrowed(Exported(Path("dataset")), "a")

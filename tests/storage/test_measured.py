@@ -42,7 +42,7 @@ SCHEMA = pa.schema(
 def candidates(store: TraceStore, where: str | None = None) -> list[str]:
     with store.reading() as connection:
         pages = read_candidates(connection, "default", where, CHATS)
-        return sorted(call_id for page in pages for call_id, _ in page)
+        return sorted(call_id for page in pages for call_id, _, _ in page)
 
 
 def sample(store: TraceStore, number: int, version: int = FEATURE_VERSION) -> None:
