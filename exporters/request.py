@@ -17,6 +17,7 @@ from exporters.tool_files import ToolsError, read_tools
 from exporters.toolsets import ToolMode, ToolPolicy
 from exporters.trainers import Method
 from exporters.windows import WindowError
+from storage.filters import compile_filter
 
 SUBSETS_MAX: Final = 16
 REASON_CHARS_MAX: Final = 1_000
@@ -57,7 +58,10 @@ class ExportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def check_request(request: ExportRequest) -> None:
-    """Raise ExportError for what can be seen to be impossible without the store."""
+    """Raise ExportError for what can be seen to be impossible without the store, FilterError for a
+    filter that is none."""
+    if request.where is not None:
+        compile_filter(request.where)
     if request.format not in FORMATS:
         raise ExportError(
             f"there is no format {request.format!r}: choose one of {', '.join(FORMATS)}"

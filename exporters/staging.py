@@ -2,8 +2,8 @@
 
 `staging` gives a hidden directory beside the target (`.NAME.partial`), held by a lock; leaving the
 block syncs it and renames it to the target. An error, Ctrl-C included, removes it. What a killed
-process left there is removed by the next who stages the same target, and not before: whether
-another process is still writing is told by its lock, which dies with it.
+process left there is removed by the next who stages the same target, or by `sweep`: whether another
+process is still writing is told by its lock, which dies with it.
 
 Limits: the target's parent must be on one local file system with it (rename, flock). An existing
 target is replaced only if it is an empty directory.
@@ -34,7 +34,7 @@ def staging(directory: Path) -> Iterator[Path]:
     directory = Path(os.path.abspath(directory))
     _refuse_existing(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    partial = directory.with_name(f".{directory.name}.partial")
+    partial = partial_of(directory)
     descriptor, mine = -1, False
     try:
         partial.mkdir(exist_ok=True)
@@ -59,6 +59,29 @@ def staging(directory: Path) -> Iterator[Path]:
     finally:
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def sweep(directory: Path) -> bool:
+    """Remove what a killed process left of a target; False where one is writing it still."""
+    directory = Path(os.path.abspath(directory))
+    partial = partial_of(directory)
+    try:
+        descriptor = _open_own(partial)
+    except FileNotFoundError:
+        return True
+    try:
+        _lock(descriptor, partial)
+        shutil.rmtree(partial, ignore_errors=True)
+    except StagingError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def partial_of(directory: Path) -> Path:
+    """Say where a target is written until it has its name."""
+    return directory.with_name(f".{directory.name}.partial")
 
 
 class Lines:

@@ -27,6 +27,7 @@ In reading order; a module imports only those above it:
     selecting   which calls somebody means to erase
     erasure_routes  the API that erases
     otlp_routes  the API that takes OpenTelemetry's GenAI spans
+    dataset_notes  what is written down of datasets that were asked for
     dataset_jobs  datasets asked for over HTTP: one is made at a time
     dataset_job  an export as a process of its own
     dataset_routes  the API of datasets

@@ -32,7 +32,7 @@ from review.routes import routes
 from shalt import dataset_routes, erasure_routes, feedback, monitor_routes, otlp_routes
 from shalt.acceptance import Acceptance
 from shalt.child import Orders, listen_to_signals, receive_orders
-from shalt.dataset_jobs import BadName, DatasetJobs, NameTaken, TooManyWaiting
+from shalt.dataset_jobs import BadName, DatasetJobs, NameTaken, NotNoted, TooManyWaiting
 from shalt.drift_metrics import DriftCollector
 from shalt.intake import Intake
 from shalt.metrics import LimitCollector, RestartCollector
@@ -154,7 +154,7 @@ def _export(jobs: DatasetJobs, name: str, request: dict[str, object]) -> None:
     """Ask for a dataset on behalf of a page; raise ExportRefused."""
     try:
         jobs.ask(name, request)
-    except (BadName, NameTaken, TooManyWaiting) as error:
+    except (BadName, NameTaken, NotNoted, TooManyWaiting) as error:
         raise ExportRefused(str(error)) from None
 
 

@@ -69,7 +69,8 @@ def _say(report: JobReport) -> None:
 
 
 def _end_with_who_asked() -> None:
-    while sys.stdin.buffer.read(1):
+    # Not by sys.stdin, whose lock the interpreter would wait for at its end, and abort.
+    while os.read(sys.stdin.fileno(), 1):
         pass
     os.kill(os.getpid(), signal.SIGINT)
 

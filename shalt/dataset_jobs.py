@@ -1,9 +1,9 @@
 """Datasets that are asked for over HTTP: one is made at a time, others wait.
 
 Each is made by a process of its own (shalt.dataset_job), so the console answers meanwhile, and
-appears whole or not at all as a directory of the data directory, `datasets/NAME`. What is there is
-what is kept: the list of those asked for is forgotten when the console ends, and an export that was
-being made ends with it.
+appears whole or not at all as a directory of the data directory, `datasets/NAME`. An export that is
+being made ends with the console, and those that wait are not made; the next console lists them as
+interrupted (shalt.dataset_notes), and sweeps away what a killed one left.
 
 The code that exports is not loaded here, but in that process: the console stays as small as it is.
 
@@ -11,18 +11,21 @@ Limits: WAITING_MAX wait, ENDED_MAX that ended without a dataset are remembered.
 end within END_SECONDS_MAX of being told to is killed.
 """
 
+import logging
 import re
 import subprocess
 import sys
 import threading
 from collections import OrderedDict
-from enum import StrEnum
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from exporters.staging import sweep
 from exporters.windows import MANIFEST_FILE
+from shalt.dataset_notes import DatasetNotes, Note, State
 from shalt.settings import Settings
 
 WAITING_MAX: Final = 16
@@ -31,15 +34,10 @@ END_SECONDS_MAX: Final = 10.0
 Request = dict[str, object]  # the fields of an exporters.request.ExportRequest
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
+log = logging.getLogger(__name__)
 
-class State(StrEnum):
-    """What has become of a dataset that was asked for."""
 
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
+_PENDING: Final = (State.WAITING, State.RUNNING)
 
 
 class JobOrders(msgspec.Struct, frozen=True):
@@ -72,6 +70,10 @@ class TooManyWaiting(Exception):
     """So many datasets wait that this one must be asked for again later."""
 
 
+class NotNoted(Exception):
+    """The disk refuses to take down what is asked for."""
+
+
 class Job(msgspec.Struct):
     """A dataset that was asked for. `error` says why it failed, `report` how far it is."""
 
@@ -88,14 +90,16 @@ class DatasetJobs:
     def __init__(self, settings: Settings, directory: Path) -> None:
         self._settings = settings
         self._directory = directory
+        self._notes = DatasetNotes(directory)
         self._jobs: OrderedDict[str, Job] = OrderedDict()  # by name, the oldest first
         self._changed = threading.Condition()
         self._running: subprocess.Popen[bytes] | None = None
         self._is_closed = False
         self._thread: threading.Thread | None = None
+        self._take_over()
 
     def ask(self, name: str, request: Request) -> Job:
-        """Ask for a dataset. Raise BadName, NameTaken, TooManyWaiting."""
+        """Ask for a dataset. Raise BadName, NameTaken, TooManyWaiting, NotNoted."""
         if not _NAME.fullmatch(name):
             raise BadName(
                 f"{name!r} is no name for a dataset: write lower-case letters, digits, - _ and ., "
@@ -103,11 +107,15 @@ class DatasetJobs:
             )
         with self._changed:
             known = self._jobs.get(name)
-            if self.path(name).exists() or known and known.state in (State.WAITING, State.RUNNING):
+            if self.path(name).exists() or known and known.state in _PENDING:
                 raise NameTaken(f"there is a dataset {name!r}: a dataset is never changed")
             if sum(job.state is State.WAITING for job in self._jobs.values()) >= WAITING_MAX:
                 raise TooManyWaiting(f"{WAITING_MAX} datasets wait to be made: ask again later")
             job = Job(name, request, State.WAITING)
+            try:
+                self._notes.write(_note_of(job))
+            except OSError as error:
+                raise NotNoted(f"what is asked for cannot be kept: {error.strerror}") from None
             self._jobs.pop(name, None)
             self._jobs[name] = job
             self._forget()
@@ -118,15 +126,20 @@ class DatasetJobs:
         return job
 
     def cancel(self, name: str) -> Job | None:
-        """End a dataset that waits or is being made; None where there is none such."""
+        """End a dataset that waits or is being made; None where there is none such, or it is there
+        before it could be ended."""
         with self._changed:
             job = self._jobs.get(name)
-            if job is None or job.state not in (State.WAITING, State.RUNNING):
+            if job is None or job.state not in _PENDING:
                 return None
             process = self._running if job.state is State.RUNNING else None
-            job.state = State.CANCELLED
+            self._become(job, State.CANCELLED)
         if process is not None:
             _end(process)
+            if self._is_there(name):
+                with self._changed:
+                    self._become(job, State.DONE)
+                return None
         return job
 
     def find(self, name: str) -> Job | None:
@@ -135,33 +148,31 @@ class DatasetJobs:
             return None
         with self._changed:
             job = self._jobs.get(name)
-        if job is not None and job.state is not State.DONE:
+        if job is not None and job.state in _PENDING:
             return job
-        if (self.path(name) / MANIFEST_FILE).is_file():
-            return job or Job(name, None, State.DONE)
-        return None
+        if self._is_there(name):
+            return job if job is not None and job.state is State.DONE else _there(name)
+        return job if job is None or job.state is not State.DONE else None
 
     def list(self) -> list[Job]:
         """List the datasets that are there, by name, and then those that are not."""
-        there = sorted(path.parent.name for path in self._directory.glob(f"*/{MANIFEST_FILE}"))
+        names = (path.parent.name for path in self._directory.glob(f"*/{MANIFEST_FILE}"))
+        there = sorted(name for name in names if _NAME.fullmatch(name))  # none that is being made
         with self._changed:
-            others = [job for job in self._jobs.values() if job.name not in there]
-            return [
-                *(self._jobs.get(name) or Job(name, None, State.DONE) for name in there),
-                *others,
-            ]
+            asked = list(self._jobs)
+        found = [self.find(name) for name in (*there, *(n for n in asked if n not in there))]
+        return [job for job in found if job is not None]
 
     def files(self, name: str) -> dict[str, int]:
         """Name the files of a dataset, and say how many lines they have, as its manifest does.
 
         Empty where there is none, or none that this version can read.
         """
-        try:
-            data = (self.path(name) / MANIFEST_FILE).read_bytes()
-            manifest = msgspec.json.decode(data, type=_Manifest)
-        except (OSError, msgspec.MsgspecError):
-            return {}
-        return {file.name: file.rows for file in manifest.files}
+        return {file.name: file.rows for file in self._listed(name)}
+
+    def digests(self, name: str) -> dict[str, str]:
+        """Give the SHA-256 in hex that the manifest of a dataset has of each file. As `files`."""
+        return {file.name: file.sha256 for file in self._listed(name)}
 
     def path(self, name: str) -> Path:
         """Say where a dataset of a name lies, or would."""
@@ -178,6 +189,16 @@ class DatasetJobs:
         if self._thread is not None:
             self._thread.join(END_SECONDS_MAX)
 
+    def _listed(self, name: str) -> "tuple[_File, ...]":
+        try:
+            data = (self.path(name) / MANIFEST_FILE).read_bytes()
+            return msgspec.json.decode(data, type=_Manifest).files
+        except (OSError, msgspec.MsgspecError):
+            return ()
+
+    def _is_there(self, name: str) -> bool:
+        return (self.path(name) / MANIFEST_FILE).is_file()
+
     def _work(self) -> None:
         while True:
             with self._changed:
@@ -186,8 +207,13 @@ class DatasetJobs:
                 if self._is_closed:
                     return
                 assert job is not None
-                job.state = State.RUNNING
-            process = self._start(job)
+                self._become(job, State.RUNNING)
+            try:
+                process = self._start(job)
+            except OSError as error:
+                with self._changed:
+                    self._become(job, State.FAILED, f"no process can be started: {error.strerror}")
+                continue
             with self._changed:
                 self._running = process
                 unwanted = self._is_closed or job.state is not State.RUNNING
@@ -221,32 +247,75 @@ class DatasetJobs:
         assert process.stdin is not None
         with process.stdout as said:
             for line in said:
-                job.report = msgspec.json.decode(line, type=JobReport)
+                with suppress(msgspec.MsgspecError):  # what else a library prints
+                    job.report = msgspec.json.decode(line, type=JobReport)
         process.wait()
         process.stdin.close()
         with self._changed:
             self._running = None
             if job.state is not State.RUNNING:
                 return
-            job.error = job.report.error
-            if not job.report.ended:
-                job.error = f"the export ended with exit code {process.returncode}: see the log"
-            job.state = State.FAILED if job.error else State.DONE
+            error = job.report.error
+            if self._is_closed and not self._is_there(job.name):
+                self._become(job, State.INTERRUPTED, _WHILE_MADE)
+            elif error or not job.report.ended:
+                gone = f"the export ended with exit code {process.returncode}: see the log"
+                self._become(job, State.FAILED, error or gone)
+            else:
+                self._become(job, State.DONE)
+
+    def _take_over(self) -> None:
+        """Learn from an earlier console what was asked of it, and what became of that."""
+        for note in self._notes.read():
+            if not _NAME.fullmatch(note.name):
+                continue
+            job = Job(note.name, note.request, note.state, error=note.error)
+            self._jobs[note.name] = job
+            if job.state in _PENDING:
+                sweep(self.path(job.name))
+                was_made = job.state is State.RUNNING
+                self._become(job, State.INTERRUPTED, _WHILE_MADE if was_made else _BEFORE_BEGUN)
+        self._forget()
+
+    def _become(self, job: Job, state: State, error: str = "") -> None:
+        """Put a job into a state, and note it; a disk that refuses changes nothing else."""
+        job.state, job.error = state, error
+        try:
+            if state is State.DONE:
+                self._notes.forget(job.name)
+            else:
+                self._notes.write(_note_of(job))
+        except OSError as refused:
+            log.warning("dataset not noted name=%s state=%s error=%s", job.name, state, refused)
 
     def _forget(self) -> None:
         """Forget the oldest of those that ended, beyond ENDED_MAX."""
-        ended = [
-            name
-            for name, job in self._jobs.items()
-            if job.state not in (State.WAITING, State.RUNNING)
-        ]
+        ended = [name for name, job in self._jobs.items() if job.state not in _PENDING]
         for name in ended[: max(0, len(ended) - ENDED_MAX)]:
             del self._jobs[name]
+            with suppress(OSError):
+                self._notes.forget(name)
+
+
+_BEFORE_BEGUN: Final = "the console ended before this was begun: ask for it again"
+_WHILE_MADE: Final = (
+    "the console ended while this was made, and nothing of it is left: ask for it again"
+)
+
+
+def _note_of(job: Job) -> Note:
+    return Note(job.name, job.request or {}, job.state, job.error)
+
+
+def _there(name: str) -> Job:
+    """Speak of a dataset that is there, whoever asked for it."""
+    return Job(name, None, State.DONE)
 
 
 class _File(msgspec.Struct, frozen=True):
     name: str
     rows: int
+    sha256: str
 
 
 class _Manifest(msgspec.Struct, frozen=True):

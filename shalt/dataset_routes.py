@@ -3,15 +3,19 @@
     POST   /api/datasets                     {"name": …, and what an export is asked for}: 202
     GET    /api/datasets                     those that are there, and those that are not yet
     GET    /api/datasets/{name}              state, how far, and the manifest once it is done
-    GET    /api/datasets/{name}/files/{file} one file of it
+    GET    /api/datasets/{name}/files/{file} one file of it; a part, where `Range` asks for one
     GET    /api/datasets/{name}/tar          all files, as a tar
     DELETE /api/datasets/{name}              cancel one that waits or is being made: 200, else 409
 
 What can be asked for are the fields of exporters.request.ExportRequest; the code is that of `shalt
-export`. 400 for what cannot be asked for, 404 for a name that nobody has heard of, 409 for one that
-is taken, 503 where too many wait. A page of another site cannot ask (shalt.other_pages).
+export`. 400 for what cannot be asked for, such as a bad filter, 404 for a name nobody has heard
+of, 409 for one that is taken, 503 where too many wait or the disk refuses. A page of another site
+cannot ask (shalt.other_pages). A file comes with the SHA-256 that the manifest has of it: as
+`etag`, in hex, and as `repr-digest` (RFC 9530).
 """
 
+import base64
+import hashlib
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,12 +33,14 @@ from shalt.dataset_jobs import (
     DatasetJobs,
     Job,
     NameTaken,
-    State,
+    NotNoted,
     TooManyWaiting,
 )
 from shalt.dataset_jobs import Request as Wanted
+from shalt.dataset_notes import State
 from shalt.other_pages import refuse_other_pages
 from storage.capture import Clock, new_id
+from storage.filter_syntax import FilterError
 
 BODY_BYTES_MAX: Final = 4 * 2**20  # the current tools may be in it
 CHUNK_BYTES: Final = 1 << 18
@@ -73,7 +79,7 @@ def routes(jobs: DatasetJobs, project: str, clock: Clock) -> APIRouter:
             raise HTTPException(400, str(error)) from None
         except NameTaken as error:
             raise HTTPException(409, str(error)) from None
-        except TooManyWaiting as error:
+        except (TooManyWaiting, NotNoted) as error:
             headers = {"retry-after": str(RETRY_AFTER_SECONDS)}
             raise HTTPException(503, str(error), headers) from None
 
@@ -101,14 +107,18 @@ def routes(jobs: DatasetJobs, project: str, clock: Clock) -> APIRouter:
     @router.get("/api/datasets/{name}/files/{file}")
     def one_file(name: str, file: str) -> Response:
         """A file of a dataset."""
-        if file not in _files(jobs, name):
+        path = jobs.path(name) / file
+        if file not in _files(jobs, name) or not path.is_file():
             raise HTTPException(404, f"dataset {name} has no file {file}")
-        return FileResponse(jobs.path(name) / file, filename=file)
+        return FileResponse(path, filename=file, headers=_proof(jobs, name, file))
 
     @router.get("/api/datasets/{name}/tar")
     def tar(name: str) -> Response:
         """All files of a dataset in one."""
         files = _files(jobs, name)
+        for file in files:
+            if not (jobs.path(name) / file).is_file():
+                raise HTTPException(404, f"dataset {name} has no file {file} any more")
         headers = {"content-disposition": f'attachment; filename="{name}.tar"'}
         stream = _tar(jobs.path(name), name, list(files))
         return StreamingResponse(stream, media_type="application/x-tar", headers=headers)
@@ -130,7 +140,7 @@ def _read(data: bytes, project: str, clock: Clock) -> tuple[str, Wanted]:
         wanted.check_request(msgspec.convert(said, wanted.ExportRequest))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise HTTPException(400, str(error)) from None
-    except wanted.ExportError as error:
+    except (wanted.ExportError, FilterError) as error:
         raise HTTPException(400, str(error)) from None
     if not isinstance(name, str):
         raise HTTPException(400, "the name of a dataset is a text")
@@ -149,6 +159,18 @@ def _files(jobs: DatasetJobs, name: str) -> dict[str, int]:
     if _find(jobs, name).state is not State.DONE:
         raise HTTPException(404, f"dataset {name} is not there")
     return {MANIFEST_FILE: 1} | jobs.files(name)
+
+
+def _proof(jobs: DatasetJobs, name: str, file: str) -> dict[str, str]:
+    """Say in headers what the SHA-256 of a file must be. Of the manifest, what it is."""
+    digest = jobs.digests(name).get(file) or _sha256(jobs.path(name) / file)
+    encoded = base64.b64encode(bytes.fromhex(digest)).decode()
+    return {"etag": f'"{digest}"', "repr-digest": f"sha-256=:{encoded}:"}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _shown(jobs: DatasetJobs, job: Job) -> Shown:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.staging import Lines, StagingError, staging
+from exporters.staging import Lines, StagingError, partial_of, staging, sweep
 
 
 def test_the_directory_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -74,6 +74,21 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     with staging(tmp_path / "out") as partial:
         (partial / "a").write_text("1")
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "a"]
+
+
+def test_what_a_killed_process_left_is_swept_without_writing_anew(tmp_path: Path) -> None:
+    assert sweep(tmp_path / "out")
+    left = partial_of(tmp_path / "out")
+    (left / "scratch").mkdir(parents=True)
+    assert sweep(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_being_written_is_not_swept(tmp_path: Path) -> None:
+    with staging(tmp_path / "out") as partial:
+        assert not sweep(tmp_path / "out")
+        (partial / "a").touch()
+    assert (tmp_path / "out" / "a").exists()
 
 
 def test_a_link_in_the_place_of_what_is_swept_is_not_followed(tmp_path: Path) -> None:

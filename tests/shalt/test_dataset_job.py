@@ -45,6 +45,7 @@ def test_what_cannot_be_exported_is_said(own_settings: Settings, tmp_path: Path)
         (*_, last) = reports(process)
     assert last.ended
     assert "no calls to export" in last.error
+    assert process.returncode == 0  # although nobody has closed its standard input
 
 
 def test_it_ends_with_who_asked_and_leaves_nothing(own_settings: Settings, tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """Tests of shalt.dataset_routes, through a real shalt."""
 
+import base64
+import hashlib
 import io
 import json
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -73,6 +76,10 @@ def test_a_name_is_given_where_none_is_asked_for(shalt: Shalt) -> None:
         ({"truns": "last"}, "truns"),
         ({"format": "tablets"}, "no format"),
         ({"max_duplicates": 0}, "1 or more"),
+        ({"where": "no_such_column = 1"}, "no_such_column"),
+        ({"where": "id = '"}, "id = '"),
+        ({"where": "(" * 50_000}, "at most 10000 are read"),
+        ({"where": "(" * 9_000}, "parentheses"),
     ],
 )
 def test_what_cannot_be_asked_for_is_400_and_says_why(
@@ -97,6 +104,30 @@ def test_nothing_but_the_files_of_the_manifest_is_given(shalt: Shalt, file: str)
     ask(shalt, name="closed")
     wait_for(shalt, "closed")
     assert get(shalt, f"/closed/files/{file}").status == 404
+
+
+def test_a_file_comes_in_parts_and_with_its_checksum(shalt: Shalt) -> None:
+    ask(shalt, name="parts")
+    wait_for(shalt, "parts")
+    whole = get(shalt, "/parts/files/manifest.json")
+    ids = get(shalt, "/parts/files/ids.jsonl")
+    (entry,) = [file for file in json.loads(whole.body)["files"] if file["name"] == "ids.jsonl"]
+    assert ids.header("etag") == f'"{entry["sha256"]}"'
+    digest = hashlib.sha256(whole.body).digest()
+    assert whole.header("repr-digest") == f"sha-256=:{base64.b64encode(digest).decode()}:"
+    path = "/api/datasets/parts/files/manifest.json"
+    rest = request(shalt.port, path, b"", "GET", headers={"range": "bytes=100-"})
+    assert (rest.status, rest.body) == (206, whole.body[100:])
+    assert rest.header("content-range") == f"bytes 100-{len(whole.body) - 1}/{len(whole.body)}"
+    other = {"range": "bytes=100-", "if-range": '"another"'}
+    assert request(shalt.port, path, b"", "GET", headers=other).body == whole.body
+
+
+def test_two_asked_for_at_once_are_both_made(shalt: Shalt) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda name: ask(shalt, name=name), ("one", "two", "one")))
+    assert sorted(answer.status for answer in answers) == [202, 202, 409]
+    assert [wait_for(shalt, name)["state"] for name in ("one", "two")] == ["done", "done"]
 
 
 def test_a_page_elsewhere_cannot_ask(shalt: Shalt) -> None:
