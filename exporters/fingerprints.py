@@ -29,24 +29,24 @@ import struct
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from rensa import RMinHash
 
-from exporters.inputs import input_of, seen
-from exporters.selection import Example
+from exporters.inputs import input_of, joined, seen
 from exporters.shingles import (
     Hashes,
+    Texts,
     Words,
     char_shingles,
     folded,
     without_space,
     word_shingles,
-    words_of,
 )
-from exporters.templates import Templates
+from exporters.templates import RUN_SHINGLES, Mask, Templates, words_of_runs
 from storage.trace import Message, Tool
 
 WORDS_MIN = 20
@@ -80,47 +80,43 @@ _WORD = re.compile(r"\w+")
 _DIGIT = re.compile(r"\d")
 _SEED = 42
 _FIELD = "\x1f"
-_MESSAGE = "\x1e"
+_MESSAGE_TEXT = "\x1e"
+_MESSAGE = _MESSAGE_TEXT.encode()
 
 
-def fingerprint(example: Example, templates: Templates) -> bytes:
-    """Return the fingerprint of a row to be: FINGERPRINT.itemsize bytes. Pure."""
-    return fingerprint_of(example.messages, example.tools, example.call_id, templates)
+class Conversation(NamedTuple):
+    """A row to be, from wherever it was read: a conversation with its answers."""
+
+    messages: Sequence[Message]
+    tools: Sequence[Tool]
+    call_id: str
+
+
+def fingerprints(rows: Sequence[Conversation], templates: Templates) -> list[bytes]:
+    """Return the fingerprints of rows, FINGERPRINT.itemsize bytes each. Pure.
+
+    One row alone costs twice what it costs among sixteen; give no more at a time than fit in memory
+    ten times over.
+    """
+    asked = [_Asked(row.messages) for row in rows]
+    texts = Texts([each.text for each in asked])
+    runs = templates.runs(texts.shingles)
+    sketches = _Sketches()
+    numbers = [
+        _compared(number, row, each, texts, runs, sketches)
+        for number, (row, each) in enumerate(zip(rows, asked, strict=True))
+    ]
+    return [
+        each + by_word + by_char
+        for each, (by_word, by_char) in zip(numbers, sketches.made(), strict=True)
+    ]
 
 
 def fingerprint_of(
     messages: Sequence[Message], tools: Sequence[Tool], call_id: str, templates: Templates
 ) -> bytes:
-    """Return the fingerprint of a conversation with its answers, from wherever it was read."""
-    asked = input_of(messages)
-    last = folded(asked.last)
-    text = "\n".join((last, *map(folded, asked.others))) if asked.others else last
-    words = words_of(text)
-    shingles = word_shingles(words.hashes)
-    last_count = len(words_of(last).hashes) if asked.others else len(words.hashes)
-    context = [asked.system, asked.attached]
-    template = templates.words(shingles)
-    if template is not None:
-        last_count -= int(template[:last_count].sum())
-        context.append(words.hashes[template].tobytes())
-        words = words.only(~template)
-        shingles = word_shingles(words.hashes)
-    *earlier, whole = _turns(messages, asked.system)
-    half = EARLIER_TURNS // 2
-    if len(earlier) > EARLIER_TURNS:
-        earlier = earlier[:half] + earlier[-half:]
-    numbers = _NUMBERS.pack(
-        _hash64(_whole(messages, tools)),
-        _hash64(call_id.encode("utf-8", "surrogatepass")),
-        _hash64(asked.system, asked.attached, without_space(text)),
-        _hash64(asked.attached, without_space(last)) if last_count >= WORDS_MIN else 0,
-        whole,
-        *earlier,
-        *[0] * (EARLIER_TURNS - len(earlier)),
-        len(words.hashes),
-        _numbers_of(words) if len(words.hashes) < CHAR_WORDS_END else 0,
-    )
-    return numbers + _sketches(words, shingles, asked.attached, context)
+    """Return the fingerprint of one row."""
+    return fingerprints((Conversation(messages, tools, call_id),), templates)[0]
 
 
 def read_fingerprints(path: Path, rows_max: int) -> Iterator[NDArray[np.void]]:
@@ -145,19 +141,75 @@ def other_numbers(some: NDArray[np.uint32], others: NDArray[np.uint32]) -> NDArr
     return others_there
 
 
-def _turns(messages: Sequence[Message], system: bytes) -> list[int]:
+class _Asked:
+    """What was asked in a conversation, folded: each message once, for all that is made of it."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        found = input_of(messages)
+        self.system, self.attached = found.system, found.attached
+        said = [folded(text) for text in found.said]
+        self.last = said[found.last] if found.last >= 0 else ""
+        self.is_last_alone = len(said) == (found.last >= 0)
+        self.text = joined(said, found.last)
+        self.said = [without_space(text) for text in said]
+        self.last_said = self.said[found.last] if found.last >= 0 else b""
+        self.last_first = [self.last_said, *self.said]
+        if found.last >= 0:
+            del self.last_first[found.last + 1]
+
+
+def _compared(
+    number: int,
+    row: Conversation,
+    asked: _Asked,
+    texts: Texts,
+    runs: Mask,
+    sketches: "_Sketches",
+) -> bytes:
+    """Return the numbers of a fingerprint, and have its sketches made."""
+    words, shingles = texts.words(number), texts.shingles_of(number)
+    count = len(words.hashes)
+    last_count = count if asked.is_last_alone else texts.count_within(number, asked.last)
+    context = [asked.system, asked.attached]
+    template = words_of_runs(texts.runs_of(number, runs, RUN_SHINGLES))
+    if template is not None:
+        last_count -= int(template[:last_count].sum())
+        context.append(words.hashes[template].tobytes())
+        words = words.only(~template)
+        shingles = word_shingles(words.hashes)
+        count = len(words.hashes)
+    *earlier, whole = _turns(row.messages, asked)
+    half = EARLIER_TURNS // 2
+    if len(earlier) > EARLIER_TURNS:
+        earlier = earlier[:half] + earlier[-half:]
+    sketches.add(words, shingles, asked.attached, context)
+    return _NUMBERS.pack(
+        _hash64(_whole(row.messages, row.tools)),
+        _hash64(row.call_id.encode("utf-8", "surrogatepass")),
+        _hash64(asked.system, asked.attached, *asked.last_first),
+        _hash64(asked.attached, asked.last_said) if last_count >= WORDS_MIN else 0,
+        whole,
+        *earlier,
+        *[0] * (EARLIER_TURNS - len(earlier)),
+        count,
+        _numbers_of(words) if count < CHAR_WORDS_END else 0,
+    )
+
+
+def _turns(messages: Sequence[Message], asked: _Asked) -> list[int]:
     """Hash what had been said at each turn of the user, the last one, which is all, included.
 
     0 where that is too little to be told from what others say.
     """
-    hashed = hashlib.blake2b(system, digest_size=8)
+    hashed = hashlib.blake2b(asked.system, digest_size=8)
     turns: list[int] = []
     chars = 0
+    said = iter(asked.said)
     for message in messages:
         if message.role in ("user", "tool"):
-            text = without_space(folded(message.text))
+            text = next(said)
             chars += len(text)
-            hashed.update(text + _MESSAGE.encode())
+            hashed.update(text + _MESSAGE)
             if isinstance(message.content, tuple):
                 for part in message.content:
                     if part.kind != "text":
@@ -172,7 +224,7 @@ def _whole(messages: Sequence[Message], tools: Sequence[Tool]) -> bytes:
     """Write a row without ids and names, which are new in every call."""
     said: list[str] = []
     for message in messages:
-        said += (_MESSAGE, message.role, message.reasoning, message.refusal)
+        said += (_MESSAGE_TEXT, message.role, message.reasoning, message.refusal)
         for call in message.tool_calls:
             said += (call.name, call.arguments)
         if isinstance(message.content, tuple):
@@ -191,13 +243,44 @@ def _numbers_of(words: Words) -> int:
     return hashed & 0xFFFFFF00 | min(len(found), 0xFF)
 
 
-def _sketches(words: Words, shingles: Hashes, attached: bytes, context: Sequence[bytes]) -> bytes:
-    by_word = by_char = _NO_SKETCH
-    if len(words.hashes) >= WORDS_MIN:
-        by_word = _sketch(_salted(shingles, attached))
-    if len(words.hashes) < CHAR_WORDS_END:
-        by_char = _sketch(_salted(char_shingles(words.text), *context))
-    return by_word + by_char
+class _Sketches:
+    """Sketches of several rows, made at once."""
+
+    def __init__(self) -> None:
+        self._shingles: list[Hashes] = []
+        self._places: list[tuple[int, int]] = []  # of each row, its sketches; -1 for none
+
+    def add(
+        self, words: Words, shingles: Hashes, attached: bytes, context: Sequence[bytes]
+    ) -> None:
+        """Have the sketches of a row made: of its words, of its characters, or both."""
+        by_word = by_char = -1
+        if len(words.hashes) >= WORDS_MIN:
+            by_word = self._add(_salted(shingles, attached))
+        if len(words.hashes) < CHAR_WORDS_END:
+            by_char = self._add(_salted(char_shingles(words.text), *context))
+        self._places.append((by_word, by_char))
+
+    def made(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield both sketches of each row, in order."""
+        sketches = [*self._made(), _NO_SKETCH]
+        for by_word, by_char in self._places:
+            yield sketches[by_word], sketches[by_char]
+
+    def _add(self, shingles: Hashes) -> int:
+        if not shingles.size:
+            return -1
+        self._shingles.append(shingles)
+        return len(self._shingles) - 1
+
+    def _made(self) -> Iterator[bytes]:
+        if not self._shingles:
+            return
+        ends = np.cumsum([0, *map(len, self._shingles)], dtype=np.uint64)
+        flat = np.concatenate(self._shingles)
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(flat, ends, SKETCH_SIZE, _SEED)
+        for values in matrix.to_rows():
+            yield array("I", values).tobytes()[::4]  # the lowest byte, on a little-endian
 
 
 def _salted(shingles: Hashes, *context: bytes) -> Hashes:
@@ -205,14 +288,6 @@ def _salted(shingles: Hashes, *context: bytes) -> Hashes:
     if not any(map(any, context)):
         return shingles
     return shingles ^ np.uint64(_hash64(*context))
-
-
-def _sketch(shingles: Hashes) -> bytes:
-    if not shingles.size:
-        return _NO_SKETCH
-    rows = np.array([0, shingles.size], dtype=np.uint64)
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(shingles, rows, SKETCH_SIZE, _SEED)
-    return array("I", matrix.to_rows()[0]).tobytes()[::4]  # the lowest byte, on a little-endian
 
 
 def _hash64(*pieces: bytes) -> int:

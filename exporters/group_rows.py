@@ -12,10 +12,11 @@ targeted set are a row each, for it is they that were chosen, and not their conv
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from typing import Final
 
 import msgspec
 
-from exporters.fingerprints import fingerprint
+from exporters.fingerprints import Conversation, fingerprints
 from exporters.formats import FORMATS, Shape
 from exporters.labelling import LabelPolicy, choose, relabelled
 from exporters.pairs import Pairs
@@ -37,6 +38,10 @@ from storage.reader import StoreReader
 from storage.reservation import Cause, Policy, side_of, u_of
 from storage.trace import Message, Side, Span
 from storage.withheld import SYNTHETIC
+
+# Fingerprints are made of several rows at once (exporters.fingerprints).
+ROWS_AT_ONCE: Final = 32
+ROW_BYTES_AT_ONCE: Final = 256 * 1024
 
 
 class RowPlan(msgspec.Struct, frozen=True):
@@ -77,6 +82,8 @@ class GroupWriter:
         self._plan = plan
         self._format = FORMATS[plan.request.format]
         self._files = files
+        self._pending: list[tuple[bytes, IdLine, Conversation]] = []
+        self._pending_bytes = 0
         self._tools = tool_policy(plan.request)
 
     def add_group(self, group_id: str, calls: Iterable[GroupedCall]) -> int:
@@ -187,11 +194,11 @@ class GroupWriter:
             if left_out:
                 line = msgspec.structs.replace(line, left_out=tuple(sorted(left_out)))
             row = self._format.row(example, self._plan.shape)
-            self._files.add_row(
-                row,
-                line,
-                fingerprint(example, self._plan.templates),
-            )
+            compared = Conversation(example.messages, example.tools, example.call_id)
+            self._pending.append((row, line, compared))
+            self._pending_bytes += len(row)
+            if len(self._pending) >= ROWS_AT_ONCE or self._pending_bytes >= ROW_BYTES_AT_ONCE:
+                self.flush()
             has_rows = True
             self.tally.rows[part] += 1
             self.tally.longest[part] = max(self.tally.longest[part], len(row))
@@ -206,6 +213,14 @@ class GroupWriter:
         for call_id, reason in lost.items():
             self._count(part, call_id, group.id, reason, reason)
         return len(lost)
+
+    def flush(self) -> None:
+        """Write the rows that wait for others, to be compared at once: do so at the end, too."""
+        found = fingerprints([row for _, _, row in self._pending], self._plan.templates)
+        for (row, line, _), each in zip(self._pending, found, strict=True):
+            self._files.add_row(row, line, each)
+        self._pending.clear()
+        self._pending_bytes = 0
 
     def _moved(self, part: str, group_id: str) -> str:
         """Say why a group is not on the side of its `u`, in the ledger's word; empty if it is."""

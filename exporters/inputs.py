@@ -8,8 +8,8 @@ with numbers, dates and ids masked. An image, audio or file is a hash, too (`att
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
@@ -28,20 +28,20 @@ _FIELD = "\x1f"
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
-@dataclass(frozen=True)
-class Input:
-    """What was asked. `last`: what the user said last. `others`: every other message of users and
-    tools, in order. `system` and `attached` are hashes of 16 bytes, NOTHING where there is none."""
+class Input(NamedTuple):
+    """What was asked. `said`: every message of users and tools, in order; `last`: the place of what
+    the user said last, -1 where no user speaks. `system` and `attached` are hashes of 16 bytes,
+    NOTHING where there is none."""
 
-    last: str
-    others: tuple[str, ...]
+    said: list[str]
+    last: int
     system: bytes
     attached: bytes
 
     @property
     def text(self) -> str:
         """All of it; what was said last comes first."""
-        return "\n".join((self.last, *self.others)) if self.others else self.last
+        return joined(self.said, self.last)
 
 
 def input_of(messages: Sequence[Message]) -> Input:
@@ -62,11 +62,18 @@ def input_of(messages: Sequence[Message]) -> Input:
         if isinstance(message.content, tuple):
             attached += [seen(part) for part in message.content if part.kind != "text"]
     return Input(
-        last=texts.pop(last) if last >= 0 else "",
-        others=tuple(texts),
+        said=texts,
+        last=last,
         system=_system_digest("\n".join(system)) if system else NOTHING,
         attached=digest(_FIELD.join(attached)) if attached else NOTHING,
     )
+
+
+def joined(said: Sequence[str], last: int) -> str:
+    """Write what was said as one text, a line each; what was said last comes first."""
+    if last < 0:
+        return "\n".join(("", *said))
+    return "\n".join((said[last], *said[:last], *said[last + 1 :]))
 
 
 def seen(part: Part) -> str:

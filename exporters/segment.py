@@ -75,5 +75,6 @@ def write_segment(
             done += count
             if calls_max is not None and done >= calls_max:
                 break
+        writer.flush()
         rows = files.rows()
     return Segment(number, rows, writer.tally, writer.sampler.samples())

@@ -5,14 +5,16 @@ separate words. A character of a script that is written without spaces (Chinese,
 Thai, Lao, Khmer, Burmese) is a word of its own. A word is hashed by its first 16 and last 8 bytes
 in UTF-8 and its length; all hashes are the same on every machine and in every process.
 
-Limits: of a text, the first `TEXT_CHARS_MAX` characters count. 4 KB of English take 25 µs, of
-French or Chinese about five times as long. What is not here: word stems, synonyms, other
-languages' word boundaries.
+Limits: of a text, the first `TEXT_CHARS_MAX` characters count. 4 KB of English take 25 µs, fewer
+among other texts (`Texts`), of French or Chinese about five times as long. What is not here: word
+stems, synonyms, other languages' word boundaries.
 """
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ TEXT_CHARS_MAX = 200_000  # about 40 pages; what is alike so far is alike
 
 Hashes = NDArray[np.uint64]
 Positions = NDArray[np.intp]
+Flags = NDArray[np.bool_]
 
 # Bytes of words: letters, digits, and every byte of a character beyond ASCII.
 _IN_WORD = bytes(byte >= 128 or chr(byte).isalnum() for byte in range(256))
@@ -49,8 +52,7 @@ _FIRST = np.array([(1 << 8 * min(int(n), 8)) - 1 for n in _LENGTHS], dtype=np.ui
 _SECOND = np.array([(1 << 8 * min(max(int(n) - 8, 0), 8)) - 1 for n in _LENGTHS], dtype=np.uint64)
 
 
-@dataclass(frozen=True)
-class Words:
+class Words(NamedTuple):
     """The words of a text: where each stands in `data`, in bytes, and its hash."""
 
     data: bytes
@@ -65,9 +67,47 @@ class Words:
         words = b" ".join(self.data[start:end] for start, end in places)
         return words.decode("utf-8", "surrogatepass")
 
-    def only(self, chosen: NDArray[np.bool_]) -> "Words":
+    def only(self, chosen: Flags) -> "Words":
         """Return some of the words, in order."""
         return Words(self.data, self.starts[chosen], self.ends[chosen], self.hashes[chosen])
+
+
+class Texts:
+    """The words of several folded texts, looked for together: half of the cost is that of a call.
+
+    `shingles`: of every five words in a row, those across the end of a text included.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        written = [_separated(text) for text in texts]
+        # A separator before each, and behind all enough that eight bytes can be read from any
+        # word's end.
+        self._places = list(accumulate((len(each) + 1 for each in written), initial=1))
+        words = _words_in(b"".join((b" ", b" ".join(written), b" ", bytes(16))))
+        self._words = words
+        self._bounds: list[int] = words.starts.searchsorted(self._places).tolist()
+        self.shingles = word_shingles(words.hashes)
+
+    def words(self, number: int) -> Words:
+        """Return the words of one of the texts."""
+        data, starts, ends, hashes = self._words
+        part = slice(self._bounds[number], self._bounds[number + 1])
+        return Words(data, starts[part], ends[part], hashes[part])
+
+    def shingles_of(self, number: int) -> Hashes:
+        """Return the hashes of every five words in a row of one of the texts."""
+        start, end = self._bounds[number], self._bounds[number + 1]
+        return self.shingles[start : max(end - SHINGLE_WORDS + 1, start)]
+
+    def runs_of(self, number: int, runs: Flags, length: int) -> Flags:
+        """Return what is known of every so many shingles in a row, as far as one text goes."""
+        start, end = self._bounds[number], self._bounds[number + 1]
+        return runs[start : max(end - SHINGLE_WORDS + 1 - length + 1, start)]
+
+    def count_within(self, number: int, beginning: str) -> int:
+        """Count the words of one of the texts within what it begins with, up to a white space."""
+        starts = self._words.starts[self._bounds[number] : self._bounds[number + 1]]
+        return int(starts.searchsorted(self._places[number] + len(_separated(beginning))))
 
 
 def folded(text: str) -> str:
@@ -84,17 +124,7 @@ def without_space(folded_text: str) -> bytes:
 
 def words_of(folded_text: str) -> Words:
     """Find and hash the words of a folded text."""
-    text = folded_text[:TEXT_CHARS_MAX]
-    if not text.isascii():
-        text = _PUNCTUATION.sub(" ", text)
-        if _ALONE.search(text):
-            text = text.translate(_SPACED)
-    # A separator before, and behind enough that eight bytes can be read from any word's end.
-    data = b" %s %s" % (text.encode("utf-8", "surrogatepass"), bytes(16))
-    in_word = np.frombuffer(data.translate(_IN_WORD), dtype=np.uint8)
-    edges = (in_word[1:] != in_word[:-1]).nonzero()[0] + 1
-    starts, ends = edges[::2], edges[1::2]
-    return Words(data, starts, ends, _hashed(data, starts, ends))
+    return Texts((folded_text,)).words(0)
 
 
 def word_shingles(words: Hashes) -> Hashes:
@@ -113,6 +143,17 @@ def char_shingles(text: str) -> Hashes:
     return word_shingles(_mixed(codes.astype(np.uint64)))
 
 
+def _separated(folded_text: str) -> bytes:
+    """Write a text in UTF-8, with spaces for what separates words beyond ASCII."""
+    text = folded_text[:TEXT_CHARS_MAX]
+    if text.isascii():
+        return text.encode()
+    text = _PUNCTUATION.sub(" ", text)
+    if _ALONE.search(text):
+        text = text.translate(_SPACED)
+    return text.encode("utf-8", "surrogatepass")
+
+
 class _Spaced(dict[int, str]):
     """What stands for a character where those of `_ALONE` are words; fills itself."""
 
@@ -125,6 +166,15 @@ class _Spaced(dict[int, str]):
 _SPACED = _Spaced()
 
 
+def _words_in(data: bytes) -> Words:
+    """Find the words between separators: one must come first, and one and 16 bytes last."""
+    in_word = np.frombuffer(data.translate(_IN_WORD), dtype=np.uint8)
+    edges = (in_word[1:] != in_word[:-1]).nonzero()[0]
+    edges += 1
+    starts, ends = edges[::2], edges[1::2]
+    return Words(data, starts, ends, _hashed(data, starts, ends))
+
+
 def _hashed(data: bytes, starts: Positions, ends: Positions) -> Hashes:
     # Eight bytes from every position on. Copied, for reading them unaligned is slower.
     sliding = np.ndarray((len(data) - 7,), dtype="<u8", buffer=data, strides=(1,))
@@ -133,10 +183,13 @@ def _hashed(data: bytes, starts: Positions, ends: Positions) -> Hashes:
     hashes = eights.take(starts) & _FIRST.take(lengths, mode="clip")
     hashes *= _ODD
     hashes ^= lengths.view(np.uint64)
-    if lengths.size and lengths.max() > 8:
-        second = eights.take(starts + 8) & _SECOND.take(lengths, mode="clip")
-        hashes ^= second * _MIX
-        long = (lengths > 16).nonzero()[0]
+    longer = (lengths > 8).nonzero()[0]
+    if longer.size:
+        second = eights.take(starts[longer] + 8)
+        second &= _SECOND.take(lengths[longer], mode="clip")
+        second *= _MIX
+        hashes[longer] ^= second
+        long = longer[lengths[longer] > 16]
         hashes[long] ^= eights.take(ends[long] - 8) * _MIX_AGAIN
     return _mixed(hashes)
 

@@ -58,24 +58,37 @@ class Templates:
 
     common: Mask | None = None
 
+    def runs(self, shingles: Hashes) -> Mask:
+        """Say of the shingles of a text, or of several in a row, where runs of common ones begin.
+
+        RUN_SHINGLES - 1 fewer values than shingles.
+        """
+        count = max(len(shingles) - RUN_SHINGLES + 1, 0)
+        if self.common is None:
+            return np.zeros(count, dtype=np.bool_)
+        common = self.common.take(_places(shingles))
+        runs = common[:count].copy()
+        for shift in range(1, RUN_SHINGLES):
+            runs &= common[shift : shift + count]
+        return runs
+
     def words(self, shingles: Hashes) -> Mask | None:
         """Say of each word of a text whether it is of a template; None if none is.
 
         `shingles`: all of the text's, by five words.
         """
-        if self.common is None or len(shingles) < RUN_SHINGLES:
-            return None
-        common = self.common.take(_places(shingles))
-        count = len(common) - RUN_SHINGLES + 1
-        runs = common[:count].copy()
-        for shift in range(1, RUN_SHINGLES):
-            runs &= common[shift : shift + count]
-        if not runs.any():
-            return None
-        template = np.zeros(len(shingles) + SHINGLE_WORDS - 1, dtype=np.bool_)
-        for shift in range(RUN_WORDS):
-            template[shift : shift + count] |= runs
-        return template
+        return words_of_runs(self.runs(shingles))
+
+
+def words_of_runs(runs: Mask) -> Mask | None:
+    """Say of each word of a text whether it is of a template, by its runs; None if none is."""
+    if not runs.any():
+        return None
+    count = len(runs)
+    template = np.zeros(count + RUN_WORDS - 1, dtype=np.bool_)
+    for shift in range(RUN_WORDS):
+        template[shift : shift + count] |= runs
+    return template
 
 
 def templates_json(templates: Templates) -> bytes:

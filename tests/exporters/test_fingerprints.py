@@ -12,7 +12,9 @@ from exporters.fingerprints import (
     CHAR_WORDS_END,
     FINGERPRINT,
     WORDS_MIN,
-    fingerprint,
+    Conversation,
+    fingerprint_of,
+    fingerprints,
     other_numbers,
     read_fingerprints,
     similarity,
@@ -24,6 +26,10 @@ from storage.trace import Message, Tool, ToolCall
 from tests.exporters.rows import ANSWER, USER, calling, example, picture
 
 NONE = Templates()
+
+
+def fingerprint(one: Example, templates: Templates) -> bytes:
+    return fingerprint_of(one.messages, one.tools, one.call_id, templates)
 
 
 def read(one: Example, templates: Templates = NONE) -> np.void:
@@ -49,6 +55,28 @@ def estimated(one: Example, other: Example, name: str = "word_sketch") -> float:
 def test_every_fingerprint_has_the_same_length() -> None:
     for text in ("", "hi", text_of(22), text_of(1_000), "你好" * 1_000):
         assert len(fingerprint(asking(text), NONE)) == FINGERPRINT.itemsize == 624
+
+
+def test_a_fingerprint_is_the_same_alone_and_among_others() -> None:
+    sample = TemplateSample(100)
+    shared = text_of(30, seed=99)
+    for seed in range(40):
+        sample.add(asking(f"{shared} {text_of(9, seed)}").messages)
+    texts = ["", "hi 7", "你好" * 9, text_of(22), "été… oui", f"{shared} {text_of(60)}", " ... "]
+    rows = [asking(text) for text in texts]
+    rows += [
+        example(USER, ANSWER, Message("user", text_of(40)), Message("tool", "«x»"), ANSWER),
+        example(Message("tool", "sunny"), ANSWER),
+        example(picture(), ANSWER),
+        asking(shared, system="Be kind."),
+    ]
+    batch = [Conversation(row.messages, row.tools, row.call_id) for row in rows]
+    for templates in (NONE, sample.templates()):
+        alone = [fingerprint(row, templates) for row in rows]
+        assert len(set(alone)) == len(rows)
+        assert fingerprints(batch, templates) == alone
+        assert fingerprints(batch[::-1], templates) == alone[::-1]
+    assert fingerprints((), NONE) == []
 
 
 def test_an_input_is_the_same_whatever_its_case_white_space_and_answer() -> None:

@@ -8,8 +8,7 @@ from tests.exporters.rows import ANSWER, PIXEL, USER, picture
 def test_an_input_is_what_users_and_tools_said_the_last_words_first() -> None:
     found = Message("tool", "sunny", tool_call_id="call_1")
     asked = input_of([USER, ANSWER, Message("user", "and now?"), found, ANSWER])
-    assert asked.last == "and now?"
-    assert asked.others == ("hello", "sunny")
+    assert (asked.said, asked.last) == (["hello", "and now?", "sunny"], 1)
     assert asked.text == "and now?\nhello\nsunny"
     assert (asked.system, asked.attached) == (NOTHING, NOTHING)
 

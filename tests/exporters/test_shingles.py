@@ -6,6 +6,7 @@ import pytest
 from exporters.shingles import (
     SHINGLE_CHARS,
     TEXT_CHARS_MAX,
+    Texts,
     char_shingles,
     folded,
     without_space,
@@ -52,6 +53,18 @@ def test_words_that_differ_anywhere_have_different_hashes() -> None:
     texts = [LONG, *changed, LONG[:-1], "ab", "a", "b", "ba"]
     hashes = [int(words_of(text).hashes[0]) for text in texts]
     assert len(set(hashes)) == len(texts)
+
+
+def test_the_words_of_several_texts_are_those_of_each() -> None:
+    alone = ["one two three four five six", "", "été… «où»", "我要订票。OK", "a b c d e", LONG]
+    texts = Texts(alone)
+    for number, text in enumerate(alone):
+        words, among = words_of(text), texts.words(number)
+        assert (among.text, among.hashes.tolist()) == (words.text, words.hashes.tolist())
+        assert texts.shingles_of(number).tolist() == word_shingles(words.hashes).tolist()
+    assert texts.count_within(0, "one two") == 2
+    assert texts.count_within(2, "été…") == 1
+    assert texts.count_within(3, "我要订") == 3
 
 
 def test_hashes_are_the_same_on_every_machine() -> None:
