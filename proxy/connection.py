@@ -3,7 +3,7 @@
 It promises: body bytes as they came, transfer-decoded and nothing else; llhttp validates all
 framing. Back-pressure both ways: reading stops when READ_BYTES_MAX wait to be taken, `drain` waits
 while the peer does not read. The head of an answer has HEAD_BYTES_MAX, what comes before it (1xx)
-included.
+included, and so has what is sent between two pieces of its body, or behind it.
 
 It does not time anything out: whoever waits on a connection is cancelled by its call's deadline.
 """
@@ -201,8 +201,7 @@ class Connection(asyncio.Protocol):
         if self._head is not None and self._head.status_code == 101:
             self._chunks.append(data)
             return
-        if self._head is None:
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -214,8 +213,10 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._fail(UpstreamNotHttp(f"the upstream's answer is not HTTP: {error}"))
             self._transport.abort()
-        if self._head is None and self._head_bytes > HEAD_BYTES_MAX:
-            self._fail(UpstreamNotHttp(f"the answer's head is longer than {HEAD_BYTES_MAX} bytes"))
+        if self._head_bytes > HEAD_BYTES_MAX and not self._complete:
+            what = "head is" if self._head is None else "chunks have extensions, or trailers,"
+            what = f"the answer's {what} longer than {HEAD_BYTES_MAX} bytes"
+            self._fail(UpstreamNotHttp(what))
             self._transport.abort()
         self._wake()
         if not self._complete:
@@ -293,6 +294,7 @@ class Connection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         if self._bodyless or self._complete:
             return
+        self._head_bytes = 0
         self._chunks.append(data)
         self._chunk_bytes += len(data)
         if self._chunk_bytes > READ_BYTES_MAX and not self._read_paused:

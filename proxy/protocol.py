@@ -9,7 +9,8 @@ answers wait, PIPELINED_MAX of them.
 
 The head of a request that comes in one piece may be as long as what one read of the socket brings
 (256 KiB), and is refused after it was parsed; one that comes in pieces is refused as soon as the
-pieces exceed the limit. It costs a request 0.3 us.
+pieces exceed the limit. As long may be what is sent between two pieces of a body, behind it, or
+before the next request: extensions of chunks, trailers, empty lines. It costs a request 0.3 us.
 
 A client that speaks HTTP/1.0 knows no chunks: an answer whose length nobody said ends with its
 connection, so that it looks whole where it was cut (RFC 1945 has no more to offer).
@@ -72,6 +73,7 @@ class ClientProtocol(HttpToolsProtocol):
     _in_head = False
     _head_bytes = 0  # of a head that is not complete yet, as far as it came
     _piece_bytes = 0  # of what is being parsed
+    _framing_bytes = 0  # since the last piece of a body: heads, chunks' extensions, trailers
     _early: bytes | None = None  # what came behind a request for a WebSocket
     _tunnel: Tunnel | None = None
     _retold: bytes | None = None  # the head of a request that is to be parsed without its offer
@@ -105,6 +107,7 @@ class ClientProtocol(HttpToolsProtocol):
             self._hold(data)
             return
         self._piece_bytes = len(data)
+        self._framing_bytes += len(data)
         self._parse(data)
         if self._in_head:
             if self._head_timer is None:
@@ -113,6 +116,8 @@ class ClientProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > self.limits.head_bytes_max:
                 self._refuse_head()
+        elif self._framing_bytes > self.limits.head_bytes_max:
+            self._refuse_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -121,6 +126,7 @@ class ClientProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self._framing_bytes = 0
         if self._head_timer is not None:
             self._stop_head_timer()
         if self._deaf or self.transport.is_closing():
@@ -151,10 +157,12 @@ class ClientProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
+        self._framing_bytes = 0
         if not (self._deaf or self.transport.is_closing()):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._framing_bytes = 0
         if self._retold is None and not (self._deaf or self.transport.is_closing()):
             super().on_message_complete()
 

@@ -263,3 +263,45 @@ def test_a_head_that_does_not_come_to_its_end_is_refused(tmp_path: Path) -> None
                 received += data
         assert received.startswith(b"HTTP/1.1 200 ")
         assert received.endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "padding",
+    [b"2;" + b"a" * 1000, b"2\r\n{}\r\n" + b"0" * 1000, b"2\r\n{}\r\n0\r\n" + b"a: b\r\n" * 160],
+    ids=["extension", "size", "trailers"],
+)
+def test_what_is_sent_beside_a_body_has_the_limit_of_a_head(tmp_path: Path, padding: bytes) -> None:
+    head = b"POST /v1/upload HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    more = padding[-960:]
+    with (
+        running_upstream() as upstream,
+        running_relay(tmp_path, [upstream_at(upstream.port)], header_bytes_max=8000) as relay,
+    ):
+        answer = answer_to(relay.port, [head, padding] + [more] * 100)
+        assert (answer.status, answer.header("x-shalt-error")) == (431, "head_too_long")
+        assert relay.calls(1)[0].outcome is Outcome.CLIENT_GONE
+        assert refusals(relay, "head_too_long") == 1
+
+
+def test_empty_lines_between_requests_have_an_end(tmp_path: Path) -> None:
+    with (
+        running_upstream() as upstream,
+        running_relay(tmp_path, [upstream_at(upstream.port)], header_bytes_max=8000) as relay,
+    ):
+        answer = answer_to(relay.port, [b"\r\n" * 1000] * 20)
+        assert answer.status == 431
+        few = b"\r\n" * 10 + SIZED % (2, b"{}")
+        last = few.replace(b"host: x", b"host: x\r\nconnection: close")
+        assert exchange(relay.port, few * 2 + last).count(b"HTTP/1.1 200") == 3
+
+
+def test_extensions_and_many_small_chunks_pass(tmp_path: Path) -> None:
+    chunks = b'2;a="b"\r\n{}\r\n' * 5000
+    head = b"POST /v1/upload HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
+    head += b"transfer-encoding: chunked\r\n\r\n"
+    with (
+        running_upstream() as upstream,
+        running_relay(tmp_path, [upstream_at(upstream.port)], header_bytes_max=8000) as relay,
+    ):
+        answer = answer_to(relay.port, [head, chunks, b"0\r\n\r\n"])
+        assert answer.body.startswith(b"10000 ")
