@@ -30,6 +30,7 @@ In reading order; a module imports only those above it:
     wire_images     images made, edited and varied
     wire_audio      audio spoken and written down
     wire_gemini     Gemini: generateContent, its stream, embeddings
+    wire_gemini_live  Gemini Live: the messages of a socket as one conversation
     wire_realtime   WebSockets: what passed in frames, and OpenAI's Realtime events in them
     context         what an application says of a call in its headers, in whose words ever
     encoding        gzip, deflate and zstd undone, for reading

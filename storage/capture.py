@@ -120,6 +120,7 @@ _ENDPOINT_OF_METHOD = {
     "embedContent": Endpoint.EMBEDDINGS,
     "batchEmbedContents": Endpoint.EMBEDDINGS,
 }
+_GEMINI_LIVE = "BidiGenerateContent"  # behind the name of its service, or by itself
 
 
 def endpoint_of(method: str, target: str) -> Endpoint:
@@ -135,6 +136,8 @@ def endpoint_of(method: str, target: str) -> Endpoint:
         endpoint = found.get(path.rpartition("/")[2]) or found.get("", Endpoint.OTHER)
     else:
         endpoint = _ENDPOINT_OF_METHOD.get(last.rpartition(":")[2], Endpoint.OTHER)
+        if _GEMINI_LIVE in last:
+            endpoint = Endpoint.REALTIME
     speaks = (method == "POST") != (endpoint in _BY_GET)
     return endpoint if speaks else Endpoint.OTHER
 

@@ -174,6 +174,8 @@ def _dialect(capture: Capture, understand: Format | None) -> Dialect:
         return capture.dialect
     if understand is wire_anthropic.understand:
         return Dialect.ANTHROPIC
+    if understand is wire_realtime.understand and "BidiGenerateContent" in capture.target:
+        return Dialect.GEMINI
     return Dialect.GEMINI if understand is wire_gemini.understand else Dialect.OPENAI
 
 

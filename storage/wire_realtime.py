@@ -7,8 +7,9 @@ them; speech stands as what was understood of it (its transcript), and the sound
 bytes. Instructions and tools are those the session had last. Tokens are those of all responses.
 
 The Responses API over a WebSocket (`response.create` with an input) is read as storage.
-wire_responses reads a stream, of several responses the last. Of any other messages only the frames
-are counted. `extra` has the counts: frames of each direction, responses, close codes.
+wire_responses reads a stream, of several responses the last; Gemini Live by storage.
+wire_gemini_live. Of any other messages only the frames are counted. `extra` has the counts: frames
+of each direction, responses, close codes.
 
 Limits: messages of MESSAGE_BYTES_MAX, compressed or not; EVENTS_MAX (storage.wire) of a direction;
 ITEMS_MAX of a conversation.
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from storage import wire_gemini_live
 from storage.frames import BINARY, CLOSE, TEXT, UNREAD, MessageReader
 from storage.trace import Choice, Json, Message, Understood, Usage
 from storage.usage import NO_USAGE, openai_usage
@@ -76,8 +78,11 @@ def understand(request: bytes, response: bytes, streamed: bool) -> Understood:
     asked = list(sent.events(request, notes))
     told = list(received.events(response, notes))
     kinds = {kind for kind, _ in told}
+    messages = [event for _, event in asked], [event for _, event in told]
     if not kinds.isdisjoint(_BY_RESPONSES):
         understood = _read_responses(asked, told, notes)
+    elif wire_gemini_live.is_live(*messages):
+        understood = wire_gemini_live.understand(*messages, notes)
     else:
         session = _Session()
         session.read(asked, told)

@@ -215,7 +215,7 @@ def test_the_responses_api_over_a_socket_is_read_as_its_stream() -> None:
 
 
 def test_other_messages_are_counted_and_said_to_be_unknown() -> None:
-    span = understood([{"setup": {}}], [{"serverContent": {}}])
+    span = understood([{"config": {}}], [{"result": {}}])
     assert "no known kind" in span.note
     assert span.extra is not None
     assert "frames" in span.extra
