@@ -24,7 +24,11 @@ In reading order; a module imports only those above it:
     upstream   the connections to one upstream, used again and again
     routes     which path goes to which upstream, and with which headers
     websocket  two ends of a WebSocket joined, until both have ended
+    passage    who may pass, where to and how it ends: the same for every call
     relay      the ASGI application: client on one side, upstream on the other
+    client_side  the client's side of a call that is carried directly
+    direct     a call carried by callbacks, from connection to connection
     held_head  the head of an answer, written together with what follows at once
+    closing_answers  answers with which their connection ends
     protocol   uvicorn's HTTP protocol, with the limits it lacks; connections handed over
 """

@@ -5,6 +5,8 @@ framing. Back-pressure both ways: reading stops when READ_BYTES_MAX wait to be t
 while the peer does not read. The head of an answer has HEAD_BYTES_MAX, what comes before it (1xx)
 included, and so has what is sent between two pieces of its body, or behind it.
 
+An answer is waited for (`head`, `read`), or told to a `Receiver` as it comes, which costs no task.
+
 It does not time anything out: whoever waits on a connection is cancelled by its call's deadline.
 """
 
@@ -13,13 +15,16 @@ import os
 import select
 import socket
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 import httptools
 
 READ_BYTES_MAX: Final = 256 * 1024
 HEAD_BYTES_MAX: Final = 256 * 1024  # four times what servers let clients send
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)  # Linux only
+# So many pieces of an answer are acknowledged at once: as many as Linux does by itself on a new
+# connection (TCP_MAX_QUICKACKS). For all of a stream it would cost a twentieth of its chunks.
+_QUICKACKS_MAX: Final = 16
 
 
 class UpstreamCut(Exception):
@@ -42,8 +47,25 @@ class ResponseHead:
     headers: list[tuple[bytes, bytes]]
 
 
+class Receiver(Protocol):
+    """Who is told of an answer as it comes."""
+
+    def arrived(self) -> None:
+        """Something is here: the head, more of the body, its end, or a failure. Never raise."""
+
+    def upstream_is_full(self) -> None:
+        """The upstream does not read: send it no more until it does."""
+
+    def upstream_reads_again(self) -> None:
+        """It does."""
+
+
 class Connection(asyncio.Protocol):
-    """One connection to an upstream, used for one call at a time."""
+    """One connection to an upstream, used for one call at a time.
+
+    `failure`: what became of an answer that did not come whole, once all that came is taken.
+    `answer_head`: the head of the answer, once it is here.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.closed = False
@@ -57,32 +79,43 @@ class Connection(asyncio.Protocol):
         self._writer_waits: asyncio.Future[None] | None = None
         self._write_paused = False
         self._busy = False
+        self._receiver: Receiver | None = None
         self._reset()
 
     def _reset(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._headers: list[tuple[bytes, bytes]] = []
-        self._head: ResponseHead | None = None
+        self.answer_head: ResponseHead | None = None
         self._chunks: list[bytes] = []
         self._chunk_bytes = 0
         self._head_bytes = 0
+        self._quickacks = 0
         self._read_paused = False
         self._complete = False
         self._keep_alive = False
         self._bodyless = False
         self._upgrade = False
         self._got_bytes = False
-        self._failure: Exception | None = None
+        self.failure: UpstreamCut | UpstreamNotHttp | None = None
 
     # What a call does with it.
 
-    def start(self, data: bytes, *, bodyless: bool, upgrade: bool = False) -> None:
+    def start(
+        self,
+        data: bytes,
+        *,
+        bodyless: bool,
+        upgrade: bool = False,
+        receiver: Receiver | None = None,
+    ) -> None:
         """Send the head of a request, and as much of its body as there is.
 
         `bodyless`: the answer has no body whatever its headers say (the request is a HEAD).
         `upgrade`: the answer may be 101; then the connection waits, unread, for `switch`.
+        `receiver`: who takes the answer as it comes; without one, it is waited for.
         """
         self._busy = True
+        self._receiver = receiver
         self._bodyless = bodyless
         self._upgrade = upgrade
         self._transport.write(data)
@@ -103,11 +136,11 @@ class Connection(asyncio.Protocol):
 
         Raises UpstreamCut and UpstreamNotHttp.
         """
-        while self._head is None:
-            if self._failure is not None:
-                raise self._failure
+        while self.answer_head is None:
+            if self.failure is not None:
+                raise self.failure
             await self._more()
-        return self._head
+        return self.answer_head
 
     async def read(self) -> bytes:
         """Wait for more of the body and return all that is here; empty at its end.
@@ -117,17 +150,35 @@ class Connection(asyncio.Protocol):
         while not self._chunks:
             if self._complete:
                 return b""
-            if self._failure is not None:
-                raise self._failure
+            if self.failure is not None:
+                raise self.failure
             await self._more()
+        data = self.take()
+        if self._read_paused:
+            self.resume_reading()
+        return data
+
+    def take(self) -> bytes:
+        """Return what is here of the body."""
         chunks = self._chunks
+        if not chunks:
+            return b""
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self._chunks = []
         self._chunk_bytes = 0
-        if self._read_paused:
-            self._read_paused = False
-            self._transport.resume_reading()
         return data
+
+    def pause_reading(self) -> None:
+        """Read no more of the answer for now: what is here cannot be passed on."""
+        if not (self._read_paused or self.closed):
+            self._read_paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        self._read_paused = False
+        if not self.closed:
+            self._transport.resume_reading()
 
     def switch(self, protocol: asyncio.Protocol) -> tuple[asyncio.Transport, bytes]:
         """Hand over the connection after a 101, and what came behind that."""
@@ -143,7 +194,7 @@ class Connection(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """The answer is over and both sides keep the connection."""
-        return self.complete and self._keep_alive and not self.closed and self._failure is None
+        return self.complete and self._keep_alive and not self.closed and self.failure is None
 
     @property
     def quiet(self) -> bool:
@@ -156,11 +207,13 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once; what the upstream still sends is of no interest."""
         self._busy = False
+        self._receiver = None
         self._transport.abort()
 
     def rest(self) -> None:
         """Get ready for the next call."""
         self._busy = False
+        self._receiver = None
         self.used_before = True
         self.idle_since = self._loop.time()
         self._reset()
@@ -173,14 +226,16 @@ class Connection(asyncio.Protocol):
             self._reader_waits = None
 
     def _wake(self) -> None:
+        if self._receiver is not None:
+            self._receiver.arrived()
+            return
         waiting = self._reader_waits
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
 
-    def _fail(self, failure: Exception) -> None:
-        if self._failure is None and not self._complete:
-            self._failure = failure
-        self._wake()
+    def _fail(self, failure: UpstreamCut | UpstreamNotHttp) -> None:
+        if self.failure is None and not self._complete:
+            self.failure = failure
 
     # asyncio.Protocol
 
@@ -198,14 +253,14 @@ class Connection(asyncio.Protocol):
             self._transport.abort()  # bytes nobody asked for: never give them to the next call
             return
         self._got_bytes = True
-        if self._head is not None and self._head.status_code == 101:
+        if self.answer_head is not None and self.answer_head.status_code == 101:
             self._chunks.append(data)
             return
         self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            if self._head is None or self._head.status_code != 101:
+            if self.answer_head is None or self.answer_head.status_code != 101:
                 self._fail(UpstreamNotHttp("the upstream switched protocols unasked"))
             else:
                 self._transport.pause_reading()
@@ -214,19 +269,20 @@ class Connection(asyncio.Protocol):
             self._fail(UpstreamNotHttp(f"the upstream's answer is not HTTP: {error}"))
             self._transport.abort()
         if self._head_bytes > HEAD_BYTES_MAX and not self._complete:
-            what = "head is" if self._head is None else "chunks have extensions, or trailers,"
+            what = "head is" if self.answer_head is None else "chunks have extensions, or trailers,"
             what = f"the answer's {what} longer than {HEAD_BYTES_MAX} bytes"
             self._fail(UpstreamNotHttp(what))
             self._transport.abort()
+        unfinished = not self._complete
         self._wake()
-        if not self._complete:
+        if unfinished and self._quickacks < _QUICKACKS_MAX:
             self._acknowledge()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
         self._release_socket()
         if self._busy and not self._complete:
-            if error is None and self._head is not None and self._ends_with_connection():
+            if error is None and self.answer_head is not None and self._ends_with_connection():
                 self._complete = True
             else:
                 what = f"the upstream closed the connection: {error or 'end of stream'}"
@@ -236,8 +292,12 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._write_paused = True
+        if self._receiver is not None:
+            self._receiver.upstream_is_full()
 
     def resume_writing(self) -> None:
+        if self._write_paused and self._receiver is not None:
+            self._receiver.upstream_reads_again()
         self._write_paused = False
         waiting = self._writer_waits
         if waiting is not None and not waiting.done():
@@ -256,6 +316,7 @@ class Connection(asyncio.Protocol):
         again. The client would not have waited, on a connection of its own.
         """
         if self._socket is not None and _QUICKACK is not None:
+            self._quickacks += 1
             self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def _ends_with_connection(self) -> bool:
@@ -270,12 +331,12 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self._complete:
             # A second answer to one request: never to be mistaken for the next call's.
-            self._failure = UpstreamNotHttp("the upstream answered twice")
+            self.failure = UpstreamNotHttp("the upstream answered twice")
             self._keep_alive = False
         self._headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._head is None:  # later ones are trailers, which ASGI cannot carry
+        if self.answer_head is None:  # later ones are trailers, which ASGI cannot carry
             self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -283,10 +344,10 @@ class Connection(asyncio.Protocol):
         if status_code < 100:  # three digits, as the grammar has it, but no status there is
             self._fail(UpstreamNotHttp(f"the upstream's answer has the status {status_code:03}"))
         switches = status_code == 101 and self._upgrade and self._parser.should_upgrade()
-        if (status_code < 200 and not switches) or self._head is not None:
+        if (status_code < 200 and not switches) or self.answer_head is not None:
             return
         self._keep_alive = self._parser.should_keep_alive() and not switches
-        self._head = ResponseHead(status_code, self._headers)
+        self.answer_head = ResponseHead(status_code, self._headers)
         if self._bodyless:
             self._complete = True
             self._keep_alive = False  # llhttp waits for a body that will not come
@@ -297,10 +358,9 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._chunks.append(data)
         self._chunk_bytes += len(data)
-        if self._chunk_bytes > READ_BYTES_MAX and not self._read_paused:
-            self._read_paused = True
-            self._transport.pause_reading()
+        if self._chunk_bytes > READ_BYTES_MAX and self._receiver is None:  # who takes it at once
+            self.pause_reading()
 
     def on_message_complete(self) -> None:
-        if self._head is not None:
+        if self.answer_head is not None:
             self._complete = True

@@ -6,7 +6,6 @@ LONG_CALL_NS or of which more than HELD_BYTES_MAX is held is begun at once and c
 so that neither memory nor a killed worker loses it.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -42,15 +41,16 @@ class Exchange:
     """One call, from the first byte of its request to the last of its answer.
 
     `mode` is None where the request did not say what is to be kept: sampling decides then.
-    `task` relays the call: it is cancelled when the call is abandoned. `watch` starts looking out
-    for the client's leaving; it is called once, when the call has become old enough.
+    `stop` is called when the call is abandoned: whoever relays it shall end it. `watch` starts
+    looking out for the client's leaving; it is called once, when the call has become old enough,
+    and None where that needs nobody.
     """
 
     __slots__ = (
         "_begun", "_connect_ns", "_first_byte_ns", "_forwarded_ns", "_headers", "_left_out",
         "_mode", "_receive_ns", "_recording", "_response_headers", "_response_started_ns",
         "_spool_at_ns", "_started_at_ns",
-        "_started_ns", "_strainers", "_task", "_waited_ns", "_watch", "abandoned", "deadline_ns",
+        "_started_ns", "_stop", "_strainers", "_waited_ns", "_watch", "abandoned", "deadline_ns",
         "dialect", "ended", "id", "method", "project", "request", "response", "status_code",
         "target", "upstream",
     )  # fmt: skip
@@ -67,8 +67,8 @@ class Exchange:
         headers: Headers,
         mode: RecordMode | None,
         sampled_by: bytes,
-        task: asyncio.Task[object],
-        watch: Callable[[], None],
+        stop: Callable[[], object],
+        watch: Callable[[], None] | None,
     ) -> None:
         clock = recording.clock
         self.id = new_id(clock)
@@ -92,8 +92,8 @@ class Exchange:
         self.response = BodyCopy(kept_bytes_max)
         self._recording = recording
         self._mode = mode
-        self._task = task
-        self._watch: Callable[[], None] | None = watch
+        self._stop = stop
+        self._watch = watch
         self._begun = False
         self._strainers: dict[bool, Strainer | FrameStrainer] = {}
         self._headers = headers
@@ -178,10 +178,10 @@ class Exchange:
         self._watch = None
 
     def abandon(self, outcome: Outcome) -> None:
-        """Stop the relaying task, which will see in `abandoned` why."""
+        """Have whoever relays the call end it, who will see in `abandoned` why."""
         if not self.ended and self.abandoned is None:
             self.abandoned = outcome
-            self._task.cancel()
+            self._stop()
 
     def end(self, outcome: Outcome, error: str = "") -> None:
         """The call is over: hand its record to the spool. The first end counts."""

@@ -12,33 +12,36 @@ The head of a request that comes in one piece may be as long as what one read of
 pieces exceed the limit. As long may be what is sent between two pieces of a body, behind it, or
 before the next request: extensions of chunks, trailers, empty lines. It costs a request 0.3 us.
 
-A client that speaks HTTP/1.0 knows no chunks: an answer whose length nobody said ends with its
-connection, so that it looks whole where it was cut (RFC 1945 has no more to offer).
-
 A request for a WebSocket becomes a call like any other, with this connection in its scope
 (`UPGRADE`), so that the relay may take it over; what the client sends meanwhile waits, and the
 connection is read no further once EARLY_BYTES_MAX do. Where it is refused, the connection ends with
 the answer: what follows a handshake is not to be read as a request. Any other protocol that a
 request offers to switch to is ignored (RFC 9110, section 7.8), as it is by uvicorn; but the parser
 would take such a request for one without a body, so it gets it a second time without the offer.
+
+A plain call is carried from here without the application (proxy.direct); every other request goes
+to it, as under any server.
 """
 
 import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import httptools
-from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
-from uvicorn._types import ASGISendEvent as Event
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
     RequestResponseCycle,
 )
 
+from proxy.client_side import ClientSide
+from proxy.closing_answers import last_answer, without_chunks
+from proxy.direct import DirectPassage, begin
 from proxy.held_head import HeldHead
+from proxy.passage import Asked, Gate
 from proxy.relay import UPGRADE
 from proxy.websocket import ClientGone, Tunnel
 
@@ -59,15 +62,23 @@ class ClientLimits:
     head_seconds: float = 60.0
 
 
-def limited(limits: ClientLimits) -> type[HttpToolsProtocol]:
-    """Make the protocol class for uvicorn's `http` setting."""
-    return type("LimitedProtocol", (ClientProtocol,), {"limits": limits})
+GateOf = Callable[[bytes], Gate | None]
+
+
+def limited(limits: ClientLimits, gate_of: GateOf) -> type[HttpToolsProtocol]:
+    """Make the protocol class for uvicorn's `http` setting.
+
+    `gate_of` says of a path which gate a plain request passes; None: it is the application's.
+    """
+    settings = {"limits": limits, "gate_of": staticmethod(gate_of)}
+    return type("LimitedProtocol", (ClientProtocol,), settings)
 
 
 class ClientProtocol(HttpToolsProtocol):
     """One connection of a client."""
 
     limits: ClientLimits
+    gate_of: GateOf
     retiring = False  # of all connections: another worker takes new ones, see `shutdown`
 
     _in_head = False
@@ -78,7 +89,10 @@ class ClientProtocol(HttpToolsProtocol):
     _tunnel: Tunnel | None = None
     _retold: bytes | None = None  # the head of a request that is to be parsed without its offer
     _offers: tuple[tuple[int, bytes], ...] = ()  # the `upgrade` headers left out of it
-    _answering: RequestResponseCycle | None = None  # uvicorn's `cycle` is the last that came
+    # What is answered now; uvicorn's `cycle` is the last that came.
+    _answering: RequestResponseCycle | ClientSide | None = None
+    _gate: Gate | None = None  # that of the call that is carried directly, as long as it is
+    _passage: DirectPassage | None = None  # that call, once it has begun
     _head_timer: asyncio.TimerHandle | None = None  # while a head is not complete
     _deaf = False  # what comes is no HTTP, and the connection ends with the answer under way
 
@@ -93,7 +107,12 @@ class ClientProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         answering = self._answering
-        if answering is not None and not answering.response_complete:
+        if isinstance(answering, ClientSide):
+            if self._passage is not None:
+                self._passage.client_lost()
+            if isinstance(cast(object, self.cycle), ClientSide):
+                self.cycle = None  # type: ignore[assignment]  # uvicorn has its own way to tell
+        elif answering is not None and not answering.response_complete:
             answering.disconnected = True  # which uvicorn tells only the last request that came
             answering.message_event.set()
         self._unset_keepalive_if_required()
@@ -118,9 +137,13 @@ class ClientProtocol(HttpToolsProtocol):
                 self._refuse_head()
         elif self._framing_bytes > self.limits.head_bytes_max:
             self._refuse_head()
+        if self._gate is not None:
+            self._carry(self._gate)
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._in_head = True
         self._head_bytes = 0
 
@@ -142,29 +165,53 @@ class ClientProtocol(HttpToolsProtocol):
             return
         offered = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
         upgrade = offered and self._wants_websocket()
-        if upgrade:
-            self._early = b""
-            self.scope[UPGRADE] = self  # type: ignore[typeddict-unknown-key]
-        elif offered:
+        if offered and not upgrade:
             self._retell()
             return
         for index, value in self._offers:
             self.headers.insert(index, (b"upgrade", value))
         self._offers = ()
-        super().on_headers_complete()
+        if upgrade or not self._is_plain():
+            self._begin_scope()
+            if upgrade:
+                self._early = b""
+                self.scope[UPGRADE] = self  # type: ignore[typeddict-unknown-key]
+            super().on_headers_complete()
+            if upgrade:
+                self.cycle.keep_alive = False
+            elif self._gate is not None:  # it waits for a call that nobody watches but by reading
+                self.flow.resume_reading()
         self.headers = []  # of trailers, which would come among the request's headers
-        if upgrade:
-            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         self._framing_bytes = 0
-        if not (self._deaf or self.transport.is_closing()):
+        if self._deaf or self.transport.is_closing():
+            return
+        cycle: object = self.cycle
+        if not isinstance(cycle, ClientSide):
             super().on_body(body)
+        elif not cycle.response_complete:
+            cycle.came(body)
 
     def on_message_complete(self) -> None:
         self._framing_bytes = 0
-        if self._retold is None and not (self._deaf or self.transport.is_closing()):
+        if self._retold is not None or self._deaf or self.transport.is_closing():
+            return
+        cycle: object = self.cycle
+        if isinstance(cycle, ClientSide):
+            cycle.more_body = False
+        else:
             super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._passage is not None:
+            self._passage.client_is_full()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._passage is not None:
+            self._passage.client_reads_again()
 
     def switch(self, tunnel: Tunnel) -> tuple[asyncio.Transport, bytes]:
         """Hand the connection over to a tunnel; see proxy.websocket.Upgrade."""
@@ -210,14 +257,66 @@ class ClientProtocol(HttpToolsProtocol):
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
                 self._parse(head + rest)
 
+    # Calls that are carried directly.
+
+    def _is_plain(self) -> bool:
+        """Tell whether a request is carried directly; if so, it is the one that is answered now."""
+        cycle = self.cycle
+        if self.expect_100_continue or (cycle is not None and not cycle.response_complete):
+            return False
+        method = self.parser.get_method()
+        if self.parser.get_http_version() != "1.1" or method == b"CONNECT":
+            return False
+        url = httptools.parse_url(self.url)
+        path = url.path
+        if path is None or not path.isascii():
+            return False
+        gate = self.gate_of(path)
+        if gate is None or gate.recording.always_sync:
+            return False
+        self._gate = gate
+        keep_alive = self.parser.should_keep_alive() and not self.retiring
+        asked = Asked(method.decode("ascii"), path, url.query or b"", self.headers)
+        side = ClientSide(
+            asked, self.transport, self.flow, keep_alive=keep_alive, over=self._is_answered
+        )
+        self.cycle = self._answering = side  # type: ignore[assignment]
+        return True
+
+    def _carry(self, gate: Gate) -> None:
+        """Go on with the call that is carried directly: something came."""
+        passage = self._passage
+        if passage is None:
+            client = self._answering
+            assert isinstance(client, ClientSide)
+            passage = begin(gate, client, cast(set[object], self.tasks))
+            if client.response_complete:
+                return
+            self._passage = passage
+        if self.transport.is_closing():
+            passage.client_lost()
+        else:
+            passage.proceed()
+
+    def _is_answered(self) -> None:
+        self._gate = self._passage = None
+        self.on_response_complete()
+
+    def _begin_scope(self) -> None:
+        """Have uvicorn make the scope, which a call that is carried directly does without."""
+        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expect
+        self.headers += headers  # the list that is in the scope
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
         cycle.transport = HeldHead(cycle, self.loop)  # type: ignore[assignment]
         if cycle.scope["http_version"] == "1.0":
             cycle.waiting_for_100_continue = False  # which it does not know either
-            app = _without_chunks(app, cycle)
+            app = without_chunks(app, cycle)
         elif self.retiring:
-            app = _last_answer(app)
+            app = last_answer(app)
         super()._start_asgi_task(cycle, app)
 
     def _retell(self) -> None:
@@ -290,37 +389,3 @@ class ClientProtocol(HttpToolsProtocol):
         head = head % (code.encode(), len(body)) + b"connection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[status_code] + head + body)
         self.transport.close()
-
-
-def _without_chunks(app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Application:
-    """Let an answer of unknown length end with its connection, which is closed after it anyway."""
-
-    async def answer(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        sized = True
-
-        async def send_plain(message: Event) -> None:
-            nonlocal sized
-            if message["type"] == "http.response.start":
-                sized = any(name.lower() == b"content-length" for name, _ in message["headers"])
-                cycle.chunked_encoding = None if sized else False
-            elif message["type"] == "http.response.body" and not sized:
-                cycle.expected_content_length = len(message["body"])  # as much as there is
-            await send(message)
-
-        await app(scope, receive, send_plain)
-
-    return answer
-
-
-def _last_answer(app: ASGI3Application) -> ASGI3Application:
-    """Let an answer say that its connection ends with it."""
-
-    async def answer(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        async def send_last(message: Event) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"connection", b"close")]
-            await send(message)
-
-        await app(scope, receive, send_last)
-
-    return answer

@@ -46,11 +46,9 @@ class UpstreamPool:
         `fresh`: make one even if some are idle. Raises UpstreamUnreachable.
         """
         while True:
-            while self._idle and not fresh:
-                connection = self._idle.pop()
-                if self._usable(connection):
-                    return connection
-                self._let_go(connection)
+            idle = None if fresh else self.take_idle()
+            if idle is not None:
+                return idle
             if self._count < self._connections_max:
                 break
             if self._idle:
@@ -72,6 +70,15 @@ class UpstreamPool:
             self._count -= 1
             self._wake_one()
             raise
+
+    def take_idle(self) -> Connection | None:
+        """Take an idle connection, None where there is none that can be used."""
+        while self._idle:
+            connection = self._idle.pop()
+            if self._usable(connection):
+                return connection
+            self._let_go(connection)
+        return None
 
     def release(self, connection: Connection) -> None:
         """Give a connection back: kept if it can serve again, else closed."""

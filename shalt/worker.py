@@ -1,7 +1,8 @@
 """The relaying application: one process, as many calls at once as its core can carry.
 
 A `FastAPI` with health and readiness; everything else goes straight to `proxy.relay`, which is pure
-ASGI, before any router or middleware could cost a call something.
+ASGI, before any router or middleware could cost a call something; plain calls do not come here at
+all, but go from connection to connection (proxy.protocol, proxy.direct).
 """
 
 import asyncio
@@ -24,7 +25,8 @@ from uvicorn.protocols.http import httptools_impl
 from proxy.access import KEYS_MAX, Access
 from proxy.dialling import Address
 from proxy.metrics import CallMetrics
-from proxy.protocol import ClientLimits, ClientProtocol, limited
+from proxy.passage import Gate
+from proxy.protocol import ClientLimits, ClientProtocol, GateOf, limited
 from proxy.rates import Rates
 from proxy.recording import Recording
 from proxy.redact import Redactor
@@ -51,7 +53,7 @@ class Worker(FastAPI):
     def __init__(self, orders: Orders) -> None:
         super().__init__(lifespan=_lifespan, openapi_url=None)
         self.orders = orders
-        self.relay: Relay
+        self.gate: Gate
         self.add_api_route("/healthz", self._health)
         self.add_api_route("/readyz", self._readiness)
 
@@ -60,11 +62,15 @@ class Worker(FastAPI):
         if scope["type"] == "lifespan" or scope["raw_path"] in _OWN_PATHS:
             await super().__call__(scope, receive, send)
         else:
-            await self.relay(scope, receive, send)
+            await Relay(self.gate)(scope, receive, send)
+
+    def gate_of(self, path: bytes) -> Gate | None:
+        """Say which gate a plain request passes; None where it asks after the worker itself."""
+        return None if path in _OWN_PATHS else self.gate
 
     def refused(self, reason: str) -> None:
         """Count what was turned away before it was a call."""
-        self.relay.recording.metrics.refused.labels(reason).inc()
+        self.gate.recording.metrics.refused.labels(reason).inc()
 
     async def _health(self) -> dict[str, str]:
         return {"status": "ok"}
@@ -72,7 +78,7 @@ class Worker(FastAPI):
     async def _readiness(self) -> dict[str, str]:
         # Ready as long as calls can pass, recorded or not: taking the worker out of rotation
         # would harm the application more than a gap in the record does.
-        recording = "ok" if self.relay.recording.healthy else "failing: calls pass unrecorded"
+        recording = "ok" if self.gate.recording.healthy else "failing: calls pass unrecorded"
         return {"status": "ok", "recording": recording}
 
 
@@ -89,7 +95,7 @@ async def _lifespan(worker: FastAPI) -> AsyncIterator[None]:
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(recording.run())
-            worker.relay = Relay(
+            worker.gate = Gate(
                 build_routes(orders),
                 build_access(orders),
                 recording,
@@ -209,7 +215,7 @@ def _key_header(given: settings_module.Upstream) -> tuple[bytes, bytes] | None:
 
 
 def server_config(
-    application: ASGIApp, shutdown_seconds: int, limits: ClientLimits
+    application: ASGIApp, shutdown_seconds: int, limits: ClientLimits, gate_of: GateOf
 ) -> uvicorn.Config:
     """Configure the server: nothing added to what passes, nothing refused that an upstream says."""
     # uvicorn knows the status lines of registered codes only and drops the connection on others
@@ -219,7 +225,7 @@ def server_config(
     return uvicorn.Config(
         application,
         loop="uvloop",
-        http=limited(limits),
+        http=limited(limits, gate_of),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -239,7 +245,7 @@ def serve(orders: Orders) -> None:
     limits = ClientLimits(
         settings.header_bytes_max, settings.client_connections_max, worker.refused
     )
-    config = server_config(worker, int(settings.shutdown_seconds), limits)
+    config = server_config(worker, int(settings.shutdown_seconds), limits, worker.gate_of)
     protocol = config.http
     assert isinstance(protocol, type)
     assert issubclass(protocol, ClientProtocol)

@@ -59,3 +59,13 @@ def send_and_leave(port: int, path: str) -> socket.socket:
         b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}" % path.encode("ascii")
     )
     return client
+
+
+def exchange(port: int, sent: bytes) -> bytes:
+    """Send raw bytes and read until the connection ends."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(sent)
+        received = b""
+        while data := client.recv(65536):
+            received += data
+        return received

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from proxy.access import Access
 from proxy.dialling import Address
 from proxy.metrics import CallMetrics
+from proxy.passage import Gate
 from proxy.protocol import ClientLimits
 from proxy.recording import Recording
 from proxy.redact import Redactor
@@ -69,7 +70,8 @@ class RunningRelay:
     spool: Path
     recording: Recording
     loop: asyncio.AbstractEventLoop
-    relay: Relay
+    gate: Gate
+    by_application: list[bytes]  # paths of requests that were not carried directly
 
     def tally(self) -> Tally:
         """Read the worker's counters."""
@@ -118,16 +120,22 @@ def running_relay(
     head_seconds: float = 60.0,
     access: Access | None = None,
     sample_ratio: float = 1.0,
+    direct: bool = True,
 ) -> Iterator[RunningRelay]:
-    """Serve a relay over the upstreams, the first of them the default one."""
+    """Serve a relay over the upstreams, the first of them the default one.
+
+    `direct`: plain calls are carried without the application, as a worker does it.
+    """
     console = upstream_at(1, "console", host=None, base_path=b"")
     ready = threading.Event()
-    relays: list[Relay] = []
+    gates: list[Gate] = []
+    by_application: list[bytes] = []
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
-            await relays[0](scope, receive, send)
+            by_application.append(scope["raw_path"])
+            await Relay(gates[0])(scope, receive, send)
             return
         await receive()
         loops.append(asyncio.get_running_loop())
@@ -146,8 +154,8 @@ def running_relay(
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(recording.run())
             routes = Routes(upstreams, default=upstreams[0].name, console=console)
-            relays.append(
-                Relay(
+            gates.append(
+                Gate(
                     routes,
                     access or Access(None, None, allowed_origins=frozenset(), clock=SystemClock()),
                     recording,
@@ -168,12 +176,14 @@ def running_relay(
         await send({"type": "lifespan.shutdown.complete"})
 
     def refused(reason: str) -> None:
-        relays[0].recording.metrics.refused.labels(reason).inc()
+        gates[0].recording.metrics.refused.labels(reason).inc()
 
     clients = ClientLimits(header_bytes_max, client_connections_max, refused, head_seconds)
-    with _serving(server_config(application, 1, clients)) as port:
+    config = server_config(application, 1, clients, lambda _: gates[0] if direct else None)
+    with _serving(config) as port:
         assert ready.wait(WAIT_SECONDS)
-        yield RunningRelay(port, spool, relays[0].recording, loops[0], relays[0])
+        gate = gates[0]
+        yield RunningRelay(port, spool, gate.recording, loops[0], gate, by_application)
 
 
 @contextmanager

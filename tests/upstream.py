@@ -9,7 +9,7 @@
 /early       103, then 200                       /odd       status 777, repeated headers
 /zero        status 000                          /posing    headers that only shalt writes
 /late-echo   as /echo, 0.2 s later
-/gzip        content-encoding: gzip              /big       300 MiB
+/gzip        content-encoding: gzip              /big       100 MiB
 /echo        the request's head and body         /upload    length and SHA-256 of the body
 /tired       closes a connection that it has answered on, 0.1 s after the next request
 /stale       answers, then closes the connection that it had promised to keep
@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-BIG_BYTES = 300 * 2**20
+BIG_BYTES = 100 * 2**20
 GZIPPED = gzip.compress(b'{"answer": 42}' * 20, mtime=0)
 EVENTS = [b'data: {"n": 1}\n\n', b'data: {"n": 2}\n\n', b"data: [DONE]\n\n"]
 

@@ -165,9 +165,12 @@ class Ran:
     left: set[str]
 
 
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """Run all cells at the same time, directly too, and see that nothing is left of them."""
+@pytest.fixture(scope="module", params=[True, False], ids=["direct", "application"])
+def ran(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Ran:
+    """Run all cells at the same time, to the upstream too, and see that nothing is left of them.
+
+    Once as a worker carries them (proxy.direct), once all by the application (proxy.relay).
+    """
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nobody: int = taken.getsockname()[1]
     seconds = {"connect_seconds": 5.0, "first_byte_seconds": 1.0, "idle_seconds": 1.0}
@@ -185,12 +188,13 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
             for name, pool in pools.items()
         ]
         folder = tmp_path_factory.mktemp("faults")
-        with running_relay(folder, upstreams) as relay:
+        with running_relay(folder, upstreams, direct=request.param) as relay:
             before = sockets(), len(asyncio.all_tasks(relay.loop))
             cells = [Cell(*each) for each in CELLS]
             through, direct = asyncio.run(run_both(cells, relay.port, upstream, no_tls))
             calls = relay.calls(len(cells))
             left = set(upstream.left)
+            assert len(relay.by_application) == (0 if request.param else len(cells))
             check_nothing_is_left(relay, pools, before)
     by_path: dict[str, list[Capture]] = {}
     for call in calls:

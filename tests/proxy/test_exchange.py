@@ -43,7 +43,7 @@ async def opened(spool: Path) -> tuple[Recording, Exchange]:
         headers=[],
         mode=None,
         sampled_by=b"",
-        task=task,
+        stop=task.cancel,
         watch=lambda: None,
     )
     return recording, exchange

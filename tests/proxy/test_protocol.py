@@ -9,9 +9,9 @@ import pytest
 
 from proxy.protocol import PIPELINED_MAX
 from storage.capture import Outcome
-from tests.client import Answer, request, send_and_leave
+from tests.client import Answer, exchange, request, send_and_leave
 from tests.relaying import RunningRelay, running_relay, upstream_at, wait_until
-from tests.upstream import EVENTS, GZIPPED, running_upstream
+from tests.upstream import running_upstream
 
 
 def answer_to(port: int, pieces: list[bytes]) -> Answer:
@@ -92,55 +92,6 @@ def test_more_calls_than_allowed_are_refused_and_recorded(tmp_path: Path) -> Non
         held.close()
         wait_until(lambda: relay.recording.open_count == 0)
         assert request(relay.port, "/v1/plain").status == 200
-
-
-def exchange(port: int, sent: bytes) -> bytes:
-    """Send raw bytes and read until the connection ends."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
-        client.sendall(sent)
-        received = b""
-        while data := client.recv(65536):
-            received += data
-        return received
-
-
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [("plain", b'{"object": "plain"}'), ("chunked", b"hello world"), ("stream", b"".join(EVENTS)),
-     ("old", b"old school"), ("empty", b""), ("gzip", GZIPPED), ("hang", None)],
-)  # fmt: skip
-def test_a_client_of_http_1_0_gets_the_body_and_no_chunks(
-    tmp_path: Path, path: str, body: bytes | None
-) -> None:
-    with (
-        running_upstream() as upstream,
-        running_relay(tmp_path, [upstream_at(upstream.port, first_byte_seconds=0.2)]) as relay,
-    ):
-        lines = b"Expect: 100-continue\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n{}"
-        answer = exchange(relay.port, b"POST /v1/%b HTTP/1.0\r\n" % path.encode() + lines)
-        head, _, received = answer.partition(b"\r\n\r\n")
-        assert b"100 Continue" not in head
-        assert b"transfer-encoding" not in head
-        assert b"\r\nconnection: close" in head
-        assert upstream.sent().startswith(b"POST /v1/%b HTTP/1.1\r\n" % path.encode())
-        capture = relay.calls(1)[0]
-        if body is None:
-            assert b"504 Gateway Timeout" in head
-            assert b"upstream_timeout" in received
-        else:
-            assert received == body
-            assert capture.outcome is Outcome.COMPLETE
-        assert capture.response_body.data == received
-
-
-def test_head_of_http_1_0_has_the_length_and_no_body(tmp_path: Path) -> None:
-    with (
-        running_upstream() as upstream,
-        running_relay(tmp_path, [upstream_at(upstream.port)]) as relay,
-    ):
-        answer = exchange(relay.port, b"HEAD /v1/plain HTTP/1.0\r\n\r\n")
-        assert b"\r\ncontent-length: 19\r\n" in answer
-        assert answer.endswith(b"\r\n\r\n")
 
 
 SIZED = b"POST /v1/upload HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b"
@@ -263,6 +214,42 @@ def test_a_head_that_does_not_come_to_its_end_is_refused(tmp_path: Path) -> None
                 received += data
         assert received.startswith(b"HTTP/1.1 200 ")
         assert received.endswith(b"0\r\n\r\n")
+
+
+def test_plain_calls_go_directly_and_others_by_the_application(tmp_path: Path) -> None:
+    plain = [
+        b"GET /v1/plain HTTP/1.1\r\n\r\n",
+        b"HEAD /v1/plain?a=1#b HTTP/1.1\r\n\r\n",
+        b"POST /v1/plain HTTP/1.1\r\nupgrade: h2c\r\nconnection: upgrade\r\n"
+        b"content-length: 2\r\n\r\n{}",
+        b"POST /v1/upload HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /u/none/x HTTP/1.1\r\ncontent-length: 0\r\n\r\n",
+    ]
+    others = [
+        b"GET /v1/old HTTP/1.0\r\n\r\n",
+        b"PUT /v1/expecting HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 0\r\n\r\n",
+        b"GET /v1/socket HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+    ]
+    with (
+        running_upstream() as upstream,
+        running_relay(tmp_path, [upstream_at(upstream.port)]) as relay,
+    ):
+        for sent in plain + others:
+            head = sent.replace(b"\r\n", b"\r\nhost: x\r\nconnection: close\r\n", 1)
+            assert exchange(relay.port, head).startswith(b"HTTP/1.1 ")
+        assert relay.by_application == [b"/v1/old", b"/v1/expecting", b"/v1/socket"]
+        assert len(relay.calls(8)) == 8
+
+
+def test_a_request_behind_a_direct_one_is_the_applications(tmp_path: Path) -> None:
+    first = b"GET /v1/plain HTTP/1.1\r\nhost: x\r\n\r\n"
+    second = b"GET /v1/chunked HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    with (
+        running_upstream() as upstream,
+        running_relay(tmp_path, [upstream_at(upstream.port)]) as relay,
+    ):
+        assert exchange(relay.port, first + second).endswith(b"hello \r\n5\r\nworld\r\n0\r\n\r\n")
+        assert relay.by_application == [b"/v1/chunked"]
 
 
 @pytest.mark.parametrize(

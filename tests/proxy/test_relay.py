@@ -1,4 +1,8 @@
-"""Tests of proxy.relay: a real client, a real server, a real upstream, on loopback."""
+"""Tests of proxy.relay: a real client, a real server, a real upstream, on loopback.
+
+What needs nothing special runs twice: as in a worker, where plain calls are carried directly
+(proxy.direct), and all by the application.
+"""
 
 import asyncio
 import hashlib
@@ -12,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from proxy.dialling import Address
-from proxy.relay import Message
+from proxy.relay import Message, Relay
 from proxy.upstream import UpstreamPool
 from storage.capture import DropReason, Outcome
 from storage.spool import FrameKind, SpoolLimits
@@ -27,9 +31,11 @@ def upstream() -> Iterator[Upstream]:
         yield seen
 
 
-@pytest.fixture
-def relay(upstream: Upstream, tmp_path: Path) -> Iterator[RunningRelay]:
-    with running_relay(tmp_path, [upstream_at(upstream.port)]) as running:
+@pytest.fixture(params=[True, False], ids=["direct", "application"])
+def relay(
+    upstream: Upstream, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[RunningRelay]:
+    with running_relay(tmp_path, [upstream_at(upstream.port)], direct=request.param) as running:
         yield running
 
 
@@ -244,7 +250,7 @@ def test_a_client_that_leaves_with_half_a_request_is_one_record(relay: RunningRe
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_large_upload_passes_in_bounded_memory(relay: RunningRelay, chunked: bool) -> None:
-    body = os.urandom(2**20) * 50
+    body = os.urandom(2**20) * 10
     with socket.create_connection(("127.0.0.1", relay.port), timeout=30) as client:
         framing = b"transfer-encoding: chunked" if chunked else b"content-length: %d" % len(body)
         client.sendall(b"POST /v1/upload HTTP/1.1\r\nhost: x\r\n" + framing + b"\r\n\r\n")
@@ -473,7 +479,7 @@ def test_a_fault_beside_a_call_costs_that_call_alone(relay: RunningRelay) -> Non
 
     scope = {"type": "http", "method": "POST", "raw_path": b"/v1/hang", "path": "/v1/hang"}
     headers = [(b"content-length", b"9")]
-    call = relay.relay({**scope, "query_string": b"", "headers": headers}, receive, send)
+    call = Relay(relay.gate)({**scope, "query_string": b"", "headers": headers}, receive, send)
     asyncio.run_coroutine_threadsafe(_run(call), relay.loop).result(10)
     assert sent[0]["status"] == 500
     assert (b"x-shalt-error", b"shalt_fault") in sent[0]["headers"]

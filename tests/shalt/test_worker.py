@@ -36,7 +36,7 @@ def test_upstreams_become_routes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_server_adds_no_header_and_knows_every_status(tmp_path: Path) -> None:
     async def nothing(*_: object) -> None: ...
 
-    config = server_config(nothing, 1, ClientLimits(4096, 10, print))
+    config = server_config(nothing, 1, ClientLimits(4096, 10, print), lambda _: None)
     assert not config.server_header
     assert not config.date_header
 

@@ -37,7 +37,7 @@ release = threading.Event()
 
 @contextmanager
 def running(retire_seconds: float) -> Iterator[tuple[WorkerServer, int, threading.Thread]]:
-    config = server_config(answer, 1, ClientLimits(4096, 10, print))
+    config = server_config(answer, 1, ClientLimits(4096, 10, print), lambda _: None)
     protocol = config.http
     assert isinstance(protocol, type)
     assert issubclass(protocol, ClientProtocol)

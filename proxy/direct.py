@@ -1,0 +1,258 @@
+"""A call carried by callbacks: what comes on one connection is written to the other at once.
+
+No task, no ASGI messages and no coroutine, which are a third of what a call costs by `proxy.relay`
+(benchmarks/RESULTS.md). The call is the same `Passage` with the same `Exchange`: same record,
+metrics, limits, headers and errors. A task exists only while there is no idle connection and one
+has to be made.
+
+Back-pressure: an upstream is not read while its client does not take what was written; a client is
+not read while the upstream does not, or while there is no connection yet. Between the two at most
+one read of a socket (256 KiB) is waiting beyond what the transports themselves buffer.
+
+What it does not do: wait for the disk before the last byte (`spool_sync = "always"`), WebSockets,
+HTTP/1.0, `Expect`, requests sent ahead of answers. Those go by `proxy.relay`.
+"""
+
+import asyncio
+import logging
+from collections.abc import MutableSet
+from typing import Final
+
+from proxy import errors
+from proxy.client_side import ClientSide
+from proxy.connection import Connection
+from proxy.egress import UpstreamUnreachable
+from proxy.errors import OwnError
+from proxy.passage import FAULT, STOPPED, Admission, Gate, Passage, UpstreamFailure, outcome_of
+from proxy.routes import Upstream
+from storage.capture import Outcome
+
+log = logging.getLogger(__name__)
+
+# While there is no connection yet, a client that has sent more than this waits.
+UNSENT_BYTES_MAX: Final = 64 * 1024
+
+
+def begin(gate: Gate, client: ClientSide, open_calls: MutableSet[object]) -> "DirectPassage":
+    """Begin a call whose request's head is here; it ends at once where it is refused."""
+    admission = gate.admit(client.asked.path, client.asked.headers)
+    passage = DirectPassage(gate, client, admission, open_calls)
+    if admission.refusal is not None:
+        passage.refuse(admission.refusal)
+    return passage
+
+
+class DirectPassage(Passage):
+    """One call between a client's connection and an upstream's.
+
+    `open_calls` has it while it is open, so that whoever shuts down can wait for it, and `cancel`
+    it as it cancels tasks. The methods up to `cancel` are called by the client's protocol.
+    """
+
+    __slots__ = ("_client", "_dialling", "_is_full", "_open_calls", "_since_ns", "_unsent")
+
+    def __init__(
+        self,
+        gate: Gate,
+        client: ClientSide,
+        admission: Admission,
+        open_calls: MutableSet[object],
+    ) -> None:
+        super().__init__(gate, client.asked, admission, stop=self._abandoned, watch=None)
+        self._client = client
+        self._open_calls = open_calls
+        self._dialling: asyncio.Task[None] | None = None
+        self._unsent: list[bytes] = []  # of the request, while there is no connection
+        self._is_full = False  # the client does not take more, so the upstream is not read
+        self._since_ns = self.exchange.wait_for_client()
+        open_calls.add(self)
+
+    def proceed(self) -> None:
+        """Go on with what came of the request. Never raise."""
+        if not self.more_body or self.exchange.ended:
+            return
+        try:
+            self._pass_request()
+        except Exception:  # noqa: BLE001  # it would end the client's connection
+            self._fault()
+
+    def refuse(self, error: OwnError) -> None:
+        """Answer ourselves. What the client still sends is not read."""
+        self._finish(Outcome.REFUSED, error.message, error)
+
+    def client_lost(self) -> None:
+        """The client's connection has ended."""
+        if self.gate.drain and not self.more_body:
+            self.client_left = True
+            self.client_reads_again()  # whoever it is
+        else:
+            self.exchange.abandon(Outcome.CLIENT_GONE)
+
+    def client_is_full(self) -> None:
+        """The client does not take what was written: read no more for it."""
+        if self.connection is not None and self.response_begun:
+            self._is_full = True
+            self.connection.pause_reading()
+            self.exchange.wait_for_client()
+
+    def client_reads_again(self) -> None:
+        """It does."""
+        if self._is_full and self.connection is not None and self.upstream is not None:
+            self._is_full = False
+            self.exchange.wait_for_upstream(self.upstream.idle_seconds)
+            self.connection.resume_reading()
+
+    def cancel(self, msg: object = None) -> None:
+        """Shalt is being stopped: end the call as it is, soon, as a task that is cancelled ends."""
+        asyncio.get_running_loop().call_soon(self._finish, Outcome.INTERRUPTED, STOPPED)
+
+    # proxy.connection.Receiver
+
+    def arrived(self) -> None:
+        """Pass on what is here of the answer."""
+        try:
+            self._pass_answer()
+        except UpstreamUnreachable as failure:
+            self._finish(outcome_of(failure), str(failure))
+        except Exception:  # noqa: BLE001  # it would end the upstream's connection, and the call hang
+            self._fault()
+
+    def upstream_is_full(self) -> None:
+        """Let the client wait with what it still sends."""
+        if self.more_body:
+            self._client.pause_reading()
+
+    def upstream_reads_again(self) -> None:
+        """Let it go on."""
+        self._client.resume_reading()
+
+    # The way there.
+
+    def _pass_request(self) -> None:
+        exchange, client, connection = self.exchange, self._client, self.connection
+        data = client.take()
+        self.more_body = client.more_body
+        if data:
+            exchange.request_passed(data)
+        elif self.more_body:
+            return  # that was the head alone
+        if connection is None:
+            self._unsent.append(data)
+            if self._dialling is None:
+                exchange.waited(self._since_ns)
+                self._connect()
+            elif exchange.request.length > UNSENT_BYTES_MAX:
+                client.pause_reading()
+            return
+        assert self.upstream is not None
+        connection.write(self.framed(data))
+        if exchange.status_code is None:
+            exchange.wait_for_upstream(self.upstream.first_byte_seconds)
+
+    def _connect(self, *, again: bool = False) -> None:
+        """Send the request on an idle connection, or make one; `again`: make one in any case."""
+        upstream = self.upstream
+        assert upstream is not None
+        self._since_ns = self.exchange.wait_for_upstream(upstream.connect_seconds)
+        connection = None if again else upstream.pool.take_idle()
+        if connection is None:
+            self._dialling = self.gate.tasks.create_task(self._dial(upstream, again))
+        else:
+            self._start(upstream, connection)
+
+    async def _dial(self, upstream: Upstream, again: bool) -> None:
+        """Make a connection; cancelled with the call."""
+        try:
+            connection = await upstream.pool.acquire(fresh=again)
+            self._dialling = None
+            self._start(upstream, connection)
+            self._client.resume_reading()
+        except UpstreamUnreachable as failure:
+            self._dialling = None
+            self._finish(outcome_of(failure), str(failure))
+        except Exception:  # noqa: BLE001  # all tasks are in one group, which it would end
+            self._dialling = None
+            self._fault()
+
+    def _start(self, upstream: Upstream, connection: Connection) -> None:
+        exchange = self.exchange
+        exchange.connected(self._since_ns)
+        body, self._unsent = b"".join(self._unsent), []
+        self.send(connection, body, receiver=self)
+        self._since_ns = exchange.wait_for_upstream(upstream.first_byte_seconds)
+
+    # The way back.
+
+    def _pass_answer(self) -> None:
+        exchange, connection, upstream = self.exchange, self.connection, self.upstream
+        assert connection is not None
+        assert upstream is not None
+        head, failure = connection.answer_head, connection.failure
+        if head is None:
+            if failure is not None:
+                self._fail(failure)
+            return
+        data, last = connection.take(), connection.complete
+        if self.response_begun:
+            if not (data or last or failure):
+                return
+            exchange.waited(self._since_ns)
+            if data:
+                exchange.response_passed(data)
+            self._client.pass_on(data, last=last)
+        else:
+            exchange.waited(self._since_ns)
+            self.check(head)
+            headers = self.answer(head)
+            if data:
+                exchange.response_passed(data)
+            self._client.answer(head.status_code, headers, data, last=last)
+        if last:
+            self.end()
+            self._let_go()
+        elif failure is not None:
+            self._fail(failure)
+        elif self._is_full:
+            self._since_ns = exchange.wait_for_client()
+        else:
+            self._since_ns = exchange.wait_for_upstream(upstream.idle_seconds)
+
+    # The end.
+
+    def _fail(self, failure: UpstreamFailure) -> None:
+        whole = self.exchange.request.whole
+        if whole is not None and self.must_send_again(failure):
+            self._unsent = [whole]
+            self._connect(again=True)
+        else:
+            self._finish(outcome_of(failure), str(failure))
+
+    def _abandoned(self) -> None:
+        assert self.exchange.abandoned is not None
+        self._finish(self.exchange.abandoned, self.why_abandoned())
+
+    def _fault(self) -> None:
+        """Log the exception that is being handled: it costs this call alone."""
+        log.exception("call failed id=%s", self.exchange.id)
+        self._finish(Outcome.INTERRUPTED, FAULT)
+
+    def _finish(self, outcome: Outcome, message: str, error: OwnError | None = None) -> None:
+        """End the call without the end of its answer: by one of ours, if none has begun."""
+        exchange, client = self.exchange, self._client
+        if exchange.ended:
+            return
+        if self._dialling is not None:
+            self._dialling.cancel()
+        if error is None and not (self.response_begun or outcome is Outcome.CLIENT_GONE):
+            error = errors.error_of(outcome, message)
+        if error is None:
+            client.break_off()
+        else:
+            headers, body = self.answer_ourselves(error)
+            client.answer(error.status_code, headers, body, last=True)
+        exchange.end(outcome, message)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self.give_back()
+        self._open_calls.discard(self)
