@@ -193,6 +193,7 @@ class MessageReader:
             if piece.head is None:
                 self.trouble = self.trouble or self._walk.trouble
                 self.too_long = self.too_long or self._walk.flooded
+                messages += self._broken_off()  # which came before
                 messages.append(SocketMessage(UNREAD, piece.payload, piece.payload))
             elif piece.head.opcode >= CLOSE:
                 self._add_control(piece, piece.head, messages)
@@ -202,6 +203,14 @@ class MessageReader:
 
     def rest(self) -> list[SocketMessage]:
         """Return what is left where no more bytes come: a message that broke off."""
+        messages = self._broken_off()
+        if self._walk.unfinished:
+            data, self._walk.unfinished = self._walk.unfinished, b""
+            messages.append(SocketMessage(UNREAD, data, data, whole=False))
+        return messages
+
+    def _broken_off(self) -> list[SocketMessage]:
+        """Take what there is of a message, and of a control frame, that does not go on."""
         messages = []
         if self._message.recorded:
             recorded, payload, masked = self._message.take()
@@ -213,9 +222,6 @@ class MessageReader:
         if self._control.recorded:
             recorded, payload, masked = self._control.take()
             messages.append(SocketMessage(UNREAD, payload, recorded, masked, whole=False))
-        if self._walk.unfinished:
-            data, self._walk.unfinished = self._walk.unfinished, b""
-            messages.append(SocketMessage(UNREAD, data, data, whole=False))
         return messages
 
     def _add_control(self, piece: Piece, head: FrameHead, messages: list[SocketMessage]) -> None:

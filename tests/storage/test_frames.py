@@ -188,3 +188,11 @@ def test_small_frames_are_read_up_to_a_limit_and_larger_ones_without(
     assert reader.trouble == "more than 1000 small frames"
     assert len(messages) == reader.frame_count - 5000 + 1
     assert b"".join(message.recorded for message in messages) == empty * 2000
+
+
+def test_a_message_that_broke_off_stands_before_what_is_no_frame() -> None:
+    begun, garbage = FRAGMENTED[:5], b"\xff\xff no frames"
+    messages, reader = fed([begun + garbage])
+    assert [message.recorded for message in messages] == [begun, garbage]
+    assert (messages[0].opcode, messages[0].payload, messages[0].whole) == (TEXT, b"Hel", False)
+    assert reader.trouble == "a frame of no known kind"
