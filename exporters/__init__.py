@@ -41,6 +41,7 @@ In reading order; a module imports only those above it:
     selection_sample  which calls a filter took and which it left, of a bounded sample
     selection_report  what a filter does to the training data, and whether it may pass
     selection_text  a SelectionReport as text
+    dataset_charts  the charts of a dataset's page, as SVG
     labelling   which answer a row trains: the recorded one, or a label
     selection   which calls become examples, the others counted by reason
     stitching   turns that an upstream kept, put before the calls that go on from them

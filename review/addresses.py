@@ -14,6 +14,8 @@ LIST = "/review"
 CALLS = "/review/calls"
 STATIC = "/review/static"
 DRIFT = "/review/drift"
+DATASETS = "/review/datasets"
+DATASET_FILES = "/api/datasets"
 BODIES = "/api/calls"
 
 
@@ -69,6 +71,26 @@ def drift(project: str, *, before: str = "") -> str:
 def drift_report(report_id: str, **query: str) -> str:
     """Address one drift report."""
     return _address(f"{DRIFT}/{quote(report_id, safe='')}", **query)
+
+
+def dataset(name: str) -> str:
+    """Address one dataset."""
+    return f"{DATASETS}/{quote(name, safe='')}"
+
+
+def dataset_left_out(name: str, which: str, start: int = 0) -> str:
+    """Address a list of the calls that a dataset left out, from a line on."""
+    return _address(f"{dataset(name)}/left-out", **{"list": which, "from": str(start or "")})
+
+
+def dataset_file(name: str, file: str) -> str:
+    """Address a file of a dataset."""
+    return f"{DATASET_FILES}/{quote(name, safe='')}/files/{quote(file, safe='')}"
+
+
+def dataset_tar(name: str) -> str:
+    """Address all files of a dataset in one."""
+    return f"{DATASET_FILES}/{quote(name, safe='')}/tar"
 
 
 def said(call_id: str) -> str:

@@ -10,7 +10,9 @@ import uvicorn
 from starlette.applications import Starlette
 
 from exporters.advice import with_actions
+from exporters.dataset import export
 from exporters.report import report_json
+from exporters.request import ExportRequest
 from review.judging import Judging
 from review.routes import routes
 from storage.capture import SystemClock
@@ -23,8 +25,15 @@ from tests.exporters.found import full_report
 from tests.relaying import wait_until
 from tests.review.calls import HOSTILE, PNG, chat
 from tests.review.conftest import Clock
+from tests.review.datasets import Asked, Shelf
 
 WORD = "w" * 5_000
+
+
+def sql_text(text: str) -> str:
+    """Write a text as SQL has it, without what a filter does not take."""
+    seen = "".join(character for character in text if character.isprintable())
+    return "'" + seen.replace("'", "''") + "'"
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +66,11 @@ def site_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         store.insert([], Checkpoint("f" * 32, 1, next(counts)), said=said)
 
     judging = Judging(keep, b"a key of the tests' own", SystemClock())
-    application = Starlette(routes=list(routes(store, "default", Clock(), judging)))
+    where = f"tags['n'] <> {sql_text(everything[:1_000])} and tags['n'] >= '3'"
+    export(store, ExportRequest(where=where), path.parent / "hostile", processes=1)
+    shelf = Shelf(path.parent, {"next": Asked("next", "failed", everything)})
+    pages = routes(store, "default", Clock(), judging, datasets=shelf)
+    application = Starlette(routes=list(pages))
     server = uvicorn.Server(
         uvicorn.Config(application, ws="none", lifespan="off", log_level="warning")
     )
