@@ -9,9 +9,9 @@ What selects the calls is a filter (storage.filters) over what the finding is of
 window. A term whose word is known is a filter over the sample that has terms; a finding that no
 filter can say (a classifier's) names its example calls.
 
-The command is for a POSIX shell, every argument quoted. It makes a dataset of its own, to be added
-to the one that was trained on. Because such a selection is one-sided on purpose, it says why
-(`--accept-bias`). Nothing here reads the store.
+The command is for a POSIX shell, every argument quoted, and names the options it is given. It makes
+a dataset of its own, to be added to the one that was trained on. Because such a selection is
+one-sided on purpose, it says why (`--accept-bias`). Nothing here reads the store.
 """
 
 import json
@@ -51,8 +51,11 @@ def with_actions(
     project: str = DEFAULT_PROJECT,
     where: str = "",
     training_rows: int | None = None,
+    options: Sequence[str] = (),
 ) -> DriftReport:
     """Say of every finding what to do.
+
+    `options`: words that a command of this installation needs, such as a data directory's.
 
     `where`: what the current window was filtered by beyond what its label says.
     `training_rows`: how many rows of train the reference is a sample of; None: it is the whole.
@@ -60,7 +63,9 @@ def with_actions(
     size = report.reference.groups if training_rows is None else training_rows
     within = [each for each in dict.fromkeys((window_filter(report.current), where)) if each]
     findings = tuple(
-        msgspec.structs.replace(finding, action=_action(finding, size, project, within))
+        msgspec.structs.replace(
+            finding, action=_action(finding, size, within, _places(project, options))
+        )
         for finding in report.findings
     )
     return msgspec.structs.replace(report, findings=findings)
@@ -85,7 +90,12 @@ def calls_needed(size: int, before: float, now: float) -> int:
     return size if now >= 1 else math.ceil(size * (now - before) / (1 - now))
 
 
-def _action(finding: Finding, size: int, project: str, within: Sequence[str]) -> Action:
+def _places(project: str, options: Sequence[str]) -> tuple[str, ...]:
+    """Name the options that say which calls a command is about, wherever it is run."""
+    return (*(["--project", project] if project != DEFAULT_PROJECT else []), *options)
+
+
+def _action(finding: Finding, size: int, within: Sequence[str], options: Sequence[str]) -> Action:
     condition = _condition(finding)
     gone = finding.current < finding.reference
     where = _all([*([] if gone else within), condition]) if condition else ""
@@ -113,9 +123,9 @@ def _action(finding: Finding, size: int, project: str, within: Sequence[str]) ->
             f"{TRAINING_CALLS_MIN} of them, and export those that are labelled."
         )
         corrected = _all([where, "labelled"]) if where else ""
-        return Action(advice, where, _command(corrected, finding, project), count)
+        return Action(advice, where, _command(corrected, finding, options), count)
     advice, count = _advice(finding, needed, size)
-    return Action(advice, where, _command(where, finding, project), count)
+    return Action(advice, where, _command(where, finding, options), count)
 
 
 def _advice(finding: Finding, needed: int, size: int) -> tuple[str, int]:
@@ -271,14 +281,12 @@ def selection_reason(finding: Finding) -> str:
     return f"drift: {finding.feature} {shown(finding.value)}"
 
 
-def _command(where: str, finding: Finding, project: str) -> str:
+def _command(where: str, finding: Finding, options: Sequence[str]) -> str:
     if not where:
         return ""
     words = ["shalt", "export", selection_name(finding), "--where", where]
     words += ["--accept-bias", selection_reason(finding)]
-    if project != DEFAULT_PROJECT:
-        words += ["--project", project]
-    return " ".join(map(_quoted, words))
+    return " ".join(map(_quoted, [*words, *options]))
 
 
 def _quoted(word: str) -> str:

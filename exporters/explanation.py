@@ -5,6 +5,7 @@ besides, after the verdict, which it never changes.
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -49,11 +50,13 @@ def explained(
     *,
     export: Path | None = None,
     where: str = "",
+    options: Sequence[str] = (),
 ) -> DriftReport:
     """Explain a report on `windows`, reference and current.
 
     `export`: where the reference is from, if it is an export. `where`: what the current window was
-    filtered by beyond what its label says. Raise WindowError where the manifest cannot be read.
+    filtered by beyond what its label says. `options`: what printed commands need. Raise WindowError
+    where the manifest cannot be read.
     """
     manifest = None
     if export is not None:
@@ -63,7 +66,7 @@ def explained(
     report = msgspec.structs.replace(report, scores=score_shifts(*windows))
     report = resolve_terms(report, store, project, manifest.terms if manifest else None)
     rows = manifest.sides["train"].rows if manifest else None
-    return with_actions(report, project=project, where=where, training_rows=rows)
+    return with_actions(report, project=project, where=where, training_rows=rows, options=options)
 
 
 def _with_manifest(report: DriftReport, export: Path) -> tuple[DriftReport, _Manifest]:

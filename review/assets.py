@@ -5,6 +5,7 @@ has an old one. Templates escape everything (autoescape) and stop at a name they
 """
 
 import hashlib
+import shlex
 from pathlib import Path
 
 import msgspec
@@ -54,9 +55,12 @@ class StaticFile(msgspec.Struct, frozen=True):
 
 
 class Assets:
-    """Templates and static files, ready to serve."""
+    """Templates and static files, ready to serve.
 
-    def __init__(self) -> None:
+    `options` are those that a command needs which a page shows.
+    """
+
+    def __init__(self, options: str = "") -> None:
         found = [path for path in sorted((_HERE / "static").iterdir()) if path.suffix in _TYPES]
         found.append(_REPORT_STYLE)
         self._files = {path.name: _static_file(path) for path in found}
@@ -69,14 +73,15 @@ class Assets:
             lstrip_blocks=True,
             auto_reload=False,
         )
+        self._templates.filters["quoted"] = shlex.quote
         self._templates.filters["visible"] = passages.visible
         self._templates.filters["plain"] = passages.plain
         self._templates.filters["moment"] = facts.moment
         self._templates.filters["count"] = facts.count
+        self._templates.globals["options"] = f" {options}" if options else ""
         self._templates.globals["static"] = self._address
         self._templates.globals["list_address"] = addresses.LIST
         self._templates.globals["drift_address"] = addresses.DRIFT
-        self._templates.globals["datasets_address"] = addresses.DATASETS
         self._templates.globals["columns"] = COLUMNS | FEATURES
         self._templates.globals["functions"] = FUNCTIONS
 

@@ -5,7 +5,6 @@
     /review/calls/{id}/older       redirects to the next older call of the list; newer likewise
     /review/calls/{id}/said        POST: a thumb, a corrected answer, a verdict (review.judging)
     /review/drift                  drift reports, and what becomes of them: review.drift_pages
-    /review/datasets               datasets, and what they left out: review.dataset_pages
     /review/static/{name}          style and script
     /api/calls/{id}/request        a recorded body as a file; response likewise; decoded=1
 
@@ -28,7 +27,6 @@ from review.addresses import Selection
 from review.assets import PAGE_HEADERS, Assets
 from review.bodies import download
 from review.bounded import read_body
-from review.dataset_pages import DatasetPages, Datasets, NoSuchDataset
 from review.drift_pages import DriftPages, Exporter, NoSuchReport
 from review.judging import (
     FORM_BYTES_MAX,
@@ -70,14 +68,14 @@ def routes(
     clock: Clock,
     judging: Judging | None = None,
     export: Exporter | None = None,
-    datasets: Datasets | None = None,
+    options: str = "",
 ) -> Sequence[Route]:
     """Make the routes; `project` is shown where an address names none.
 
-    Without `judging`, pages are for reading only; without `export`, nothing is exported from them;
-    without `datasets`, none are shown.
+    Without `judging`, pages are for reading only; without `export`, nothing is exported from them.
+    `options`: what a command that a page shows needs, quoted for a shell.
     """
-    pages = _Pages(store, project, clock, judging)
+    pages = _Pages(store, project, clock, judging, options)
     drift = DriftPages(store, project, pages.assets, judging, export)
     report = addresses.DRIFT + "/{report_id}"
     call = addresses.CALLS + "/{call_id}"
@@ -85,11 +83,9 @@ def routes(
     forms = [Route(call + "/said", pages.taking(pages.say), methods=["POST"])] if judging else []
     if judging and export:
         forms.append(Route(report + "/export", pages.taking(drift.export), methods=["POST"]))
-    shown = () if datasets is None else _of_datasets(DatasetPages(datasets, pages.assets))
     return forms + [
         Route(path, pages.guarded(endpoint), methods=["GET"])
         for path, endpoint in (
-            *shown,
             (addresses.LIST, pages.list),
             (call, pages.call),
             (call + "/older", pages.older),
@@ -103,26 +99,22 @@ def routes(
     ]
 
 
-def _of_datasets(pages: DatasetPages) -> Sequence[tuple[str, _Endpoint]]:
-    one = addresses.DATASETS + "/{name}"
-    return (
-        (addresses.DATASETS, pages.list),
-        (one, pages.dataset),
-        (one + "/left-out", pages.left_out),
-    )
-
-
 class _Pages:
     """One method for each address. They block, so Starlette runs them in threads."""
 
     def __init__(
-        self, store: StoreReader, project: str, clock: Clock, judging: Judging | None
+        self,
+        store: StoreReader,
+        project: str,
+        clock: Clock,
+        judging: Judging | None,
+        options: str,
     ) -> None:
         self._store = store
         self._project = project
         self._clock = clock
         self._judging = judging
-        self.assets = Assets()
+        self.assets = Assets(options)
 
     def guarded(self, endpoint: _Endpoint) -> _Endpoint:
         """Wrap an endpoint so that what goes wrong becomes a page."""
@@ -133,7 +125,7 @@ class _Pages:
                 return endpoint(request)
             except FormError as error:
                 return self._trouble(request, 400, "This form cannot be taken", str(error))
-            except (_NotFound, NoSuchReport, NoSuchDataset) as error:
+            except (_NotFound, NoSuchReport) as error:
                 return self._trouble(request, 404, "Not found", str(error))
             except (FilterError, SearchError, SearchNotBuilt) as error:
                 return self._trouble(request, 400, "This cannot be looked for", str(error))

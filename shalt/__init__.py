@@ -9,6 +9,7 @@ In reading order; a module imports only those above it:
     upstreams   one upstream: where it is, how it is spoken to
     monitors    what is asked of drift monitors: against what, how often, how surely
     settings    every setting: name, default, unit, one sentence; read once
+    invocation  the options with which a printed command finds the same data
     places      what lies where in a data directory, and the one lock on it
     monitor_list  the drift monitors there are: of the settings, and asked for over HTTP
     monitor_state  what came out of the last evaluations of the monitors

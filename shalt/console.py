@@ -10,6 +10,7 @@ a web page elsewhere cannot read it through the visitor's browser by pointing it
 
 import hashlib
 import ipaddress
+import shlex
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -35,6 +36,7 @@ from shalt.child import Orders, listen_to_signals, receive_orders
 from shalt.dataset_jobs import BadName, DatasetJobs, NameTaken, NotNoted, TooManyWaiting
 from shalt.drift_metrics import DriftCollector
 from shalt.intake import Intake
+from shalt.invocation import options_of
 from shalt.metrics import LimitCollector, RestartCollector
 from shalt.monitor_list import MonitorList
 from shalt.places import Places
@@ -140,8 +142,14 @@ def build(settings: Settings) -> FastAPI:
     _add_api(application, settings, store, places)
     key = hashlib.sha256(b"review" + places.read_fingerprint_key()).digest()
     judging = Judging(acceptance.keep_or_refuse, key, SystemClock())
-    export = partial(_export, jobs)
-    pages = routes(store, settings.project, SystemClock(), judging, export, datasets=jobs)
+    pages = routes(
+        store,
+        settings.project,
+        SystemClock(),
+        judging,
+        partial(_export, jobs),
+        shlex.join(options_of(settings)),
+    )
     application.router.routes.extend(pages)
     application.router.routes.extend(otlp_routes.routes(settings, intake, SystemClock()))
     application.include_router(feedback.routes(store, acceptance, settings.project))

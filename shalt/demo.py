@@ -6,6 +6,7 @@ a data directory of its own. Traffic is sent once: a directory that has some is 
 
 import http.client
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -135,7 +136,7 @@ def _connected(url: str) -> Iterator[http.client.HTTPConnection]:
 
 
 def _tell_what_to_try(settings: Settings, store: TraceStore) -> None:
-    place = f"--data-dir {settings.data_dir}"
+    place = f"--data-dir {shlex.quote(str(settings.data_dir))}"
     wanted = "tags['app'] = 'support' and finish_reason = 'stop'"
     rows = store.list("default", wanted, limit=1)  # none, if the traffic was broken off
     example = rows[0].id if rows else "ID"

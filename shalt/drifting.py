@@ -27,6 +27,7 @@ from exporters.report import report_json, report_text
 from exporters.report_html import report_html
 from exporters.windows import WindowError
 from shalt.embedding import embedded
+from shalt.invocation import invocation, options_of
 from shalt.recording import open_store
 from shalt.settings import Settings
 from shalt.terminal import print_bytes, print_json, print_line, print_note, print_table, stage_bar
@@ -82,13 +83,13 @@ def drift(
         _write_files(settings, report, json_file=json_file, html_file=html_file)
         _print(report)
         if keep:
-            _keep(store, settings.project, asked, report)
+            _keep(settings, store, asked, report)
     return EXIT_CODES[report.verdict]
 
 
-def _keep(store: TraceStore, project: str, asked: Asked, report: DriftReport) -> None:
+def _keep(settings: Settings, store: TraceStore, asked: Asked, report: DriftReport) -> None:
     new = NewReport(
-        project=project,
+        project=settings.project,
         monitor="",
         window=asked.current,
         verdict=report.verdict,
@@ -100,7 +101,8 @@ def _keep(store: TraceStore, project: str, asked: Asked, report: DriftReport) ->
     except ReportTooLarge as error:
         print_note(f"not kept: {error}")
     else:
-        print_note(f"kept as {report_id}: shalt drift show {report_id}")
+        show = invocation(settings, f"shalt drift show {report_id}", project=True)
+        print_note(f"kept as {report_id}: {show}")
 
 
 def show_report(
@@ -118,7 +120,7 @@ def show_report(
     if found is None:
         raise NoReport(
             f"project {settings.project} has no drift report {report_id!r}, or several whose ids "
-            "begin so: shalt drift ls lists them"
+            f"begin so: {invocation(settings, 'shalt drift ls', project=True)} lists them"
         )
     try:
         report = msgspec.json.decode(found.report, type=DriftReport)
@@ -180,7 +182,8 @@ def _compare(settings: Settings, store: TraceStore, asked: Asked) -> DriftReport
             notes=(*vectors.notes, *dict.fromkeys(note for each in windows for note in each.notes)),
         )
         bar.advance(task)
-        return explained(report, store, project, windows, export=export)
+        options = options_of(settings)
+        return explained(report, store, project, windows, export=export, options=options)
 
 
 def narrowed(spec: WindowSpec, where: str) -> WindowSpec:

@@ -38,6 +38,7 @@ from exporters.report import report_json
 from exporters.rollups import Rollups
 from exporters.windows import MANIFEST_FILE, Window, WindowError
 from shalt.embedding import embedded
+from shalt.invocation import options_of
 from shalt.monitor_state import (
     ClassifierState,
     Evaluated,
@@ -145,7 +146,13 @@ class Evaluation:
             ),
         )
         report = explained(
-            report, self._store, project, windows, export=reference.export, where=monitor.where
+            report,
+            self._store,
+            project,
+            windows,
+            export=reference.export,
+            where=monitor.where,
+            options=options_of(self._settings),
         )
         return window_state(
             report,

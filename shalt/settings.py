@@ -77,6 +77,8 @@ class Settings(BaseSettings):
     """TCP port to listen on; 0 takes any that is free."""
     data_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Path("shalt-data")
     """Directory of the spool and of the SQLite store."""
+    config: Path | None = None
+    """TOML file with settings; `./shalt.toml`, where there is one. Not to stand in a file."""
     store: str = Field(default="", repr=False)  # it may hold a password
     """SQLAlchemy URL of the store; empty: `shalt.sqlite` in `data_dir`."""
     project: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "default"
@@ -235,14 +237,19 @@ class Settings(BaseSettings):
 def load(config: Path | None = None, **overrides: object) -> Settings:
     """Read the settings: `overrides` (the command line) over variables over the TOML file.
 
-    `config` must exist; without it `./shalt.toml` is read if it is there. Overrides that are None
-    are not given. Raises `SettingsError`.
+    `config` must exist, or what SHALT_CONFIG names; without them `./shalt.toml` is read if it is
+    there. Overrides that are None are not given. Raises `SettingsError`.
 
         load(port=0, data_dir=Path("/tmp/x"))
     """
-    path = config or (CONFIG_FILE if CONFIG_FILE.exists() else None)
+    variables = _read_variables()
     given = {name: value for name, value in overrides.items() if value is not None}
-    file, variables = sources.read_file(path) if path else {}, _read_variables()
+    given |= {"config": config} if config else {}
+    named = config or variables.get("config")
+    path = Path(str(named)) if named else (CONFIG_FILE if CONFIG_FILE.exists() else None)
+    file = sources.read_file(path) if path else {}
+    if "config" in file:
+        raise SettingsError(f"{path}: config: a file names no other one; say --config instead")
     origins = {place: str(path) for place in sources.places(file)}
     origins |= {place: sources.variable(place) for place in sources.places(variables)}
     origins |= {place: sources.option(place) for place in sources.places(given)}

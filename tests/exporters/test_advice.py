@@ -168,3 +168,11 @@ def test_calls_that_are_streamed_now_do_not_take_longer() -> None:
     made = action_of(finding("time_to_first_token_ms", "none", kind="number"))
     assert "streamed" in made.advice
     assert "longer" not in made.advice
+
+
+def test_a_command_names_the_options_it_is_given() -> None:
+    options = ["--data-dir", "/srv/our data"]
+    told = with_actions(report(finding()), project="shop", options=options)
+    assert told.findings[0].action is not None
+    words = shlex.split(told.findings[0].action.command)
+    assert words[-4:] == ["--project", "shop", *options]

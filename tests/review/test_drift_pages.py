@@ -1,6 +1,8 @@
 """Drift reports as pages: the list, one of them, the button that exports."""
 
+import html
 import re
+import shlex
 from dataclasses import dataclass, field
 
 import pytest
@@ -69,6 +71,15 @@ def test_reports_are_listed_newest_first_of_a_project_alone(site: Site) -> None:
     assert re.findall(r'href="/review/drift/(\w+)"', body) == [second, first]
     assert "by hand" in body
     assert ">Drift</span>" in body
+
+
+def test_a_page_without_reports_shows_a_command_that_runs_as_it_is(site: Site) -> None:
+    options = shlex.join(["--data-dir", "/srv/our data"])
+    shown = routes(site.store, "default", Clock(), options=options)
+    site.application = Starlette(routes=list(shown))
+    body = html.unescape(site.get("/review/drift?project=it%27s").body.decode())
+    (command,) = re.findall("<pre class=.code.>(shalt .*)</pre>", body)
+    assert shlex.split(command)[6:] == ["--project", "it's", "--data-dir", "/srv/our data"]
 
 
 def test_a_page_of_reports_leads_to_the_older_ones(site: Site) -> None:

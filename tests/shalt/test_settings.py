@@ -42,6 +42,20 @@ def test_options_win_over_variables_over_the_file(monkeypatch: pytest.MonkeyPatc
     assert (settings.port, settings.workers, settings.project) == (1, 3, "option")
 
 
+def test_a_variable_names_the_file_unless_an_option_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("one.toml").write_text("port = 1")
+    Path("two.toml").write_text("port = 2")
+    monkeypatch.setenv("SHALT_CONFIG", "one.toml")
+    assert (load().port, load(Path("two.toml")).port) == (1, 2)
+    assert explained()["config"].source == "SHALT_CONFIG"
+
+
+def test_a_file_names_no_other_file() -> None:
+    write('config = "other.toml"')
+    with pytest.raises(SettingsError, match="a file names no other one"):
+        load()
+
+
 def test_each_value_remembers_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
     write("port = 1\n[upstreams.openai]\nidle_seconds = 7")
     monkeypatch.setenv("SHALT_UPSTREAMS__OPENAI__CONNECTIONS_MAX", "9")
