@@ -82,6 +82,7 @@ class Assets:
         self._templates.globals["static"] = self._address
         self._templates.globals["list_address"] = addresses.LIST
         self._templates.globals["drift_address"] = addresses.DRIFT
+        self._templates.globals["datasets_address"] = addresses.DATASETS
         self._templates.globals["columns"] = COLUMNS | FEATURES
         self._templates.globals["functions"] = FUNCTIONS
 

@@ -5,6 +5,7 @@
     /review/calls/{id}/older       redirects to the next older call of the list; newer likewise
     /review/calls/{id}/said        POST: a thumb, a corrected answer, a verdict (review.judging)
     /review/drift                  drift reports, and what becomes of them: review.drift_pages
+    /review/datasets               datasets, and what they left out: review.dataset_pages
     /review/static/{name}          style and script
     /api/calls/{id}/request        a recorded body as a file; response likewise; decoded=1
 
@@ -27,6 +28,7 @@ from review.addresses import Selection
 from review.assets import PAGE_HEADERS, Assets
 from review.bodies import download
 from review.bounded import read_body
+from review.dataset_pages import DatasetPages, Datasets, NoSuchDataset
 from review.drift_pages import DriftPages, Exporter, NoSuchReport
 from review.judging import (
     FORM_BYTES_MAX,
@@ -69,11 +71,13 @@ def routes(
     judging: Judging | None = None,
     export: Exporter | None = None,
     options: str = "",
+    datasets: Datasets | None = None,
 ) -> Sequence[Route]:
     """Make the routes; `project` is shown where an address names none.
 
     Without `judging`, pages are for reading only; without `export`, nothing is exported from them.
-    `options`: what a command that a page shows needs, quoted for a shell.
+    `options`: what a command that a page shows needs, quoted for a shell. Without `datasets`, none
+    are shown.
     """
     pages = _Pages(store, project, clock, judging, options)
     drift = DriftPages(store, project, pages.assets, judging, export)
@@ -83,9 +87,11 @@ def routes(
     forms = [Route(call + "/said", pages.taking(pages.say), methods=["POST"])] if judging else []
     if judging and export:
         forms.append(Route(report + "/export", pages.taking(drift.export), methods=["POST"]))
+    shown = () if datasets is None else _of_datasets(DatasetPages(datasets, pages.assets))
     return forms + [
         Route(path, pages.guarded(endpoint), methods=["GET"])
         for path, endpoint in (
+            *shown,
             (addresses.LIST, pages.list),
             (call, pages.call),
             (call + "/older", pages.older),
@@ -97,6 +103,15 @@ def routes(
             (bodies + "/response", pages.response_body),
         )
     ]
+
+
+def _of_datasets(pages: DatasetPages) -> Sequence[tuple[str, _Endpoint]]:
+    one = addresses.DATASETS + "/{name}"
+    return (
+        (addresses.DATASETS, pages.list),
+        (one, pages.dataset),
+        (one + "/left-out", pages.left_out),
+    )
 
 
 class _Pages:
@@ -125,7 +140,7 @@ class _Pages:
                 return endpoint(request)
             except FormError as error:
                 return self._trouble(request, 400, "This form cannot be taken", str(error))
-            except (_NotFound, NoSuchReport) as error:
+            except (_NotFound, NoSuchReport, NoSuchDataset) as error:
                 return self._trouble(request, 404, "Not found", str(error))
             except (FilterError, SearchError, SearchNotBuilt) as error:
                 return self._trouble(request, 400, "This cannot be looked for", str(error))

@@ -149,6 +149,7 @@ def build(settings: Settings) -> FastAPI:
         judging,
         partial(_export, jobs),
         shlex.join(options_of(settings)),
+        datasets=jobs,
     )
     application.router.routes.extend(pages)
     application.router.routes.extend(otlp_routes.routes(settings, intake, SystemClock()))
