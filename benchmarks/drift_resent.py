@@ -5,7 +5,6 @@ nothing changed. `one_each` is what the product does; counting every call is her
 """
 
 import random
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -15,7 +14,7 @@ from benchmarks.drift_calls import Call
 from benchmarks.drift_pools import measured
 from exporters.columns import window_of
 from exporters.drift import compare
-from exporters.reservoir import Reservoir
+from exporters.reservoir import choose_calls
 from exporters.windows import WINDOW_GROUPS_MAX, Measured, Window
 
 RESENDS: Final = 5
@@ -44,15 +43,12 @@ def run_resent(calls: tuple[Call, ...], seed: int, repeats: range) -> list[tuple
 
 def _window(rows: list[Measured], one_each: bool) -> Window:
     """Offer every call of every conversation to a window; each is its own group, or all are one."""
-    reservoir = Reservoir(WINDOW_GROUPS_MAX)
+    calls: dict[str, Measured] = {}
     for row in rows:
         for sent in range(RESENDS):
             call_id = f"{row.call_id[1:]}{sent}"
             group_id = row.call_id if one_each else call_id
-            again = msgspec.structs.replace(row, call_id=call_id, group_id=group_id)
-            reservoir.offer(group_id, call_id, again.started_at, _given(again))
-    return window_of(reservoir.rows(), "", reservoir.call_count)
-
-
-def _given(row: Measured) -> Callable[[], Measured]:
-    return lambda: row
+            calls[call_id] = msgspec.structs.replace(row, call_id=call_id, group_id=group_id)
+    offered = [(each.call_id, each.group_id, each.started_at) for each in calls.values()]
+    chosen, call_count = choose_calls([offered], WINDOW_GROUPS_MAX)
+    return window_of([calls[call_id] for call_id in chosen], "", call_count)

@@ -40,6 +40,7 @@ from storage.features import features_of
 from storage.grouping import group_of
 from storage.rows import Checkpoint, Recorded
 from storage.store import TraceStore
+from storage.terms import text_features_of
 
 BATCH_CALLS: Final = 1_000
 ROW_GROUP_CALLS: Final = 20_000
@@ -96,7 +97,10 @@ def fill(calls: int, directory: Path, _: int) -> None:
             recorded = []
             for capture in batch:
                 span = derive(capture)
-                recorded.append(Recorded(capture, span, group_of(span, capture), features_of(span)))
+                group, features = group_of(span, capture), features_of(span)
+                # The recorder measures the texts of every call of a day of up to 42,000.
+                texts = text_features_of(span, 0)
+                recorded.append(Recorded(capture, span, group, features, texts=texts))
                 bodies.append(
                     {
                         "request": capture.request_body.data.decode(),

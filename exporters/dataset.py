@@ -36,7 +36,7 @@ from exporters.merging import entry_of, merge, read_ids
 from exporters.parts import TRAINED, side_of_part
 from exporters.planning import Plan, make_plan
 from exporters.pool import Pool, default_processes, open_pool
-from exporters.reference import Drawn, RankMaxes, Sampler, Samples, make_reference, write_reference
+from exporters.reference import Drawn, make_reference, write_reference
 from exporters.request import ExportRequest, check_request, shape_of
 from exporters.row_lines import IDS_FILE, file_of
 from exporters.segment import SEGMENT_CALLS, Segment, write_segment
@@ -45,7 +45,7 @@ from exporters.subsets import write_subsets
 from exporters.tally import Tally
 from exporters.templates import TEMPLATES_FILE, templates_json
 from exporters.trainers import TrainerFacts, card_header, trainer_files
-from exporters.windows import MANIFEST_FILE
+from exporters.windows import MANIFEST_FILE, Measured
 from storage import shared_state
 from storage.reader import StoreReader
 from storage.rows import DatasetItem
@@ -96,8 +96,8 @@ def export(
             expect(expected)
             check_room(expected)
             progress(Stage.PLAN, 1, 1)
-            segments, samples = _write_segments(reader, pool, plan, scratch, progress)
-            reference = make_reference(reader, request.project, samples)
+            segments, measured = _write_segments(reader, pool, plan, scratch, progress)
+            reference = make_reference(reader, request.project, plan.samples, measured)
         progress(Stage.GUARD, 0, 1)
         verdict = judge(scratch, segments, request, plan.rows.row_files, plan.rows.suffix)
         progress(Stage.GUARD, 1, 1)
@@ -149,9 +149,8 @@ def _open_state(
 
 def _write_segments(
     reader: StoreReader, pool: Pool | None, plan: Plan, scratch: Path, progress: Progress
-) -> tuple[Sequence[Segment], Samples]:
-    """Write all segments; return them in the order of their ranges, and the samples of them all."""
-    sampler = Sampler()
+) -> tuple[Sequence[Segment], Sequence[Measured]]:
+    """Write all segments; return them in the order of their ranges, and what all have measured."""
     done = 0
 
     def advance(calls: int) -> None:
@@ -159,24 +158,22 @@ def _write_segments(
         done += calls
         progress(Stage.READ, done, plan.size.calls)
 
-    def rank_maxes() -> RankMaxes:
-        return sampler.rank_maxes
-
     written: list[Segment] = []
+    measured: list[Measured] = []
+
+    def add(segment: Segment) -> None:
+        measured.extend(segment.measured)
+        written.append(msgspec.structs.replace(segment, measured=[]))
+
     if pool is None:
         for number, among in enumerate(plan.ranges):
-            segment = write_segment(
-                reader, plan.rows, number, among, scratch, rank_maxes=rank_maxes(), advance=advance
-            )
-            sampler.add(segment.samples)
-            written.append(msgspec.structs.replace(segment, samples={}))
+            add(write_segment(reader, plan.rows, number, among, scratch, advance=advance))
     else:
-        for segment in pool.segments(plan.rows, plan.ranges, scratch, rank_maxes):
-            sampler.add(segment.samples)
-            written.append(msgspec.structs.replace(segment, samples={}))
+        for segment in pool.segments(plan.rows, plan.ranges, scratch):
+            add(segment)
             advance(sum(segment.tally.calls[side] for side in Side))
     written.sort(key=lambda segment: segment.number)
-    return written, sampler.samples()
+    return written, measured
 
 
 def _write_files(

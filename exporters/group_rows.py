@@ -21,7 +21,7 @@ from exporters.formats import FORMATS, Shape
 from exporters.labelling import LabelPolicy, choose, relabelled
 from exporters.pairs import Pairs
 from exporters.parts import LEAVING, TARGETED_PREFIX, TRAINED, Parts
-from exporters.reference import RankMaxes, Sampler
+from exporters.reference import measure
 from exporters.request import ExportRequest, tool_policy
 from exporters.row_lines import NEEDS_LABEL_FILE, UNFIT_FILE, CallLine, IdLine, file_of
 from exporters.scratch import ScratchFiles
@@ -30,6 +30,7 @@ from exporters.stitching import Histories
 from exporters.tally import Tally
 from exporters.templates import Templates
 from exporters.turns import Conversations
+from exporters.windows import Measured
 from storage.derive import derive
 from storage.grouped import GroupedCall
 from storage.labels import Label
@@ -45,7 +46,10 @@ ROW_BYTES_AT_ONCE: Final = 256 * 1024
 
 
 class RowPlan(msgspec.Struct, frozen=True):
-    """What all rows of a run have in common. `has_labels`: whether any call can have one."""
+    """What all rows of a run have in common. `has_labels`: whether any call can have one.
+
+    `unmeasured`: calls to be measured for the reference of drift (exporters.reference).
+    """
 
     request: ExportRequest
     policy: Policy
@@ -54,6 +58,7 @@ class RowPlan(msgspec.Struct, frozen=True):
     has_labels: bool
     shape: Shape
     templates: Templates
+    unmeasured: frozenset[str]
 
     @property
     def suffix(self) -> str:
@@ -74,10 +79,9 @@ class GroupWriter:
         reader: StoreReader,
         plan: RowPlan,
         files: ScratchFiles,
-        rank_maxes: RankMaxes | None,
     ) -> None:
         self.tally = Tally()
-        self.sampler = Sampler(rank_maxes)
+        self.measured: list[Measured] = []
         self._reader = reader
         self._plan = plan
         self._format = FORMATS[plan.request.format]
@@ -96,7 +100,8 @@ class GroupWriter:
                 if reason_against(span, Side.TEST, matches=True):
                     group.rows_by_label.add(call.id)
                 span = relabelled(span, label)
-            self._offer(group, call, recorded)
+            if call.id in self._plan.unmeasured:
+                self.measured.append(measure(group_id, recorded))
             unfit = self._format.unfit(span.understood, self._plan.shape)
             for part, reason in self._plan.parts.of(call, group.cause):
                 self.tally.calls[part] += 1
@@ -147,11 +152,6 @@ class GroupWriter:
 
         for (call, recorded), span in group.histories.whole(derived()):
             yield call, recorded, span
-
-    def _offer(self, group: "_Group", call: GroupedCall, recorded: Span) -> None:
-        """Let a call that matches be drawn for the reference of drift."""
-        if call.matches and group.cause is None and call.id not in group.made_up:
-            self.sampler.offer(call.side, group.id, recorded)
 
     def _label_of(self, group: "_Group", call: GroupedCall) -> Label | None:
         """Choose the label that takes the place of a call's answer. A pair has both of them."""

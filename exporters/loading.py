@@ -148,6 +148,14 @@ def read_sketch(
     return Sketch(_with_terms(connection, table, sample_bits(table, TEXT_ROWS_MAX)), call_count)
 
 
+def read_measured(connection: Connection, call_ids: Sequence[str]) -> pa.Table:
+    """Read what was measured of calls, terms too, where there are any; in the order of their ids.
+
+    As of a sample that has every call.
+    """
+    return _with_terms(connection, _read_table(connection, call_ids), 0)
+
+
 def with_stored_scores(connection: Connection, project: str, table: pa.Table) -> pa.Table:
     """Add the scores that the store has of a table's calls by now."""
     ids = table["call_id"].to_pylist()

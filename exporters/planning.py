@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from exporters.group_rows import RowPlan
 from exporters.parts import Parts
+from exporters.reference import Samples, draw, unmeasured
 from exporters.request import (
     ExportError,
     ExportRequest,
@@ -52,6 +53,7 @@ class Plan:
     size: ProjectSize
     ranges: Sequence[GroupRange]
     rows: RowPlan
+    samples: Samples
     targeted: Sequence[TargetedSet]
     selection: SelectionReport | None
 
@@ -81,6 +83,7 @@ def make_plan(reader: StoreReader, request: ExportRequest) -> Plan:
         has_time_holdout=held_out is not None,
     )
     size = size_of(reader, project)
+    samples = draw(reader, project, request.where, parts)
     return Plan(
         policy=policy,
         size=size,
@@ -93,7 +96,9 @@ def make_plan(reader: StoreReader, request: ExportRequest) -> Plan:
             has_labels=has_labels(reader),
             shape=shape_of(request),
             templates=_learn(reader, project, size.groups),
+            unmeasured=unmeasured(reader, samples),
         ),
+        samples=samples,
         targeted=targeted,
         selection=selection,
     )

@@ -14,7 +14,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -22,7 +22,6 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from exporters.group_rows import RowPlan
-from exporters.reference import RankMaxes
 from exporters.request import ExportError
 from exporters.segment import Segment, write_segment
 from storage import shared_state
@@ -40,8 +39,6 @@ PROCESSES_MAX = 64
 # as Python does, took a tenth of a segment's time.
 COLLECT_OBJECTS = 200_000
 
-NowRankMaxes = Callable[[], RankMaxes]
-
 
 class ProcessDied(ExportError):
     """A process of an export is gone, or does not answer. Nothing was published."""
@@ -51,7 +48,6 @@ class ProcessDied(ExportError):
 class _Task:
     number: int
     among: GroupRange
-    rank_maxes: RankMaxes
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,6 @@ class Pool:
         plan: RowPlan,
         ranges: Sequence[GroupRange],
         directory: Path,
-        rank_maxes: NowRankMaxes,
     ) -> Iterator[Segment]:
         """Yield the segments of the ranges as they are done, in any order.
 
@@ -94,7 +89,7 @@ class Pool:
         busy: dict[Connection, _Worker] = {}
         for worker in self._workers:
             if (task := next(tasks, None)) is not None:
-                _send(worker, _Task(*task, rank_maxes()))
+                _send(worker, _Task(*task))
                 busy[worker.pipe] = worker
         while busy:
             for pipe in wait(list(busy)):
@@ -103,7 +98,7 @@ class Pool:
                 segment = _receive(worker)
                 assert isinstance(segment, Segment)
                 if (task := next(tasks, None)) is not None:
-                    _send(worker, _Task(*task, rank_maxes()))
+                    _send(worker, _Task(*task))
                     busy[pipe] = worker
                 yield segment
 
@@ -193,11 +188,7 @@ def _serve(pipe: Connection) -> None:
             plan, directory = pipe.recv()
             while True:
                 task = pipe.recv()
-                pipe.send(
-                    write_segment(
-                        reader, plan, task.number, task.among, directory, rank_maxes=task.rank_maxes
-                    )
-                )
+                pipe.send(write_segment(reader, plan, task.number, task.among, directory))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise
     except Exception as error:  # noqa: BLE001  whatever it is, the first process must hear of it

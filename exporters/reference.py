@@ -6,36 +6,40 @@ filter, rows or not, one of each group, at most REFERENCE_GROUPS_MAX groups
 whether a comparison can be trusted. Text features are of every call in a sample, whatever the
 recorder has measured.
 
-Ranges of groups are sampled apart and put together; what is kept depends on all calls together
-and not on how they were cut. Same calls, same bytes.
+Who is in a sample is known before a body is read (`draw`). What the recorder measured of those
+calls is read from the store; only of the others (`unmeasured`), whose texts it did not measure or
+has let go of, or by an earlier version, the texts are measured again, when their segment has read
+them. Same calls, same bytes, however they were cut into ranges.
 
 Limits: memory and file are REFERENCE_GROUPS_MAX rows a side: some 3 KB each, 60 MB, if prompts
-and answers are of 1 KB.
+and answers are of 1 KB. Cost: 4 microseconds a call, 60 for each in a sample, 300 where it must
+be measured.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import pyarrow as pa
 
 from exporters.columns import table_of, window_of_table, with_scores
+from exporters.loading import read_measured
+from exporters.parts import Parts
 from exporters.periods import iso_time
 from exporters.reference_facts import Facts, ReferenceEntry, TermNames, facts_of, name_terms
-from exporters.reservoir import Reservoir
+from exporters.reservoir import choose_calls
 from exporters.window_files import write_window_file
 from exporters.windows import (
+    CONVERSATIONS,
     REFERENCE_FILE,
     REFERENCE_GROUPS_MAX,
     REFERENCE_TEST_FILE,
     Measured,
-    counts_for_drift,
 )
-from storage.features import features_of
-from storage.measured import read_score_values
+from storage.features import FEATURE_VERSION, features_of
+from storage.measured import measured_whole, read_candidates, read_score_values
 from storage.prices import billed, cost_of
 from storage.reader import StoreReader
 from storage.rows import storable, time_of
@@ -44,78 +48,58 @@ from storage.tool_sets import tool_set_of
 from storage.trace import Side, Span
 from storage.usage import counted
 
+MICROSECONDS_MAX = 2**63  # later than any call
 SIDES = (Side.TRAIN, Side.TEST)
 FILES: Mapping[Side, str] = {Side.TRAIN: REFERENCE_FILE, Side.TEST: REFERENCE_TEST_FILE}
 
-RankMaxes = Mapping[Side, int]  # of a side that is not in it, every group may get in
+
+class Sample(NamedTuple):
+    """The calls of a sample, in the order of their ids, out of `call_count` calls.
+
+    `started`: when the first and the last of all these did; None where there are none.
+    """
+
+    call_ids: Sequence[str]
+    call_count: int
+    started: tuple[datetime, datetime] | None
 
 
-class Sample(msgspec.Struct, frozen=True):
-    """What some ranges of groups gave. `started`: when the first and last of the calls did."""
-
-    rows: tuple[Measured, ...] = ()
-    call_count: int = 0
-    started: tuple[datetime, datetime] | None = None
+Samples = Mapping[Side, Sample]
 
 
-Samples = dict[Side, Sample]
+def draw(reader: StoreReader, project: str, where: str | None, parts: Parts) -> Samples:
+    """Choose the calls of both samples. Scans the calls of both sides; raises FilterError."""
+    return {side: _draw_side(reader, project, where, parts, side) for side in SIDES}
 
 
-class Sampler:
-    """Samples calls; `rank_maxes` are those of the whole samples so far (of another sampler)."""
-
-    def __init__(self, rank_maxes: RankMaxes | None = None) -> None:
-        known = rank_maxes or {}
-        self._sides = {side: _SideSampler(known.get(side)) for side in SIDES}
-
-    @property
-    def rank_maxes(self) -> RankMaxes:
-        """Behind which rank no group of a side gets in any more."""
-        ranks = {side: each.reservoir.rank_max for side, each in self._sides.items()}
-        return {side: rank for side, rank in ranks.items() if rank is not None}
-
-    def offer(self, side: Side, group_id: str, span: Span) -> None:
-        """Count a call of a side that matches, if it is one that windows hold."""
-        if side in self._sides and counts_for_drift(span):
-            self._sides[side].offer(group_id, span)
-
-    def add(self, samples: Samples) -> None:
-        """Take in what was sampled of other groups."""
-        for side, sample in samples.items():
-            self._sides[side].add(sample)
-
-    def samples(self) -> Samples:
-        """Return what was kept."""
-        return {side: each.sample() for side, each in self._sides.items()}
+def unmeasured(reader: StoreReader, samples: Samples) -> frozenset[str]:
+    """Say of which calls in the samples not all is stored that `measure` would measure."""
+    chosen = [call_id for sample in samples.values() for call_id in sample.call_ids]
+    with reader.reading() as connection:
+        return frozenset(chosen) - measured_whole(connection, chosen, FEATURE_VERSION)
 
 
-class _SideSampler:
-    def __init__(self, rank_max: int | None) -> None:
-        self.reservoir = Reservoir(REFERENCE_GROUPS_MAX, rank_max)
-        self._started: tuple[datetime, datetime] | None = None
-        self._first_ns: int | None = None
-        self._last_ns = 0
+def _draw_side(
+    reader: StoreReader, project: str, where: str | None, parts: Parts, side: Side
+) -> Sample:
+    first, last = MICROSECONDS_MAX, 0
 
-    def offer(self, group_id: str, span: Span) -> None:
-        started_at = span.started_at_ns // 1000
-        self.reservoir.offer(group_id, span.id, started_at, lambda: measure(group_id, span))
-        if self._first_ns is None or span.started_at_ns < self._first_ns:
-            self._first_ns = span.started_at_ns
-        self._last_ns = max(self._last_ns, span.started_at_ns)
+    def pages() -> Iterator[Iterable[tuple[str, str, int]]]:
+        nonlocal first, last
+        for page in read_candidates(connection, project, where, CONVERSATIONS, exported_side=side):
+            kept = [
+                (call_id, group_id, started_at)
+                for call_id, group_id, started_at in page
+                if parts.cause(group_id) is None
+            ]
+            times = [started_at for _, _, started_at in kept]
+            first, last = min([first, *times]), max([last, *times])
+            yield kept
 
-    def add(self, sample: Sample) -> None:
-        self.reservoir.add(sample.rows, sample.call_count)
-        if sample.started is not None:
-            both = [*sample.started, *(self._started or ())]
-            self._started = (min(both), max(both))
-
-    def sample(self) -> Sample:
-        started = self._started
-        if self._first_ns is not None:
-            own = (time_of(self._first_ns // 1000), time_of(self._last_ns // 1000))
-            both = [*own, *(started or ())]
-            started = (min(both), max(both))
-        return Sample(self.reservoir.rows(), self.reservoir.call_count, started)
+    with reader.reading() as connection:
+        call_ids, call_count = choose_calls(pages(), REFERENCE_GROUPS_MAX)
+    started = (time_of(first), time_of(last)) if call_count else None
+    return Sample(call_ids, call_count, started)
 
 
 def measure(group_id: str, span: Span) -> Measured:
@@ -143,23 +127,22 @@ def measure(group_id: str, span: Span) -> Measured:
 class Drawn(NamedTuple):
     """The samples as they leave: a table for each side, and what the manifest says of them."""
 
-    tables: dict[Side, pa.Table]
+    tables: Mapping[Side, pa.Table]
     samples: Samples
     facts: dict[str, Facts]
     terms: TermNames
 
 
-def make_reference(reader: StoreReader, project: str, samples: Samples) -> Drawn:
-    """Add what the store knows besides: scores, and what the commonest terms are.
+def make_reference(
+    reader: StoreReader, project: str, samples: Samples, measured: Iterable[Measured]
+) -> Drawn:
+    """Put the samples together: what is stored, what was `measured` again, scores, and what the
+    commonest terms are.
 
     Raises what the store raises.
     """
-    tables = {}
-    for side, sample in samples.items():
-        ids = [row.call_id for row in sample.rows]
-        with reader.reading() as connection:
-            scores = read_score_values(connection, project, ids)
-        tables[side] = with_scores(table_of(sample.rows), scores)
+    again = {row.call_id: row for row in measured}
+    tables = {side: _table(reader, project, samples[side].call_ids, again) for side in SIDES}
     train = window_of_table(tables[Side.TRAIN], "train")
     return Drawn(tables, samples, facts_of(train), name_terms(reader, train))
 
@@ -182,6 +165,16 @@ def _write_side(path: Path, reference: Drawn, side: Side) -> ReferenceEntry:
         started_from=started[0],
         started_to=started[1],
     )
+
+
+def _table(
+    reader: StoreReader, project: str, call_ids: Sequence[str], again: Mapping[str, Measured]
+) -> pa.Table:
+    rows = [again[call_id] for call_id in call_ids if call_id in again]
+    with reader.reading() as connection:
+        stored = read_measured(connection, [each for each in call_ids if each not in again])
+        table = pa.concat_tables([stored, table_of(rows)]).sort_by("call_id").combine_chunks()
+        return with_scores(table, read_score_values(connection, project, call_ids))
 
 
 def _text(text: str) -> str:

@@ -5,8 +5,8 @@ range group after group and writes what becomes of them (exporters.group_rows) i
 beside those of the other segments (exporters.scratch). exporters.merging puts them together in the
 order of the ranges.
 
-Memory: the calls of one group, up to a limit (exporters.turns), a page of the store, and the
-sample.
+Memory: the calls of one group, up to a limit (exporters.turns), a page of the store, and what is
+measured of its calls.
 """
 
 from collections.abc import Callable
@@ -18,9 +18,9 @@ import msgspec
 
 from exporters.formats import FORMATS
 from exporters.group_rows import GroupWriter, RowPlan
-from exporters.reference import RankMaxes, Samples
 from exporters.scratch import ScratchFiles
 from exporters.tally import Tally
+from exporters.windows import Measured
 from storage.grouped import GroupRange, read_groups
 from storage.reader import StoreReader
 
@@ -32,12 +32,15 @@ Advance = Callable[[int], None]  # calls read since it was last told
 
 
 class Segment(msgspec.Struct, frozen=True):
-    """What a segment gave; its rows are in scratch files. `rows`: lines of each of them."""
+    """What a segment gave; its rows are in scratch files. `rows`: lines of each of them.
+
+    `measured`: what the plan wanted measured of its calls.
+    """
 
     number: int
     rows: dict[str, int]
     tally: Tally
-    samples: Samples
+    measured: list[Measured]
 
 
 def write_segment(
@@ -47,15 +50,13 @@ def write_segment(
     among: GroupRange,
     directory: Path,
     *,
-    rank_maxes: RankMaxes | None = None,
     calls_max: int | None = None,
     advance: Advance = lambda calls: None,
 ) -> Segment:
     """Write the rows of a range of groups into `directory`.
 
-    `rank_maxes` are those of the samples so far (exporters.reference). With `calls_max`, of its
-    first groups alone, until they have so many calls. Raises what the store raises, and OSError
-    where the disk refuses.
+    With `calls_max`, of its first groups alone, until they have so many calls. Raises what the
+    store raises, and OSError where the disk refuses.
     """
     request = plan.request
     calls = read_groups(
@@ -67,7 +68,7 @@ def write_segment(
         scores=FORMATS[request.format].is_preference,
     )
     with ScratchFiles(directory, number, plan.row_files) as files, closing(calls):
-        writer = GroupWriter(reader, plan, files, rank_maxes)
+        writer = GroupWriter(reader, plan, files)
         done = 0
         for group_id, group in groupby(calls, key=lambda call: call.group_id):
             count = writer.add_group(group_id, group)
@@ -77,4 +78,4 @@ def write_segment(
                 break
         writer.flush()
         rows = files.rows()
-    return Segment(number, rows, writer.tally, writer.sampler.samples())
+    return Segment(number, rows, writer.tally, writer.measured)

@@ -10,7 +10,7 @@ from contextlib import closing
 from typing import Any, Final
 
 import pyarrow as pa
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, select
 
 from storage.capture import Endpoint, Outcome
 from storage.database import among, listed
@@ -19,7 +19,8 @@ from storage.grouping import TAG_PREFIX
 from storage.id_range import ids_between
 from storage.label_rows import score_names
 from storage.lists import conditions
-from storage.schema import call, feature, score, text_feature, tool_set
+from storage.schema import body, call, feature, score, text_feature, tool_set
+from storage.trace import Side
 from storage.withheld import SYNTHETIC
 
 ROWS_AT_ONCE: Final = 2_000  # more at a time are slower: the garbage collector looks at them all
@@ -30,16 +31,25 @@ _TERMS: Final = ("prompt_terms", "answer_terms", "answer_fields")
 
 
 def read_candidates(
-    connection: Connection, project: str, where: str | None, endpoints: Collection[Endpoint]
+    connection: Connection,
+    project: str,
+    where: str | None,
+    endpoints: Collection[Endpoint],
+    *,
+    exported_side: Side | None = None,
 ) -> Iterator[Sequence[Row[str, str, int]]]:
     """Read id, group and start of the complete calls that a filter matches and somebody made.
 
-    In pages, of some endpoints, in no order. Index (project, id) for a time, or what the planner
-    prefers for the filter; raises FilterError.
+    In pages, of some endpoints, in no order. With `exported_side` of that side alone, and only
+    calls whose body is still there, for without it they leave in no export. Index (project, id) for
+    a time, or what the planner prefers for the filter; raises FilterError.
     """
     query = select(call.c.id, call.c.group_id, call.c.started_at).where(
         *conditions(project, where), *_counting(endpoints), *visible(connection)
     )
+    if exported_side is not None:
+        has_body = exists().where(body.c.call_id == call.c.id)
+        query = query.where(call.c.side == exported_side.value, has_body)
     result = connection.execute(query, execution_options={"yield_per": ROWS_AT_ONCE})
     with closing(result):
         yield from result.partitions()
@@ -120,6 +130,23 @@ def read_terms(connection: Connection, call_ids: Sequence[str]) -> dict[str, Seq
         rows = connection.execute(query.where(among(connection, text_feature.c.call_id, part)))
         terms.update((row[0], row[1:]) for row in rows)
     return terms
+
+
+def measured_whole(
+    connection: Connection, call_ids: Sequence[str], feature_version: int
+) -> set[str]:
+    """Say of which calls features and texts were measured, by a version. Primary keys."""
+    same = and_(
+        text_feature.c.call_id == feature.c.call_id,
+        text_feature.c.feature_version == feature.c.feature_version,
+    )
+    query = select(feature.c.call_id).join(text_feature, same)
+    query = query.where(feature.c.feature_version == feature_version)
+    found: set[str] = set()
+    for start in range(0, len(call_ids), ROWS_AT_ONCE):
+        part = call_ids[start : start + ROWS_AT_ONCE]
+        found.update(connection.scalars(query.where(among(connection, feature.c.call_id, part))))
+    return found
 
 
 def read_tool_sets(connection: Connection, hashes: Sequence[str]) -> dict[str, str]:

@@ -23,7 +23,7 @@ def segment(scratch: Path, number: int, texts: list[bytes]) -> Segment:
     data = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
     scratch_path(scratch, number, IDS_FILE).write_bytes(data)
     rows = dict.fromkeys(names, 0) | {"train.jsonl": len(texts)}
-    return Segment(number, rows, Tally(), {})
+    return Segment(number, rows, Tally(), [])
 
 
 def merged(

@@ -1,86 +1,129 @@
-"""The samples depend on the calls, not on how they were cut into ranges."""
+"""The samples are one call of each group of a side; what is stored is not measured again."""
 
-import random
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from exporters import reference
-from exporters.reference import Sample, Sampler, Samples, make_reference, write_reference
+from exporters.parts import Parts
+from exporters.reference import Samples, draw, make_reference, measure, unmeasured, write_reference
 from exporters.window_files import read_window_file
-from storage.capture import Outcome
+from exporters.windows import Measured
+from storage.capture import Capture, Outcome
+from storage.database import writing
+from storage.deletion import delete_bodies
+from storage.derive import derive
+from storage.features import features_of
+from storage.grouping import group_of
+from storage.reservation import Cause
+from storage.rows import Checkpoint, Recorded
 from storage.store import TraceStore
+from storage.terms import text_features_of
 from storage.trace import Side
-from tests.exporters.calls import Traffic, conversation, record, span_of
+from storage.withheld import SYNTHETIC, Withheld
+from tests.exporters.calls import conversation, opening
+from tests.exporters.conftest import SALT
+
+SECOND_NS = 10**9
 
 
-@pytest.fixture(autouse=True)
-def _room_for_ten(monkeypatch: pytest.MonkeyPatch) -> None:
+def parts(chosen: frozenset[str] = frozenset()) -> Parts:
+    return Parts(Withheld("default", SALT, {}, chosen, frozenset(), frozenset()), {}, False)
+
+
+def conversations(count: int) -> list[Capture]:
+    """Capture conversations of two calls, one of them begun each second."""
+    return [
+        msgspec.structs.replace(one, started_at_ns=number * SECOND_NS)
+        for number in range(count)
+        for one in conversation(2 * number + 1, opening(number), 2)
+    ]
+
+
+def record(store: TraceStore, captures: list[Capture], *, texts: bool = False) -> None:
+    spans = [derive(one) for one in captures]
+    batch = [
+        Recorded(
+            one,
+            span,
+            group_of(span, one),
+            features_of(span),
+            texts=text_features_of(span, 3) if texts else None,
+        )
+        for one, span in zip(captures, spans, strict=True)
+    ]
+    store.insert(batch, Checkpoint("f" * 32, 0, len(captures)))
+
+
+def measured(samples: Samples, wanted: frozenset[str], captures: list[Capture]) -> list[Measured]:
+    spans = [derive(one) for one in captures if one.id in wanted]
+    groups = {one.id: group_of(derive(one), one).id for one in captures}
+    return [measure(groups[span.id], span) for span in spans]
+
+
+def test_the_samples_are_one_call_of_each_group_and_count_all(
+    store: TraceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(store, conversations(60))
+    samples = draw(store, "default", None, parts())
+    train, test = samples[Side.TRAIN], samples[Side.TEST]
+    assert len(train.call_ids) * 2 == train.call_count
+    assert train.call_count + test.call_count + store.count("default", side=Side.VAL) == 120
+    assert train.started is not None
+    assert (train.started[1] - train.started[0]).total_seconds() <= 59
     monkeypatch.setattr(reference, "REFERENCE_GROUPS_MAX", 10)
+    fewer = draw(store, "default", None, parts())[Side.TRAIN]
+    assert len(fewer.call_ids) == 10
+    assert set(fewer.call_ids) < set(train.call_ids)
+    assert fewer.call_count == train.call_count
 
 
-def sampled(parts: list[range]) -> Samples:
-    whole = Sampler()
-    chance = random.Random(1)
-    understood = [Traffic().understood(chance) for _ in range(120)]
-    for part in parts:
-        sampler = Sampler(whole.rank_maxes)
-        for number in part:
-            side = Side.TRAIN if number < 60 else Side.TEST
-            span = span_of(understood[number], f"{number:032x}")
-            span = msgspec.structs.replace(span, started_at_ns=number * 10**9)
-            sampler.offer(side, f"group {number // 2}", span)
-        whole.add(sampler.samples())
-    return whole.samples()
+def test_what_cannot_leave_is_in_no_sample(sqlite_store: TraceStore) -> None:
+    store = sqlite_store
+    failed, made_up, gone, kept, withheld = (conversation(n + 1, opening(n), 1) for n in range(5))
+    calls = [
+        msgspec.structs.replace(failed[0], outcome=Outcome.CLIENT_GONE),
+        msgspec.structs.replace(made_up[0], source=SYNTHETIC),
+        *gone,
+        *kept,
+        *withheld,
+    ]
+    record(store, calls)
+    with writing(store.engine) as connection:
+        delete_bodies(connection, [gone[0].id])
+    chosen = frozenset([group_of(derive(withheld[0]), withheld[0]).id])
+    assert parts(chosen).cause(next(iter(chosen))) is Cause.TARGETED
+    samples = draw(store, "default", None, parts(chosen))
+    assert [id for each in samples.values() for id in each.call_ids] == [kept[0].id]
+    assert draw(store, "default", "outcome != 'complete'", parts())[Side.TRAIN].started is None
 
 
-def test_the_samples_do_not_depend_on_the_ranges() -> None:
-    one = sampled([range(120)])
-    for side in (Side.TRAIN, Side.TEST):
-        assert len(one[side].rows) == 10
-        assert one[side].call_count == 60
-    assert not {row.call_id for row in one[Side.TRAIN].rows} & {
-        row.call_id for row in one[Side.TEST].rows
-    }
-    assert sampled([range(0, 20), range(20, 80), range(80, 120)]) == one
-    assert sampled([range(80, 120), range(0, 20), range(20, 80)]) == one
+def test_only_what_the_recorder_has_not_measured_is_measured_again(store: TraceStore) -> None:
+    captures = conversations(30)
+    record(store, captures[:40], texts=True)
+    record(store, captures[40:])
+    samples = draw(store, "default", None, parts())
+    drawn = {call_id for sample in samples.values() for call_id in sample.call_ids}
+    assert unmeasured(store, samples) == drawn & {one.id for one in captures[40:]}
 
 
-def test_the_time_is_that_of_all_calls_that_count() -> None:
-    started = sampled([range(30), range(30, 60)])[Side.TRAIN].started
-    assert started is not None
-    assert (started[1] - started[0]).total_seconds() == 59
-
-
-def test_a_call_that_windows_do_not_hold_is_not_sampled() -> None:
-    span = span_of(Traffic().understood(random.Random(1)))
-    sampler = Sampler()
-    sampler.offer(Side.TRAIN, "group", msgspec.structs.replace(span, outcome=Outcome.CLIENT_GONE))
-    sampler.offer(Side.VAL, "group", span)
-    assert sampler.samples() == {Side.TRAIN: Sample(), Side.TEST: Sample()}
-
-
-def test_every_call_of_a_sample_has_text_features_whatever_the_recorder_measured() -> None:
-    rows = sampled([range(60)])[Side.TRAIN].rows
-    assert all(row.text is not None and row.text.sample_bits == 0 for row in rows)
-    assert all(row.text is not None and row.text.prompt_terms for row in rows)
-
-
-def test_the_files_hold_what_was_drawn_and_twice_the_same_bytes(
+def test_stored_measures_and_new_ones_make_the_same_files(
     store: TraceStore, tmp_path: Path
 ) -> None:
-    record(store, conversation(1, "hello there", 3))
-    for name in ("one", "two"):
+    captures = conversations(30)
+    record(store, captures[:40], texts=True)
+    record(store, captures[40:])
+    samples = draw(store, "default", None, parts())
+    every = frozenset(one.id for one in captures)
+    for name, wanted in (("few", unmeasured(store, samples)), ("all", every)):
         (tmp_path / name).mkdir()
-        drawn = make_reference(store, "default", sampled([range(120)]))
+        drawn = make_reference(store, "default", samples, measured(samples, wanted, captures))
         sides = write_reference(tmp_path / name, drawn)
-        train = read_window_file(tmp_path / name / "reference.parquet")
-        assert train["call_id"].to_pylist() == [
-            row.call_id for row in drawn.samples[Side.TRAIN].rows
-        ]
-        assert sides[Side.TEST].name == "reference_test.parquet"
-        assert (sides[Side.TEST].calls, sides[Side.TEST].groups) == (60, 10)
-        assert sides[Side.TRAIN].started_to == "1970-01-01T00:00:59Z"
+        train = read_window_file(tmp_path / name / sides[Side.TRAIN].name)
+        assert train["call_id"].to_pylist() == list(samples[Side.TRAIN].call_ids)
+        assert set(train["sample_bits"].to_pylist()) == {0}
+        assert all(train["prompt_terms"].to_pylist())
+        assert sides[Side.TEST].calls == samples[Side.TEST].call_count
     for name in ("reference.parquet", "reference_test.parquet"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+        assert (tmp_path / "few" / name).read_bytes() == (tmp_path / "all" / name).read_bytes()

@@ -1,67 +1,29 @@
-"""What a reservoir keeps depends on the calls, not on their order."""
+"""Which calls are chosen depends on the calls, not on their order."""
 
 import random
 from collections.abc import Sequence
-from functools import partial
 
-import msgspec
-
-from exporters.reservoir import Reservoir, choose_calls
-from exporters.windows import SLOT_MICROSECONDS, Measured, rank_of
-from storage.trace import Understood
-from tests.exporters.calls import measured_of
+from exporters.reservoir import choose_calls
+from exporters.windows import SLOT_MICROSECONDS, rank_of
 
 
-def same(row: Measured) -> Measured:
-    return row
-
-
-def started(row: Measured, slot: int) -> Measured:
-    return msgspec.structs.replace(row, started_at=slot * SLOT_MICROSECONDS + 7)
-
-
-def offered(rows: list[Measured], groups_max: int) -> Reservoir:
-    reservoir = Reservoir(groups_max)
-    for row in rows:
-        reservoir.offer(row.group_id, row.call_id, row.started_at, partial(same, row))
-    return reservoir
-
-
-def test_a_reservoir_keeps_the_same_calls_in_any_order() -> None:
-    rows = [
-        started(measured_of(Understood(), f"{n:032x}", f"group {n % 40}"), n % 3)
-        for n in range(400)
-    ]
-    kept = offered(rows, 10).rows()
-    assert len({row.group_id for row in kept}) == len(kept) == 10
-    for seed in range(20):
-        random.Random(seed).shuffle(rows)
-        assert offered(rows, 10).rows() == kept
-    assert offered(rows, 10).call_count == 400
-
-
-def test_a_reservoir_with_room_keeps_one_call_of_every_group() -> None:
-    rows = [measured_of(Understood(), f"{n:032x}", f"group {n % 7}") for n in range(70)]
-    kept = offered(rows, 100).rows()
-    assert {row.group_id for row in kept} == {f"group {n}" for n in range(7)}
-
-
-def test_calls_are_chosen_as_a_reservoir_chooses_them() -> None:
+def test_calls_are_chosen_as_their_ids_rank_in_any_order_and_pages() -> None:
     chance = random.Random(3)
-    rows = [
-        started(
-            measured_of(Understood(), f"{number:032x}", f"group {chance.randrange(90)}"),
-            chance.randrange(4),
-        )
+    calls = [
+        (f"{number:032x}", f"group {chance.randrange(90)}", chance.randrange(4) * SLOT_MICROSECONDS)
         for number in range(600)
     ]
-    calls = [(row.call_id, row.group_id, row.started_at) for row in rows]
+    groups = sorted({group for _, group, _ in calls}, key=rank_of)
+    firsts = [
+        min((at, rank_of(call), call) for call, of, at in calls if of == group)[2]
+        for group in groups
+    ]
     for groups_max in (1, 20, 89, 90, 1_000):
-        chosen = [row.call_id for row in offered(rows, groups_max).rows()]
-        assert len(chosen) == min(groups_max, 90)
+        expected = sorted(firsts[:groups_max])
         for page_size in (1, 7, 600):
+            chance.shuffle(calls)
             pages = [calls[start : start + page_size] for start in range(0, 600, page_size)]
-            assert choose_calls(pages, groups_max) == (chosen, 600)
+            assert choose_calls(pages, groups_max) == (expected, 600)
 
 
 def test_no_calls_are_chosen_of_none() -> None:

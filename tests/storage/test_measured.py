@@ -7,11 +7,13 @@ from sqlalchemy import update
 from storage import erasure, measured
 from storage.capture import Endpoint, Outcome, new_id
 from storage.database import insert_rows, writing
+from storage.deletion import delete_bodies
 from storage.erasure import Kind, Selection
 from storage.features import FEATURE_VERSION
 from storage.filters import FilterError
 from storage.measured import (
     count_between,
+    measured_whole,
     read_candidates,
     read_columns,
     read_score_values,
@@ -21,6 +23,7 @@ from storage.measured import (
 )
 from storage.schema import call, text_feature, tool_set
 from storage.store import TraceStore
+from storage.trace import Side
 from tests.storage.calls import START_NS, StillClock, at, id_of, recorded
 from tests.storage.saying import score
 
@@ -43,6 +46,12 @@ def candidates(store: TraceStore, where: str | None = None) -> list[str]:
     with store.reading() as connection:
         pages = read_candidates(connection, "default", where, CHATS)
         return sorted(call_id for page in pages for call_id, _, _ in page)
+
+
+def exported(store: TraceStore, side: Side) -> set[str]:
+    with store.reading() as connection:
+        pages = read_candidates(connection, "default", None, CHATS, exported_side=side)
+        return {call_id for page in pages for call_id, _, _ in page}
 
 
 def sample(store: TraceStore, number: int, version: int = FEATURE_VERSION) -> None:
@@ -158,3 +167,27 @@ def test_calls_of_a_time_are_counted_but_for_those_to_be_forgotten(store: TraceS
     with store.reading() as connection:
         assert count_between(connection, "default", start, start + hour) == 3
         assert visible_ids(connection, ids) == {ids[0], ids[2]}
+
+
+def test_calls_for_an_export_are_of_one_side_and_have_their_bodies(store: TraceStore) -> None:
+    store.insert([recorded(number) for number in range(1, 41)], at(1))
+    sides = {side: exported(store, side) for side in Side}
+    assert sorted(id for ids in sides.values() for id in ids) == candidates(store)
+    rows = store.rows([id_of(number) for number in range(1, 41)])
+    assert all(row.id in sides[row.side] for row in rows)
+    some = next(iter(sides[Side.TRAIN]))
+    with writing(store.engine) as connection:
+        delete_bodies(connection, [some])
+    assert exported(store, Side.TRAIN) == sides[Side.TRAIN] - {some}
+
+
+def test_calls_count_as_measured_where_features_and_texts_are_of_the_version(
+    store: TraceStore,
+) -> None:
+    store.insert([recorded(number) for number in range(1, 5)], at(1))
+    sample(store, 1)
+    sample(store, 2, FEATURE_VERSION - 1)
+    ids = [id_of(number) for number in range(1, 6)]
+    with store.reading() as connection:
+        assert measured_whole(connection, ids, FEATURE_VERSION) == {id_of(1)}
+        assert measured_whole(connection, ids, FEATURE_VERSION + 1) == set()
