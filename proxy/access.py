@@ -23,9 +23,10 @@ import hashlib
 import hmac
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -34,11 +35,15 @@ from storage.capture import Clock, Headers
 
 FILE_VERSION: Final = 1
 KEYS_MAX: Final = 10_000
+FILE_BYTES_MAX: Final = 16 * 2**20  # four times what KEYS_MAX keys take
 LOOK_SECONDS: Final = 1.0
 KEY: Final = re.compile(r"shalt-([0-9a-f]{8})-[A-Za-z0-9_-]{43}")
 _PRESENTED_IN: Final = (
     b"x-shalt-key", b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key",
 )  # fmt: skip
+
+
+_Seconds = Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800)]  # up to the year 9999
 
 
 class AccessKey(msgspec.Struct, frozen=True):
@@ -48,28 +53,34 @@ class AccessKey(msgspec.Struct, frozen=True):
     Times are whole seconds since 1970 UTC; None: never, or without limit.
     """
 
-    id: str
-    slot: int
+    id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{8}$")]
+    slot: Annotated[int, msgspec.Meta(ge=0, lt=KEYS_MAX)]
     name: str
-    sha256: str
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     project: str
     console: bool
-    calls_per_minute: int | None
-    created_at: int
-    expires_at: int | None
-    revoked_at: int | None = None
+    calls_per_minute: Annotated[int, msgspec.Meta(ge=1)] | None
+    created_at: _Seconds
+    expires_at: _Seconds | None
+    revoked_at: _Seconds | None = None
 
 
 class KeyFile(msgspec.Struct, frozen=True):
     """The file: every key that was made, revoked ones included, in the order of their slots."""
 
     version: int
-    keys: list[AccessKey]
+    keys: Annotated[list[AccessKey], msgspec.Meta(max_length=KEYS_MAX)]
 
 
 def read_keys(path: Path) -> list[AccessKey]:
     """Read the file. Raise OSError, and ValueError where it is not one of this version."""
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode) or state.st_size > FILE_BYTES_MAX:  # a pipe would block
+        raise ValueError(f"it is no file of at most {FILE_BYTES_MAX} bytes")
     file = msgspec.json.decode(path.read_bytes(), type=KeyFile)
+    for taken in ({key.id for key in file.keys}, {key.slot for key in file.keys}):
+        if len(taken) < len(file.keys):
+            raise ValueError("two keys have the same id, or the same slot")
     if file.version != FILE_VERSION:
         raise ValueError(f"it is of version {file.version}, and this shalt reads {FILE_VERSION}")
     return file.keys
@@ -185,7 +196,9 @@ class Access:
             self._problem = ""
         except FileNotFoundError:
             self._forget("there are no access keys yet: make one with `shalt keys create`")
-        except (OSError, ValueError) as error:  # msgspec's are ValueErrors
+        except OSError as error:  # whose text has the path, which is no stranger's business
+            self._forget(f"its list of keys cannot be read ({error.strerror})")
+        except ValueError as error:  # msgspec's are
             self._forget(f"its list of keys cannot be read ({error})")
 
     def _forget(self, problem: str) -> None:

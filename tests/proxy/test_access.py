@@ -11,12 +11,14 @@ import pytest
 
 from proxy.access import (
     ANYBODY,
+    FILE_BYTES_MAX,
     FILE_VERSION,
     Access,
     AccessKey,
     Admitted,
     Denied,
     KeyFile,
+    read_keys,
     without_keys,
 )
 from proxy.rates import Rates
@@ -183,7 +185,7 @@ def test_a_change_of_the_file_is_seen_within_a_second(
     assert code(admit(access, plain)) == "bad_access_key"
 
 
-@pytest.mark.parametrize("damage", ["gone", "cut", "newer", "unreadable"])
+@pytest.mark.parametrize("damage", ["gone", "cut", "newer", "unreadable", "pipe"])
 def test_without_a_readable_file_nobody_is_let_in(
     access: Access, clock: StandingClock, tmp_path: Path, damage: str
 ) -> None:
@@ -197,12 +199,46 @@ def test_without_a_readable_file_nobody_is_let_in(
         path.write_bytes(data.replace(b'"version":1', b'"version":2'))
     elif damage == "unreadable":
         path.mkdir()
+    elif damage == "pipe":
+        os.mkfifo(path)
     clock.seconds += 1
-    assert code(admit(access, plain)) == "bad_access_key"
+    refused = admit(access, plain)
+    assert isinstance(refused, Denied)
+    assert refused.code == "bad_access_key"
+    assert str(tmp_path) not in refused.message
     if damage != "unreadable":
         os.replace(_copy(path, data), path)
         clock.seconds += 1
         assert code(admit(access, plain)) == "admitted"
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("slot", -1), ("slot", 10_000), ("slot", 2**70), ("slot", 1), ("id", "00000001"),
+        ("id", "../../up"), ("sha256", "\u00e4" * 64), ("sha256", ""), ("calls_per_minute", 0),
+        ("calls_per_minute", True), ("expires_at", 10**18), ("expires_at", "soon"),
+        ("project", None), ("revoked_at", -1),
+    ],
+)  # fmt: skip
+def test_a_key_that_cannot_be_lets_nobody_in_and_breaks_nothing(
+    access: Access, clock: StandingClock, tmp_path: Path, member: str, value: object
+) -> None:
+    path = tmp_path / "access.json"
+    file = msgspec.json.decode(path.read_bytes())
+    file["keys"][0][member] = value
+    path.write_bytes(msgspec.json.encode(file))
+    clock.seconds += 1
+    for name in ("plain", "slow"):
+        assert code(admit(access, (b"x-shalt-key", KEYS[name].encode()))) == "bad_access_key"
+    with pytest.raises(ValueError, match="."):
+        read_keys(path)
+
+
+def test_a_file_of_no_end_is_not_read(access: Access, clock: StandingClock, tmp_path: Path) -> None:
+    os.truncate(tmp_path / "access.json", FILE_BYTES_MAX + 1)
+    clock.seconds += 1
+    assert code(admit(access, (b"x-shalt-key", KEYS["plain"].encode()))) == "bad_access_key"
 
 
 def _copy(path: Path, data: bytes) -> Path:
