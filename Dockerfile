@@ -22,12 +22,14 @@ RUN /opt/shalt/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.13-slim
 COPY --from=build /opt/shalt /opt/shalt
-RUN useradd --system --uid 10001 --home-dir /data --create-home shalt
+RUN useradd --system --uid 10001 --home-dir /data --no-create-home shalt \
+    && install --directory --owner shalt --group shalt --mode 700 /data
 USER shalt
 WORKDIR /data
 VOLUME /data
 ENV PATH=/opt/shalt/bin:$PATH PYTHONUNBUFFERED=1 SHALT_DATA_DIR=/data SHALT_HOST=0.0.0.0
 EXPOSE 8400
-HEALTHCHECK CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8400/healthz', timeout=3)"]
+# Past any proxy that the container is told of: that leads out of the network, not to ourselves.
+HEALTHCHECK --start-period=20s CMD ["python", "-c", "import urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:8400/healthz', timeout=3)"]
 ENTRYPOINT ["shalt"]
 CMD ["serve"]
