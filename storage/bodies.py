@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 import zstandard
-from sqlalchemy import Connection, delete, exists, func, select, update
+from sqlalchemy import URL, Connection, delete, exists, func, select, update
 
 from storage.capture import Capture
 from storage.database import among, insert_new, insert_rows
@@ -58,6 +58,8 @@ CACHE_BYTES_MAX: Final = 32 * 2**20
 # A body that shrinks to less than this share against its base needs no second try without one: of
 # 4,400 realistic ones between an eighth and this, five came out smaller without.
 GOOD_RATIO: Final = 0.3
+CONTENTS_MAX: Final = 16  # of dictionaries, 112 KB each, that a process remembers
+_contents: dict[tuple[URL, int], bytes] = {}
 _LOCK: Final = 0x7368616C74  # "shalt": any number that nobody else in the database takes
 PART_LEVEL: Final = 1  # base64 shrinks to three quarters at any level
 _ROW_BYTES: Final = 38  # of a row of `body` in SQLite beside what is encoded: id, codec, header
@@ -233,7 +235,7 @@ class BodyReader:
         Primary keys: a query for all, one more for each level of bases, one for a call's parts.
         """
         self._stored = {}
-        self._load(call_ids)
+        self.load(call_ids)
         for call_id in call_ids:
             if call_id in self._stored:
                 yield call_id, self._capture(call_id)
@@ -255,10 +257,6 @@ class BodyReader:
         self._remember(call_id, packed)
         return packed
 
-    def load(self, call_ids: Sequence[str]) -> None:
-        """Read what `packed` needs for some calls."""
-        self._load(call_ids)
-
     def _capture(self, call_id: str) -> Capture:
         codec, data, _ = self._stored[call_id]
         if codec in (CODEC_RAW, CODEC_ZSTD):
@@ -266,7 +264,8 @@ class BodyReader:
         packed = self.packed(call_id)
         return unpack(packed, self._parts)
 
-    def _load(self, call_ids: Iterable[str]) -> None:
+    def load(self, call_ids: Iterable[str]) -> None:
+        """Read what `packed` needs for some calls."""
         wanted = [each for each in call_ids if each not in self._stored]
         for _ in range(DEPTH_MAX + 1):
             bases: set[str] = set()
@@ -295,10 +294,19 @@ class BodyReader:
     def _dictionary(self, number: int) -> Dictionary:
         known = self._dictionaries.get(number)
         if known is None:
-            query = select(dictionary.c.content).where(dictionary.c.id == number)
-            known = Dictionary(self._connection.execute(query).scalar_one())
-            self._dictionaries[number] = known
+            known = self._dictionaries[number] = Dictionary(self._content(number))
         return known
+
+    def _content(self, number: int) -> bytes:
+        """Read a dictionary, once in the life of this process: it is never changed. Primary key."""
+        key = (self._connection.engine.url, number)
+        content = _contents.get(key)
+        if content is None:
+            query = select(dictionary.c.content).where(dictionary.c.id == number)
+            if len(_contents) >= CONTENTS_MAX:
+                _contents.clear()
+            content = _contents[key] = self._connection.execute(query).scalar_one()
+        return content
 
     def _parts(self, hashes: Sequence[bytes]) -> Mapping[bytes, bytes]:
         parts: dict[bytes, bytes] = {}

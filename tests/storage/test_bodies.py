@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from storage import bodies, database
 from storage.bodies import BodyReader, BodyWriter
@@ -168,6 +168,9 @@ def test_what_recurs_becomes_a_dictionary_and_old_bodies_stay_readable(store: Tr
     some = [calls[0], later[0], later[2]]
     stored = captures(store, [each.span.id for each in some])
     assert stored == {each.span.id: each.capture for each in some}
+    with database.writing(store._engine) as connection:
+        connection.execute(delete(dictionary))  # it was read, and is not asked for again
+    assert captures(store, [each.span.id for each in some]) == stored
 
 
 def test_a_second_store_goes_on_with_the_dictionary_of_the_first(
