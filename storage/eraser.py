@@ -22,7 +22,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, func, select, update
@@ -33,7 +33,7 @@ from storage.deletion import delete_calls, delete_tool_sets, unused_tool_sets
 from storage.drift_reports import forget_in_reports
 from storage.erasure import Erasure, Kind
 from storage.hour_files import HourFiles
-from storage.partitions import Partition, partition_of
+from storage.partitions import partition_of
 from storage.poison import PoisonDirectory
 from storage.reader import StoreReader
 from storage.rows import Checkpoint
@@ -72,6 +72,14 @@ class _Pass(msgspec.Struct):
     cursor: str = ""
 
 
+class _Scrub(NamedTuple):
+    """A process that makes bytes unreadable: of which erasures, in which tables of words."""
+
+    process: subprocess.Popen[bytes]
+    erasures: Sequence[Erasure]
+    words: Sequence[str]
+
+
 class Eraser:
     """Works off the erasures of one store, and the traces of them in one data directory."""
 
@@ -94,7 +102,7 @@ class Eraser:
         self._seen_us = self._now_us() - int(LOCAL_SECONDS * 1e6)
         self._waiting: dict[str, Erasure] = {}  # whose traces in the spool may be there
         self._cleaned: set[tuple[str, int]] = set()
-        self._scrub: tuple[subprocess.Popen[bytes], Sequence[Erasure]] | None = None
+        self._scrub: _Scrub | None = None
         self._not_before = 0.0
         self.erased_count = 0
 
@@ -113,8 +121,8 @@ class Eraser:
     def close(self) -> None:
         """End the process that makes bytes unreadable: the next eraser starts one again."""
         if self._scrub is not None:
-            self._scrub[0].kill()
-            self._scrub[0].wait()
+            self._scrub.process.kill()
+            self._scrub.process.wait()
 
     def _look(self) -> Sequence[Erasure]:
         with database.reading(self._store.engine) as connection:
@@ -244,17 +252,20 @@ class Eraser:
         ]
         if not ready or time.monotonic() < self._not_before:
             return False
+        ids = self._ends_of_times(ready)
         with database.writing(self._store.engine) as connection:
             if search.scrub(connection):
                 return True
+            words = tuple(search.begin_rewriting(connection, ids))
         url = self._store.engine.url.render_as_string(hide_password=False)
-        self._scrub = (start(Order(url, self._partitions_of(ready))), ready)
+        partitions = tuple(sorted({partition_of(call_id) for call_id in ids}))
+        self._scrub = _Scrub(start(Order(url, partitions, words)), ready, words)
         return True
 
     def _end_scrub(self) -> bool:
         """Take note that the process has ended, if it has."""
         assert self._scrub is not None
-        process, scrubbed = self._scrub
+        process, scrubbed, words = self._scrub
         code = process.poll()
         if code is None:
             return False
@@ -265,6 +276,8 @@ class Eraser:
                 log.error("store could not be scrubbed, trying again exit_code=%d", code)
             return False
         with database.writing(self._store.engine) as connection:
+            if words:
+                search.end_rewriting(connection, words)
             for wanted in scrubbed:
                 # Not where a call came meanwhile that had to be refused.
                 unchanged = erasure_table.c.call_count == wanted.call_count
@@ -272,7 +285,8 @@ class Eraser:
                 connection.execute(statement.values(scrubbed_at=self._now_us()))
         return True
 
-    def _partitions_of(self, ready: Sequence[Erasure]) -> tuple[Partition, ...]:
+    def _ends_of_times(self, ready: Sequence[Erasure]) -> Sequence[str]:
+        """Return for each time that calls were erased of the first and last id there could be."""
         if self._store.engine.dialect.name != "postgresql":
             return ()
         # A million milliseconds, a quarter of an hour: few enough to be read at once.
@@ -281,8 +295,7 @@ class Eraser:
         query = select(time_of).where(of_these).distinct()
         with database.reading(self._store.engine) as connection:
             times = connection.scalars(query).all()
-        ids = [time + rest for time in times for rest in ("0" * 25, "f" * 25)]
-        return tuple(sorted({partition_of(call_id) for call_id in ids}))
+        return [time + rest for time in times for rest in ("0" * 25, "f" * 25)]
 
     def _passed(self, wanted: Erasure) -> bool:
         """Tell whether the recorder has stored what stood in the spool at first sight."""

@@ -7,8 +7,8 @@ counts as a word, what of a call is read, and the language of searches: storage.
 The index is divided by weeks of call ids, a table each, so that a call found in it is the newest
 there is and removed words can be scrubbed without writing all of it anew. It keeps no text that can
 be read, but its words can: `forget` takes a call out in the caller's transaction, after which
-nothing finds it, and `scrub` writes the weeks anew from which calls were taken out, after which
-their words are nowhere in the database's pages.
+nothing finds it. Its words are nowhere in the database's pages once the weeks are written anew from
+which calls were taken out: in SQLite `scrub` does it, in PostgreSQL who asks `begin_rewriting`.
 
 What is found are ids; whether they may be shown is for the caller to check, on `call`.
 """
@@ -50,6 +50,7 @@ _week = Table(
     Column("forgotten", Boolean, nullable=False),  # calls were taken out since it was scrubbed
     Column("scrubbing", Boolean, nullable=False),
 )
+_IS_DIRTY = _week.c.forgotten | _week.c.scrubbing
 _progress = Table(
     "search_progress",
     _metadata,
@@ -72,7 +73,6 @@ class _Kind(Protocol):
     def unknown(self, connection: Connection, week: int, call_ids: Sequence[str]) -> set[str]: ...
     def add(self, connection: Connection, week: int, entries: Sequence[Entry]) -> None: ...
     def remove(self, connection: Connection, week: int, call_ids: Sequence[str]) -> int: ...
-    def scrub(self, connection: Connection, week: int, begun: bool) -> bool: ...
     def count(self, connection: Connection, weeks: Iterable[int]) -> int: ...
     def find(
         self,
@@ -145,8 +145,8 @@ def add(connection: Connection, entries: Sequence[Entry]) -> int:
 def forget(connection: Connection, call_ids: Iterable[str]) -> int:
     """Take calls out of the index, in the caller's transaction; return how many were in it.
 
-    Nothing finds them from then on. Their words are gone from the database's pages once `scrub`
-    has nothing more to do.
+    Nothing finds them from then on. Their words are gone from the database's pages once `scrub` and
+    `begin_rewriting` have nothing more to do.
     """
     if not exists(connection):
         return 0
@@ -169,26 +169,47 @@ def forget(connection: Connection, call_ids: Iterable[str]) -> int:
 
 
 def scrub(connection: Connection) -> bool:
-    """Do a part of making removed words unreadable in the pages; tell whether more is to do.
+    """Do a part of making removed words unreadable in SQLite's pages; tell whether more is to do.
 
-    Call it until it says False, each time in a writing transaction of its own. In SQLite a part
-    takes a tenth of a second, in PostgreSQL a week of calls: seven seconds for 100,000.
+    Call it until it says False, each time in a writing transaction of its own: a tenth of a second.
     """
-    if not exists(connection):
+    if connection.dialect.name != "sqlite" or not exists(connection):
         return False
     columns = _week.c
-    dirty = select(columns.number, columns.forgotten, columns.scrubbing).where(
-        columns.forgotten | columns.scrubbing
-    )
+    dirty = select(columns.number, columns.forgotten, columns.scrubbing).where(_IS_DIRTY)
     found = connection.execute(dirty.order_by(columns.number).limit(1)).first()
     if found is None:
         return False
     # What is forgotten from here on is for another round.
     begun = found.scrubbing
-    more = _kind(connection).scrub(connection, found.number, begun)
+    more = search_sqlite.scrub(connection, found.number, begun)
     values = {"scrubbing": more, "forgotten": found.forgotten and begun}
     connection.execute(update(_week).where(columns.number == found.number).values(values))
     return True
+
+
+def begin_rewriting(connection: Connection, call_ids: Iterable[str]) -> Sequence[str]:
+    """Name the tables that PostgreSQL must write anew to make these calls' words unreadable.
+
+    Of the weeks that the ids are of, those from which calls were taken out. Say `end_rewriting`
+    when it is done: until then they are named again.
+    """
+    if connection.dialect.name != "postgresql" or not exists(connection):
+        return ()
+    weeks = sorted({_week_of(id) for id in call_ids})
+    dirty = select(_week.c.number).where(_IS_DIRTY, _week.c.number.in_(weeks))
+    found = connection.scalars(dirty.order_by(_week.c.number)).all()
+    # What is forgotten from here on is for another round.
+    values = {"scrubbing": True, "forgotten": False}
+    connection.execute(update(_week).where(_week.c.number.in_(found)).values(values))
+    return [search_postgres.table_of(week) for week in found]
+
+
+def end_rewriting(connection: Connection, tables: Iterable[str]) -> None:
+    """Take note that these tables have been written anew."""
+    names = set(tables)
+    weeks = [week for week in _weeks(connection) if search_postgres.table_of(week) in names]
+    connection.execute(update(_week).where(_week.c.number.in_(weeks)).values(scrubbing=False))
 
 
 def build(connection: Connection, project: str, entries: Sequence[Entry], last_id: str) -> int:

@@ -4,11 +4,15 @@ The words are divided here, not by the server (whose parser takes ten times as l
 a finished tsvector. The server keeps it beside the index to see where words stand: 2,500 bytes for
 a call whose two texts have 1.4 KB. Of one word it knows the first 256 places in a call.
 
-What is found comes from the primary key while some of the calls looked at have it, or each word of
-it stands in many: five microseconds a call, and it may end soon. From the GIN index where words are
-rare; where they stand is checked then, from the newest call on. None of that is left to the
-planner: of words it has not counted, and of phrases, it guesses how many calls have them, and the
-wrong way takes seconds where the right one takes ten milliseconds.
+What is found comes from the primary key while some of the calls looked at have it: a microsecond
+or two a call, and it may end soon. From the GIN index where words are rare; where they stand is
+checked then, from the newest call on. Words that many calls have, and hardly one as they are
+wanted, are looked for in the whole week: half a microsecond a call, which the server's processes
+share. None of that is left to the planner: of words it has not counted, and of phrases, it guesses
+how many calls have them, and the wrong way takes seconds where the right one takes milliseconds.
+
+Words of calls that were taken out stay in the pages of both until the week's table is written anew
+(storage.scrub).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +31,7 @@ from sqlalchemy import (
     select,
     table,
 )
-from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 from sqlalchemy.sql import FromClause, TableClause
 
 from storage.id_range import IdRange
@@ -38,27 +42,31 @@ from storage.search_words import Entry, Phrase, Search
 LOOKED_AT_ONCE = 500  # calls looked at for the words, one by one, at first …
 LOOKED_AT_ONCE_MAX = 8_000  # … and four times as many each time, up to this
 COMMON_RATIO = 0.002  # of the calls looked at must be found for it to go on so …
-# … or so many have all the words, though not as they are wanted: to take those from the GIN index
-# and look at each then costs as much as to look at all, and does not end with the first.
+# … and if so many have all the words, though not as they are wanted, it looks at all the rest: to
+# take those from the GIN index and look at each then costs as much.
 FREQUENT_RATIO = 0.1
 WEEKS_ASKED_MAX = 10  # for one call, two microseconds each
+# Rows up to this stay whole: to fetch their words from beside the table takes half of the time of
+# looking at them, and 4 % more bytes.
+INLINE_BYTES_MAX = 8_160
 
 metadata = MetaData()  # nothing besides the tables of the weeks
 
 
 def create_week(connection: Connection, week: int) -> None:
     """Make the table of a week."""
-    name = _name(week)
+    name = table_of(week)
     connection.exec_driver_sql(
         f'CREATE TABLE {name} (call_id text COLLATE "C" CONSTRAINT pk_{name} PRIMARY KEY,'
         ' project text COLLATE "C" NOT NULL, words tsvector NOT NULL)'
+        f" WITH (toast_tuple_target = {INLINE_BYTES_MAX})"
     )
     connection.exec_driver_sql(f"CREATE INDEX ix_{name}_words ON {name} USING gin (words)")
 
 
 def drop_week(connection: Connection, week: int) -> None:
     """Take the table of a week away."""
-    connection.exec_driver_sql(f"DROP TABLE {_name(week)}")
+    connection.exec_driver_sql(f"DROP TABLE {table_of(week)}")
 
 
 def unknown(connection: Connection, week: int, call_ids: Sequence[str]) -> set[str]:
@@ -74,24 +82,20 @@ def add(connection: Connection, week: int, entries: Sequence[Entry]) -> None:
     assert isinstance(raw, psycopg.Connection)
     statement = psycopg.sql.SQL("COPY {} (call_id, project, words) FROM STDIN")
     with raw.cursor() as cursor:
-        with cursor.copy(statement.format(psycopg.sql.Identifier(_name(week)))) as copy:
+        with cursor.copy(statement.format(psycopg.sql.Identifier(table_of(week)))) as copy:
             for entry in entries:
                 copy.write_row((entry.id, entry.project, _vector(entry)))
 
 
 def remove(connection: Connection, week: int, call_ids: Sequence[str]) -> int:
-    """Take calls of a week out, IN_MAX at most; return how many were in. `scrub` does the rest."""
+    """Take calls of a week out, IN_MAX at most; return how many were in."""
     words = _table(week)
     return connection.execute(delete(words).where(words.c.call_id.in_(call_ids))).rowcount
 
 
-def scrub(connection: Connection, week: int, _begun: bool) -> bool:
-    """Write a week's table and indexes anew, and let go of the files; nothing more is to do.
-
-    Meanwhile who reads or writes this week's words waits: seven seconds for 100,000 calls.
-    """
-    connection.exec_driver_sql(f"CLUSTER {_name(week)} USING pk_{_name(week)}")
-    return False
+def table_of(week: int) -> str:
+    """Name the table of a week."""
+    return f"search_{week:d}"
 
 
 def count(connection: Connection, weeks: Iterable[int]) -> int:
@@ -112,11 +116,11 @@ def find(
 ) -> Iterator[Sequence[str]]:
     """Yield the ids found in a week, in order, some hundred at a time.
 
-    The primary key from the end while some of the calls have the words, the GIN index for the rest.
+    The primary key from the end while some of the calls have the words. For the rest the GIN index,
+    or a look at all.
     """
     words = _table(week)
     single = _single(search)
-    are_frequent = False
     order = words.c.call_id.desc() if newest_first else words.c.call_id
     at_once = LOOKED_AT_ONCE
     while True:
@@ -130,13 +134,14 @@ def find(
         if last is None:
             return
         ids = IdRange(ids.first, last) if newest_first else IdRange(f"{last}0", ids.before)
-        if len(some) < at_once * COMMON_RATIO and not are_frequent:
-            having = _matching(connection, looked_at, project, single) if single != search else ()
-            are_frequent = len(having) >= at_once * FREQUENT_RATIO
-            if not are_frequent:
-                break
+        if len(some) < at_once * COMMON_RATIO:
+            break
         at_once = min(at_once * 4, LOOKED_AT_ONCE_MAX)
-    yield from _rare(connection, words, project, search, ids, newest_first)
+    having = _matching(connection, looked_at, project, single) if single != search else ()
+    if len(having) < at_once * FREQUENT_RATIO:
+        yield from _rare(connection, words, project, search, ids, newest_first)
+    elif some := _anywhere(connection, words, project, search, ids):
+        yield sorted(some, reverse=newest_first)
 
 
 def condition(
@@ -189,6 +194,17 @@ def _rare(
         start, at_once = start + at_once, min(at_once * 4, LOOKED_AT_ONCE_MAX)
 
 
+def _anywhere(
+    connection: Connection, words: TableClause, project: str, search: Search, ids: IdRange
+) -> Sequence[str]:
+    """Look at all calls of a range. A server that has processes to spare divides them."""
+    # As an expression the words are no index: the planner guesses that many have any phrase.
+    said = func.coalesce(words.c.words, cast("", TSVECTOR)).bool_op("@@")
+    query = select(words.c.call_id).where(*ids.conditions(words.c.call_id))
+    found = query.where(words.c.project == project, said(cast(_query(search), TSQUERY)))
+    return connection.scalars(found).all()
+
+
 def _single(search: Search) -> Search:
     """Ask for the wanted words alone, wherever they stand."""
     return Search(tuple((word,) for phrase in search.wanted for word in phrase), ())
@@ -227,8 +243,4 @@ def _phrase(words: Phrase) -> str:
 
 
 def _table(week: int) -> TableClause:
-    return table(_name(week), column("call_id"), column("project"), column("words"))
-
-
-def _name(week: int) -> str:
-    return f"search_{week:d}"
+    return table(table_of(week), column("call_id"), column("project"), column("words"))

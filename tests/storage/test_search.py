@@ -7,12 +7,15 @@ import pytest
 from storage import database, search
 from storage.capture import new_id
 from storage.id_range import ALL_IDS, IdRange
+from storage.scrub import Order, start
 from storage.search_words import Entry, parse_search, words_of
 from storage.store import TraceStore
 from tests.storage.calls import START_NS, StillClock, ask
 
 DAY_NS = 86_400 * 10**9
 MS_NS = 10**6
+# One of each day in which the calls of these tests began.
+IDS = [f"{(START_NS + day * DAY_NS) // MS_NS:012x}{day:020x}" for day in range(60)]
 
 
 def entry(at_ns: int, asked: str, answered: str = "", project: str = "default") -> Entry:
@@ -188,8 +191,15 @@ def test_scrubbing_says_when_it_is_done(store: TraceStore) -> None:
 def scrub(store: TraceStore, between: Callable[[], object] = lambda: None) -> int:
     for round_number in range(1000):
         with database.writing(store.engine) as connection:
-            if not search.scrub(connection):
-                return round_number
+            more = search.scrub(connection)
+            words = tuple(search.begin_rewriting(connection, IDS))
+        if words:
+            url = store.engine.url.render_as_string(hide_password=False)
+            assert start(Order(url, words=words)).wait(60) == 0
+            with database.writing(store.engine) as connection:
+                search.end_rewriting(connection, words)
+        elif not more:
+            return round_number
         between()
     raise AssertionError("it does not end")
 

@@ -8,9 +8,7 @@ from storage import database, search, search_postgres
 from storage.store import TraceStore
 from tests.postgres import TEMPLATE, Server
 from tests.storage.calls import START_NS, ask, new_store
-from tests.storage.test_search import entry, find, make, scrub
-
-MS_NS = 10**6
+from tests.storage.test_search import DAY_NS, IDS, MS_NS, entry, find, make, scrub
 
 
 @pytest.fixture
@@ -53,4 +51,32 @@ def test_a_phrase_of_words_that_all_calls_have_is_found_in_old_ones(
     make(postgres_store, *entries)
     assert find(postgres_store, '"one two"') == [entries[n].id for n in (4, 2, 0)]
     assert find(postgres_store, "one two three") == [entries[n].id for n in (5, 3, 1)]
+    assert find(postgres_store, '"two three"') == [entries[n].id for n in (5, 3, 1)]
     assert find(postgres_store, "one -three two")[-3:] == [entries[n].id for n in (4, 2, 0)]
+
+
+def test_only_the_weeks_asked_for_are_written_anew(postgres_store: TraceStore) -> None:
+    entries = [entry(START_NS + n * 8 * DAY_NS, "word") for n in range(3)]
+    make(postgres_store, *entries)
+    with database.writing(postgres_store.engine) as connection:
+        search.forget(connection, [each.id for each in entries[:2]])
+    with database.writing(postgres_store.engine) as connection:
+        first = search.begin_rewriting(connection, [entries[0].id, entries[2].id])
+        assert len(first) == 1
+        assert search.begin_rewriting(connection, [entries[0].id]) == first  # not ended
+        search.end_rewriting(connection, first)
+        assert search.begin_rewriting(connection, [entries[0].id]) == []
+        assert len(search.begin_rewriting(connection, IDS)) == 1
+
+
+def test_what_is_forgotten_while_a_week_is_written_anew_is_for_another_time(
+    postgres_store: TraceStore,
+) -> None:
+    one, other = entry(START_NS, "word"), entry(START_NS + MS_NS, "word")
+    make(postgres_store, one, other)
+    with database.writing(postgres_store.engine) as connection:
+        search.forget(connection, [one.id])
+        tables = search.begin_rewriting(connection, IDS)
+        search.forget(connection, [other.id])
+        search.end_rewriting(connection, tables)
+        assert search.begin_rewriting(connection, IDS) == tables
