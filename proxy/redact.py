@@ -40,13 +40,14 @@ _SECRET_PARAMETER: Final = re.compile(
 )
 # What providers' keys look like, wherever they stand: OpenAI and Anthropic (sk-), Groq (gsk_),
 # Google (AIza, ya29.), xAI, Hugging Face, Replicate, Perplexity, Fireworks, AWS, GitHub, GitLab,
-# Slack, JSON web tokens, and anything presented as `Bearer` or `Basic`.
+# Slack, JSON web tokens, and anything presented as `Bearer` or `Basic`. A web token begins a word:
+# else each eyJ of many in one would be a new beginning to search all of it from.
 _SECRET_VALUE: Final = re.compile(
     rb"sk[-_][A-Za-z0-9_-]{12,}|gsk_[A-Za-z0-9]{12,}|AIza[A-Za-z0-9_-]{20,}|ya29\.[A-Za-z0-9_-]{12,}"
     rb"|xai-[A-Za-z0-9]{16,}|hf_[A-Za-z0-9]{16,}|r8_[A-Za-z0-9]{16,}|pplx-[A-Za-z0-9]{16,}"
     rb"|fw_[A-Za-z0-9]{16,}|(?:AKIA|ASIA)[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{20,}"
     rb"|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}"
-    rb"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.|(?:Bearer|Basic)\s+\S{8,}",
+    rb"|(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+\.|(?:Bearer|Basic)\s+\S{8,}",
     re.IGNORECASE,
 )
 # What each of those, and each secret that proxy.secrets knows, has in it, in lower case.

@@ -53,8 +53,9 @@ _NAMES: Final = (
 )  # fmt: skip
 # From the name on: its end, perhaps escaped, the colon, and a text; the group is what it says. What
 # stands for a secret is none: <redacted>, ${TOKEN}, ACCESS_TOKEN.
+# The bounds keep a body of nothing but names from being read again for each of them.
 _MEMBER: Final = re.compile(
-    rb'[A-Za-z_-]+(\\*)"\s*:\s*\1"(?![<{$%\[]|[A-Z][A-Z_]*\1")((?:[^"\\]|\\[^"]){8,}?)\1"'
+    rb'[A-Za-z_-]{1,64}+(\\{0,31})"\s*:\s*\1"(?![<{$%\[]|[A-Z][A-Z_]*\1")((?:[^"\\]|\\[^"]){8,}?)\1"'
 )
 # Each secret begins with one, or has one in the name of its member.
 LITERALS: Final = [literal for literal, _ in _FORMS] + list(_NAMES)

@@ -1,6 +1,7 @@
 """Tests of proxy.redact."""
 
 import re
+import time
 
 import pytest
 
@@ -192,3 +193,12 @@ def test_without_a_rule_for_the_project_nothing_is_searched() -> None:
     rules = PersonalRules([Rule("email", projects=("other",))], b"key")
     assert rules.lines("p") is None
     assert BodyRedactor(Redactor(b"key")).lines() is None
+
+
+@pytest.mark.parametrize("unit", [b"eyJ", b"eyJa.", b"api_key", b"Bearer ", b"sk-", b"&key="])
+def test_no_head_takes_long_whatever_it_repeats(unit: bytes) -> None:
+    value = unit * (60_000 // len(unit))
+    started = time.process_time()
+    Redactor(b"key").headers([(b"x", value), (value, b"x")])
+    Redactor(b"key").target(b"/" + value + b"?" + value)
+    assert time.process_time() - started < 0.5

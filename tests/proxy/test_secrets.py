@@ -1,5 +1,7 @@
 """Tests of proxy.secrets: keys of every provider, and what only looks like one."""
 
+import time
+
 import pytest
 
 from proxy.secrets import (
@@ -123,3 +125,14 @@ def test_the_beginning_of_a_key_waits_for_the_rest(key: str) -> None:
 def test_what_can_begin_nothing_waits_for_little() -> None:
     text = b"a risk-averse person asks about tasks and desks, of which there are many, " * 100
     assert len(text) - could_begin(text) <= LITERAL_BYTES_MAX
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [b"api_key", b"api_key" + b"\\" * 999 + b'":' + b"\\" * 999, b'"api_key":"', b"eyJ", b"sk-"],
+)
+def test_no_body_takes_long_whatever_it_repeats(unit: bytes) -> None:
+    data = unit * (300_000 // len(unit))
+    started = time.process_time()
+    find(data)
+    assert time.process_time() - started < 0.5
