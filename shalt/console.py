@@ -13,7 +13,7 @@ import ipaddress
 import shlex
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -25,6 +25,7 @@ import uvicorn
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from review.drift_pages import ExportRefused
@@ -140,24 +141,29 @@ def build(settings: Settings) -> FastAPI:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     _add_api(application, settings, store, places)
-    key = hashlib.sha256(b"review" + places.read_fingerprint_key()).digest()
-    judging = Judging(acceptance.keep_or_refuse, key, SystemClock())
-    pages = routes(
-        store,
-        settings.project,
-        SystemClock(),
-        judging,
-        partial(_export, jobs),
-        shlex.join(options_of(settings)),
-        datasets=jobs,
-    )
-    application.router.routes.extend(pages)
+    application.router.routes.extend(_pages(settings, store, acceptance, jobs))
     application.router.routes.extend(otlp_routes.routes(settings, intake, SystemClock()))
     application.include_router(feedback.routes(store, acceptance, settings.project))
     application.include_router(erasure_routes.routes(store, settings.project, SystemClock()))
     application.include_router(dataset_routes.routes(jobs, settings.project, SystemClock()))
     application.include_router(monitor_routes.routes(monitors, places.watch_state))
     return application
+
+
+def _pages(
+    settings: Settings, store: TraceStore, acceptance: Acceptance, jobs: DatasetJobs
+) -> Sequence[Route]:
+    """Make the pages for people, whose forms are signed with the data directory's key."""
+    key = Places(settings.data_dir).read_fingerprint_key()
+    return routes(
+        store,
+        settings.project,
+        SystemClock(),
+        Judging(acceptance.keep_or_refuse, hashlib.sha256(b"review" + key).digest(), SystemClock()),
+        partial(_export, jobs),
+        shlex.join(options_of(settings)),
+        datasets=jobs,
+    )
 
 
 def _export(jobs: DatasetJobs, name: str, request: dict[str, object]) -> None:
