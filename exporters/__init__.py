@@ -37,6 +37,7 @@ In reading order; a module imports only those above it:
     report      a DriftReport as text and JSON
     report_charts  the charts of a DriftReport, as SVG
     report_html  a DriftReport as a page of its own
+    drawing     a kept report as what a page shows, drawn by a process of its own
     slices      what a selection is looked at by: features of calls, slices of them
     selection_sample  which calls a filter took and which it left, of a bounded sample
     selection_report  what a filter does to the training data, and whether it may pass

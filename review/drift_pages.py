@@ -5,22 +5,21 @@
     /review/drift/{id}/export         POST: the selection that a finding names, as a dataset
 
 A report is written by what writes it as a file (exporters.report_html), within the frame of the
-other pages. That module is loaded with the first report, for it brings what draws charts: 1.3 s of
-CPU and 170 MB once; a further report takes a quarter of a second, one of the CACHED last nothing.
-They are written one at a time.
+other pages, by a process of its own (exporters.drawing): 1.6 s of CPU and no memory that stays. One
+of the CACHED last takes nothing. They are written one at a time.
 """
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 from urllib.parse import quote
 
-import msgspec
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from exporters.drawing import Drawing, NotDrawn, Wanted, draw_apart
 from review import addresses
 from review.assets import PAGE_HEADERS, Assets
 from review.judging import FormError, Judging, read_form
@@ -32,16 +31,15 @@ from storage.drift_reports import (
 )
 from storage.reader import StoreReader
 
-if TYPE_CHECKING:
-    from exporters.drift import DriftReport
+Draw = Callable[[Wanted], Drawing]
 
 PAGE_REPORTS: Final = 50
-CACHED: Final = 8
+CACHED: Final = 16  # of some 250 KB, a megabyte at most
 WORDS: Final = {"drift": "Drift", "quiet": "Quiet", "insufficient": "Too few calls"}
 
 
 class NoSuchReport(Exception):
-    """There is no such report; the message says so."""
+    """There is no such report that can be shown; the message says why."""
 
 
 class ExportRefused(Exception):
@@ -64,14 +62,16 @@ class DriftPages:
         assets: Assets,
         judging: Judging | None,
         export: Exporter | None,
+        draw: Draw = draw_apart,
     ) -> None:
         self._store = store
         self._project = project
         self._assets = assets
         self._judging = judging
         self._export = export
-        self._written: OrderedDict[tuple[str, bytes], Markup] = OrderedDict()
-        self._writing = threading.Lock()
+        self._draw = draw
+        self._drawn: OrderedDict[tuple[str, bytes], Drawing] = OrderedDict()
+        self._drawing = threading.Lock()
 
     def list(self, request: Request) -> Response:
         """Show the reports of a project, newest first."""
@@ -103,7 +103,7 @@ class DriftPages:
         form = read_form(data)
         if not self._judging.is_token(form.get("token", ""), kept.listed.id):
             raise FormError("This form is not of this page, or the page is old. Load it again.")
-        name, wanted = _wanted(kept, form.get("finding", ""))
+        name, wanted = self._wanted(kept, form.get("finding", ""))
         try:
             self._export(name, wanted)
         except ExportRefused as error:
@@ -118,7 +118,7 @@ class DriftPages:
             "drift_report.html",
             status_code,
             listed=kept.listed,
-            report=self._fragment(kept),
+            report=Markup(self._drawing_of(kept).element),
             back=addresses.drift(kept.listed.project),
             asked=asked,
             asked_address=f"/api/datasets/{quote(asked, safe='')}",
@@ -134,49 +134,42 @@ class DriftPages:
             )
         return kept
 
-    def _fragment(self, kept: KeptReport) -> Markup:
-        """Write a report; what its calls said may have been erased since, so the text decides."""
-        key = kept.listed.id, kept.report
-        with self._writing:
-            found = self._written.get(key)
+    def _drawing_of(self, kept: KeptReport) -> Drawing:
+        """Draw a report; what its calls said may have been erased since, so the text decides."""
+        report_id, project = kept.listed.id, kept.listed.project
+        key = report_id, kept.report
+        with self._drawing:
+            found = self._drawn.get(key)
             if found is None:
-                from exporters.report_html import Form, fragment  # noqa: PLC0415
-
-                form = None
+                wanted = Wanted(kept.report, project)
                 if self._judging is not None and self._export is not None:
-                    token = self._judging.token(kept.listed.id)
-                    form = Form(addresses.drift_report(kept.listed.id) + "/export", token)
-                project = kept.listed.project
-                found = fragment(_read(kept), links="", project=project, form=form)
-                self._written[key] = found
-                while len(self._written) > CACHED:
-                    self._written.popitem(last=False)
+                    address = addresses.drift_report(report_id) + "/export"
+                    token = self._judging.token(report_id)
+                    wanted = Wanted(kept.report, project, address, token)
+                found = self._drawn_now(report_id, wanted)
+                self._drawn[key] = found
+                while len(self._drawn) > CACHED:
+                    self._drawn.popitem(last=False)
         return found
 
+    def _drawn_now(self, report_id: str, wanted: Wanted) -> Drawing:
+        try:
+            found = self._draw(wanted)
+        except NotDrawn as error:
+            found = Drawing(problem=str(error))
+        if found.problem:
+            raise NoSuchReport(f"Drift report {report_id} cannot be shown: {found.problem}.")
+        return found
 
-def _read(kept: KeptReport) -> "DriftReport":
-    from exporters.drift import DriftReport  # noqa: PLC0415
-
-    try:
-        return msgspec.json.decode(kept.report, type=DriftReport)
-    except msgspec.MsgspecError:
-        raise NoSuchReport(
-            f"Drift report {kept.listed.id} was written by another version of shalt: make it again."
-        ) from None
-
-
-def _wanted(kept: KeptReport, number: str) -> tuple[str, dict[str, object]]:
-    """Make the request for what a finding's action selects; raise FormError where there is none."""
-    from exporters.advice import selection_name, selection_reason  # noqa: PLC0415
-
-    findings = _read(kept).findings
-    place = int(number) if number.isdecimal() and len(number) < 6 else len(findings)
-    action = findings[place].action if place < len(findings) else None
-    if action is None or not action.command:
-        raise FormError("This finding has no selection to export.")
-    finding = findings[place]
-    return f"{selection_name(finding)}-{kept.listed.id[-6:]}", {
-        "project": kept.listed.project,
-        "where": action.where,
-        "accept_bias": selection_reason(finding),
-    }
+    def _wanted(self, kept: KeptReport, number: str) -> tuple[str, dict[str, object]]:
+        """Make the request for what a finding's action selects; raise FormError for none."""
+        selections = self._drawing_of(kept).selections
+        place = int(number) if number.isdecimal() and len(number) < 6 else len(selections)
+        selection = selections[place] if place < len(selections) else None
+        if selection is None:
+            raise FormError("This finding has no selection to export.")
+        return f"{selection.name}-{kept.listed.id[-6:]}", {
+            "project": kept.listed.project,
+            "where": selection.where,
+            "accept_bias": selection.reason,
+        }

@@ -23,13 +23,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from exporters.drawing import draw_apart
 from review import addresses
 from review.addresses import Selection
 from review.assets import PAGE_HEADERS, Assets
 from review.bodies import download
 from review.bounded import read_body
 from review.dataset_pages import DatasetPages, Datasets, NoSuchDataset
-from review.drift_pages import DriftPages, Exporter, NoSuchReport
+from review.drift_pages import Draw, DriftPages, Exporter, NoSuchReport
 from review.judging import (
     FORM_BYTES_MAX,
     FormError,
@@ -72,15 +73,16 @@ def routes(
     export: Exporter | None = None,
     options: str = "",
     datasets: Datasets | None = None,
+    draw: Draw = draw_apart,
 ) -> Sequence[Route]:
     """Make the routes; `project` is shown where an address names none.
 
     Without `judging`, pages are for reading only; without `export`, nothing is exported from them.
     `options`: what a command that a page shows needs, quoted for a shell. Without `datasets`, none
-    are shown.
+    are shown. `draw` draws a drift report: a process of its own, unless another way is given.
     """
     pages = _Pages(store, project, clock, judging, options)
-    drift = DriftPages(store, project, pages.assets, judging, export)
+    drift = DriftPages(store, project, pages.assets, judging, export, draw)
     report = addresses.DRIFT + "/{report_id}"
     call = addresses.CALLS + "/{call_id}"
     bodies = addresses.BODIES + "/{call_id}"

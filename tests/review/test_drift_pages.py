@@ -9,6 +9,7 @@ import pytest
 from starlette.applications import Starlette
 
 from exporters.advice import with_actions
+from exporters.drawing import draw
 from exporters.drift import DriftReport
 from exporters.report import report_json
 from review.drift_pages import PAGE_REPORTS, ExportRefused
@@ -60,7 +61,8 @@ def desk(site: Site) -> Desk:
     """The site, with somebody who makes datasets."""
     made = Desk()
     judging = Judging(site.keep, b"a key of the test's own", Clock())
-    site.application = Starlette(routes=list(routes(site.store, "default", Clock(), judging, made)))
+    pages = routes(site.store, "default", Clock(), judging, made, draw=draw)
+    site.application = Starlette(routes=list(pages))
     return made
 
 
