@@ -98,12 +98,15 @@ class Stream:
             self._notes.append(f"{unread} of {count} events are not JSON objects")
 
     def _read(self, data: bytes) -> Sequence[Object | None]:
+        if data == b"[DONE]":  # a refusal takes longer than an object
+            self.done = True
+            return ()
         try:
             value: Json = _decode_strictly(data)
         except _REFUSALS:
             value = None
-        if isinstance(value, dict) and len(data) < _DEEP_BYTES:  # nearly all of them
-            return (value,)
+        if isinstance(value, dict):  # nearly all of them
+            return (None if _nests_too_deep(data, value) else value,)
         documents = _documents(data)
         # The SDKs too only look how it begins: text may follow.
         values = [_read_event(d, self._notes) for d in documents if not d.startswith(b"[DONE]")]

@@ -96,6 +96,12 @@ def test_no_bytes_are_an_empty_object() -> None:
     assert notes == []
 
 
+@pytest.mark.parametrize("text", ["", "x" * 2 * NESTING_MAX])
+def test_an_object_over_two_lines_is_one_however_long(text: str) -> None:
+    stream = read_stream(b'data: {"a":\ndata: {"b": "%b"}}\n\n' % text.encode(), [])
+    assert stream.objects == [("", {"a": {"b": text}})]
+
+
 def test_a_stream_gives_its_objects_by_type_else_by_name() -> None:
     stream = read_stream(b'event: a\ndata: {}\n\nevent: b\ndata: {"type": "c"}\n\n', [])
     assert stream.objects == [("a", {}), ("c", {"type": "c"})]
