@@ -38,7 +38,8 @@ from exporters.planning import Plan, make_plan
 from exporters.pool import Pool, default_processes, open_pool
 from exporters.reference import Drawn, make_reference, write_reference
 from exporters.request import ExportRequest, check_request, shape_of
-from exporters.row_lines import IDS_FILE, file_of
+from exporters.row_lines import IDS_FILE, CallLine, file_of
+from exporters.scratch import LISTS
 from exporters.segment import SEGMENT_CALLS, Segment, write_segment
 from exporters.staging import Lines, staging
 from exporters.subsets import write_subsets
@@ -106,7 +107,8 @@ def export(
         with Lines(partial / MANIFEST_FILE) as file:
             file.write(manifest_json(manifest))
         items = _items(partial / IDS_FILE)
-        store.record_dataset(request.project, str(directory.absolute()), file.sha256, items)
+        named = _named(partial, reference)
+        store.record_dataset(request.project, str(directory.absolute()), file.sha256, items, named)
     return manifest
 
 
@@ -250,3 +252,15 @@ def _items(ids_path: Path) -> Iterator[DatasetItem]:
                 seen.add(call_id)
                 part = line.file.rpartition(".")[0]
                 yield DatasetItem(call_id, line.group, side_of_part(part))
+
+
+def _named(partial: Path, reference: Drawn) -> Iterator[str]:
+    """List the calls that are in a list or a sample, rows or not."""
+    for name in LISTS:
+        with (partial / name).open("rb") as file:
+            yield from (_decode_call(line).call for line in file)
+    for table in reference.tables.values():
+        yield from table["call_id"].to_pylist()
+
+
+_decode_call = msgspec.json.Decoder(CallLine).decode

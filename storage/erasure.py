@@ -213,6 +213,19 @@ def holds_erased(connection: Connection, dataset_id: str) -> bool:
     )
 
 
+def any_erased(connection: Connection, call_ids: Sequence[str]) -> bool:
+    """Tell whether one of some calls was erased, or is to be. As `holds_erased`."""
+    known = among(connection, erased_call.c.call_id, call_ids)
+    if connection.execute(select(erased_call.c.call_id).where(known).limit(1)).first() is not None:
+        return True
+    stored = select(call.c.id).where(among(connection, call.c.id, call_ids))
+    return any(
+        connection.execute(stored.where(condition_of(each)).limit(1)).first() is not None
+        for each in unfinished(connection)
+        if each.deleted_at is None
+    )
+
+
 class Matcher:
     """Tells whether an erasure selects a call that is not in the store."""
 

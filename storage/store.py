@@ -176,11 +176,17 @@ class TraceStore(StoreReader):
             )
 
     def record_dataset(
-        self, project: str, directory: str, manifest_sha256: str, items: Iterable[DatasetItem]
+        self,
+        project: str,
+        directory: str,
+        manifest_sha256: str,
+        items: Iterable[DatasetItem],
+        named: Iterable[str] = (),
     ) -> str:
         """Remember a published dataset and every call that left in it; return its id.
 
-        `items` is consumed while the store is locked for writing: have it ready. Raise
+        `named`: ids of calls that its lists and samples speak of, although they may be no rows.
+        Both are consumed while the store is locked for writing: have them ready. Raise
         ErasedMeanwhile where one of the calls is to be forgotten, ChangedMeanwhile where one may
         not leave there any more (storage.departures); nothing is remembered then.
         """
@@ -192,7 +198,7 @@ class TraceStore(StoreReader):
             "directory": directory,
             "manifest_sha256": manifest_sha256,
         }
-        remaining = iter(items)
+        remaining, spoken_of = iter(items), iter(named)
         with database.writing(self._engine) as connection:
             insert_rows(connection, dataset, [values])
             while part := list(islice(remaining, ITEMS_AT_ONCE)):
@@ -207,7 +213,10 @@ class TraceStore(StoreReader):
                 ]
                 insert_rows(connection, dataset_item, rows)
             settle_departures(connection, project, dataset_id, self._now_us())
-            if erasure.holds_erased(connection, dataset_id):
+            is_erased = erasure.holds_erased(connection, dataset_id)
+            while not is_erased and (ids := list(islice(spoken_of, ITEMS_AT_ONCE))):
+                is_erased = erasure.any_erased(connection, ids)
+            if is_erased:
                 raise ErasedMeanwhile(
                     f"calls of project {project} were erased while a dataset was made of them: "
                     "make it again. Nothing was published"

@@ -30,12 +30,14 @@ from exporters.selection import Reason, Turns
 from exporters.staging import StagingError
 from storage.capture import Capture, Outcome
 from storage.database import reading, writing
+from storage.erasure import Kind, Selection
 from storage.filters import FilterError
+from storage.receipts import request as request_erasure
 from storage.reservation import side_of, u_of
-from storage.store import TraceStore
+from storage.store import ErasedMeanwhile, TraceStore
 from storage.trace import Json, Side
 from tests.exporters.calls import chat, conversation, opening, record, said
-from tests.exporters.conftest import make_store
+from tests.exporters.conftest import StillClock, make_store
 from tests.shared import data_set
 
 ROOT = Path(__file__).parents[2]
@@ -212,6 +214,23 @@ def test_every_call_that_leaves_is_remembered_by_the_store(
     assert digest == hashlib.sha256(data).hexdigest()
 
 
+def test_a_call_that_waits_for_a_label_and_is_erased_meanwhile_stops_the_export(
+    store: TraceStore, tmp_path: Path
+) -> None:
+    fill(store, 30)
+    failed = chat(2**20, [said("user", "alone")], None, outcome=Outcome.UPSTREAM_ERROR)
+    record(store, [failed], 2)
+
+    def erase(stage: Stage, done: int, total: int) -> None:
+        if stage is Stage.WRITE and done == total:
+            ids = Selection(Kind.ID, (failed.id,))
+            request_erasure(store, "default", ids, reason="", clock=StillClock())
+
+    with pytest.raises(ErasedMeanwhile):
+        run(store, ExportRequest(), tmp_path / "out", progress=erase)
+    assert list(tmp_path.glob("*out*")) == []
+
+
 def test_quarantine_is_counted_and_never_leaves(store: TraceStore, tmp_path: Path) -> None:
     fill(store, 50, turns=1)
     _set_side(store, "quarantine", "id < '00000000000000000000000000000400'")
@@ -313,22 +332,27 @@ from storage.capture import SystemClock
 from storage.store import TraceStore
 
 def die(stage, done, total):
-    if stage is Stage.READ and done >= total * float(sys.argv[3]):
+    if stage.name == sys.argv[3] and done >= total / 2:
         os.kill(os.getpid(), signal.SIGKILL)
 
-store = TraceStore(sys.argv[1], clock=SystemClock())
+class Store(TraceStore):
+    def record_dataset(self, *all):
+        super().record_dataset(*all)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+store = Store(sys.argv[1], clock=SystemClock())
 export(store, ExportRequest(), Path(sys.argv[2]), progress=die)
 """
 
 
-@pytest.mark.parametrize("share", ["0.0", "0.5", "1.0"])
+@pytest.mark.parametrize("stage", ["READ", "WRITE", "written down"])
 def test_kill_9_leaves_no_dataset_and_the_next_export_is_whole(
-    share: str, store: TraceStore, store_url: str, tmp_path: Path
+    stage: str, store: TraceStore, store_url: str, tmp_path: Path
 ) -> None:
     fill(store, 30)
     out = tmp_path / "out"
     child = subprocess.run(
-        [sys.executable, "-c", KILLED, store_url, str(out), share],
+        [sys.executable, "-c", KILLED, store_url, str(out), stage],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=False,

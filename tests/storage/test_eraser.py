@@ -211,6 +211,8 @@ def test_a_dataset_that_was_being_made_is_not_published(desk: Desk) -> None:
     for _ in range(2):
         with pytest.raises(ErasedMeanwhile):
             desk.store.record_dataset("default", "/exports/one", "0" * 64, items)
+        with pytest.raises(ErasedMeanwhile):  # no row, but in a list or a sample
+            desk.store.record_dataset("default", "/exports/one", "0" * 64, (), [row.id])
         desk.run(erasure_id)
     assert ask(desk.store, "SELECT count(*) FROM dataset") == [(0,)]
 
