@@ -37,12 +37,14 @@ WAIT_SECONDS = 10.0
 Found = TypeVar("Found")
 
 
-def wait_until(condition: Callable[[], Found], seconds: float = WAIT_SECONDS) -> Found:
+def wait_until(
+    condition: Callable[[], Found], seconds: float = WAIT_SECONDS, *, every_seconds: float = 0.005
+) -> Found:
     """Wait for a condition and return what made it true; fail when it takes too long."""
     until = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.005)
+        time.sleep(every_seconds)
     return found
 
 
