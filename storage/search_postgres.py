@@ -47,7 +47,7 @@ COMMON_RATIO = 0.002  # of the calls looked at must be found for it to go on so 
 FREQUENT_RATIO = 0.1
 WEEKS_ASKED_MAX = 10  # for one call, two microseconds each
 # Rows up to this stay whole: to fetch their words from beside the table takes half of the time of
-# looking at them, and 4 % more bytes.
+# looking at them, and 4 % of the bytes.
 INLINE_BYTES_MAX = 8_160
 
 metadata = MetaData()  # nothing besides the tables of the weeks
