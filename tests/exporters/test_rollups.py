@@ -25,7 +25,7 @@ from storage.schema import feature, text_feature
 from storage.store import TraceStore
 from storage.terms import FAMILIES
 from tests.exporters.calls import chat, record, said
-from tests.exporters.conftest import NOON_NS
+from tests.exporters.conftest import NOON_NS, make_store
 from tests.storage.saying import score
 
 HOUR_NS = 3_600 * 10**9
@@ -318,3 +318,16 @@ def test_every_filter_has_hours_of_its_own(
     for _ in range(2):
         assert len(filtered.load(span(-10, 0))) == 2
     assert len(list((tmp_path / "hours").iterdir())) == 2
+
+
+def test_hours_of_a_store_of_each_kind_are_rolled_up(
+    store_url: str, tmp_path: Path, set_clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollups, "BEGUN_GROUPS_MIN", 0)
+    store = make_store(store_url)
+    fill(store)
+    for _ in range(2):  # the second time from files
+        rolled_up = Rollups(store, tmp_path / "hours", "default", clock=set_clock, terms_days=8)
+        assert_same(rolled_up.load(span(-9.3, -0.2)), at_once(store, span(-9.3, -0.2), 100))
+    assert len(files(tmp_path)) > 5
+    store.close()

@@ -40,10 +40,13 @@ def test_once_prints_what_each_window_says_and_exits_by_the_gravest(
     }
 
 
-def test_drift_is_exit_code_3(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_drift_is_exit_code_3(
+    tmp_path: Path, store_url: str, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
     old = [captured(number, 2023, hours_ago=30) for number in range(200)]
     new = [captured(1000 + number, 2024, hours_ago=0.01) for number in range(200)]
-    settings = of(tmp_path, a=Monitor(reference=YESTERDAY, windows=("1h",)))
+    monitor = Monitor(reference=YESTERDAY, windows=("1h",))
+    settings = Settings(data_dir=tmp_path, store=store_url, monitors={"a": monitor})
     with filled(settings, old + new) as store:
         assert watch_once(settings, as_json=False, start=at_once(settings, store)) == 3
     assert capsysbinary.readouterr().out.startswith(b"a 1h DRIFT: ")
