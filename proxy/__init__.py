@@ -2,6 +2,7 @@
 
 In reading order; a module imports only those above it:
 
+    judged_names  what is decided of a header by its name, worked out once
     rates      how many calls each access key has made in the last minute, over all workers
     access     who may call: keys, and no web page that spends a key shalt holds
     secrets    what looks like a provider's key in a body

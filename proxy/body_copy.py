@@ -40,11 +40,13 @@ class BodyCopy:
         self._before: bytes | None = b"" if resend else None  # what was taken, while it is kept
         self._truncated = False
 
-    def add(self, data: bytes) -> None:
-        """Take note of bytes that passed."""
-        self.length += len(data)
-        self.held_bytes += len(data)
+    def add(self, data: bytes) -> int:
+        """Take note of bytes that passed; return how many are held."""
+        length = len(data)
+        self.length += length
+        self.held_bytes += length
         self._chunks.append(data)
+        return self.held_bytes
 
     @property
     def memory_bytes(self) -> int:

@@ -14,8 +14,7 @@ import asyncio
 import os
 import select
 import socket
-from dataclasses import dataclass
-from typing import Final, Protocol, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 import httptools
 
@@ -39,8 +38,7 @@ class UpstreamNotHttp(Exception):
     """What came back is not HTTP."""
 
 
-@dataclass(frozen=True)
-class ResponseHead:
+class ResponseHead(NamedTuple):
     """Status and headers of an answer: names in lower case, order and repeats as they came."""
 
     status_code: int

@@ -15,11 +15,11 @@ whole or not at all, whatever worker carries it and however often one asks.
 
 import re
 import zlib
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from proxy import errors
 from proxy.errors import OwnError
+from proxy.judged_names import JudgedNames
 from proxy.redact import looks_like_key
 from storage.capture import Headers
 
@@ -34,6 +34,7 @@ _RECORD_MODES: Final[dict[bytes, RecordMode]] = {
     b"none": "none",
 }
 _PREFIXES: Final = (b"x-shalt-", b"helicone-", b"x-litellm-", b"op-log-request", b"traceparent")
+_is_asked: Final = JudgedNames(lambda name: name.startswith(_PREFIXES))
 _KEEPING_NO_BODY: Final = (
     b"helicone-omit-request",
     b"helicone-omit-response",
@@ -44,8 +45,7 @@ _TRACE_ID: Final = slice(3, 35)  # of a traceparent
 _HASHES: Final = 2**32
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What a request asks of shalt. `refusal`: why it is refused, if it is.
 
     `mode` is None where it does not say what is to be kept: then sampling decides, by `sampled_by`
@@ -61,7 +61,7 @@ class Wanted:
 
 def read_context(headers: Headers, *, own_project: str, default_project: str) -> Wanted:
     """Read what a request asks for. `own_project`: that of its access key, if it has one."""
-    said = {name: value for name, value in reversed(headers) if name.startswith(_PREFIXES)}
+    said = {name: value for name, value in reversed(headers) if _is_asked[name]}
     project = own_project or default_project
     if not said:
         return Wanted(project)

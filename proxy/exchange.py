@@ -7,6 +7,7 @@ so that neither memory nor a killed worker loses it.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from proxy.body_copy import HELD_BYTES_MAX, BodyCopy
@@ -20,6 +21,7 @@ from storage.capture import (
     Body,
     Capture,
     Dialect,
+    Endpoint,
     Headers,
     LeftOut,
     Outcome,
@@ -35,6 +37,8 @@ CONTINUE_NS: Final = 500_000_000
 WATCH_AFTER_NS: Final = 5_000_000
 # What waits to be searched is given up from here on, where all calls together hold too much.
 RELIEVED_BYTES_MIN: Final = 16 * 2**10
+# Request lines whose endpoint is remembered, for most calls have one of a few.
+ENDPOINTS_MAX: Final = 256
 
 
 class Exchange:
@@ -47,11 +51,11 @@ class Exchange:
     """
 
     __slots__ = (
-        "_begun", "_connect_ns", "_first_byte_ns", "_forwarded_ns", "_headers", "_left_out",
-        "_mode", "_receive_ns", "_recording", "_response_headers", "_response_started_ns",
-        "_spool_at_ns", "_started_at_ns",
-        "_started_ns", "_stop", "_strainers", "_waited_ns", "_watch", "abandoned", "deadline_ns",
-        "dialect", "ended", "id", "method", "project", "request", "response", "status_code",
+        "_begun", "_connect_ns", "_first_byte_ns", "_forwarded_ns", "_headers",
+        "_left_out", "_mode", "_now_ns", "_receive_ns", "_recording", "_response_headers",
+        "_response_started_ns", "_spool_at_ns", "_started_at_ns", "_started_ns", "_stop",
+        "_strainers", "_waited_ns", "_watch", "abandoned", "deadline_ns", "dialect",
+        "ended", "id", "method", "project", "request", "response", "status_code",
         "target", "upstream",
     )  # fmt: skip
 
@@ -99,7 +103,8 @@ class Exchange:
         self._headers = headers
         self._response_headers: Headers = []
         self._started_at_ns = clock.wall_ns()
-        self._started_ns = clock.monotonic_ns()
+        self._now_ns = clock.monotonic_ns
+        self._started_ns = self._now_ns()
         self._forwarded_ns: int | None = None
         self._response_started_ns: int | None = None
         self._first_byte_ns: int | None = None
@@ -111,13 +116,12 @@ class Exchange:
 
     def request_passed(self, data: bytes) -> None:
         """More of the request's body came from the client."""
-        self.request.add(data)
-        if self.request.held_bytes > HELD_BYTES_MAX:
+        if self.request.add(data) > HELD_BYTES_MAX:
             self._spool_what_came()
 
     def connected(self, since_ns: int) -> None:
         """There is a connection to the upstream, waited for since then."""
-        waited_ns = self._recording.clock.monotonic_ns() - since_ns
+        waited_ns = self._now_ns() - since_ns
         self._waited_ns += waited_ns
         self._connect_ns += waited_ns
 
@@ -149,24 +153,23 @@ class Exchange:
         """More of the answer's body is here."""
         if self._first_byte_ns is None:
             self._first_byte_ns = self._elapsed_ns()
-        self.response.add(data)
-        if self.response.held_bytes > HELD_BYTES_MAX:
+        if self.response.add(data) > HELD_BYTES_MAX:
             self._spool_what_came()
 
     def wait_for_upstream(self, seconds: float) -> int:
         """Note that we wait for the upstream now, and for how long at most; hand out the time."""
-        now_ns = self._recording.clock.monotonic_ns()
+        now_ns = self._now_ns()
         self.deadline_ns = now_ns + int(seconds * 1e9)
         return now_ns
 
     def wait_for_client(self) -> int:
         """Note that we wait for the client now, which has no limit of ours; hand out the time."""
         self.deadline_ns = 0
-        return self._recording.clock.monotonic_ns()
+        return self._now_ns()
 
     def waited(self, since_ns: int) -> None:
         """The wait that began at `since_ns` is over; what it took was not our time."""
-        self._waited_ns += self._recording.clock.monotonic_ns() - since_ns
+        self._waited_ns += self._now_ns() - since_ns
 
     @property
     def recorded(self) -> bool:
@@ -247,7 +250,7 @@ class Exchange:
         streamed = self._first_byte_ns is not None and self._is_event_stream()
         self._recording.metrics.observe(
             self.upstream,
-            endpoint_of(self.method, self.target.decode("latin-1")),
+            _endpoint_of(self.method, self.target),
             outcome,
             phases=phases,
             duration_seconds=ended_ns / 1e9,
@@ -363,13 +366,16 @@ class Exchange:
         return None if bodies is None else bodies.lines()
 
     def _elapsed_ns(self) -> int:
-        return self._recording.clock.monotonic_ns() - self._started_ns
+        return self._now_ns() - self._started_ns
 
     def _is_event_stream(self) -> bool:
-        return any(
-            name == b"content-type" and value.startswith(b"text/event-stream")
-            for name, value in self._response_headers
-        )
+        kind = dict(self._response_headers).get(b"content-type", b"")
+        return kind.startswith(b"text/event-stream")
+
+
+@lru_cache(ENDPOINTS_MAX)
+def _endpoint_of(method: str, target: bytes) -> Endpoint:
+    return endpoint_of(method, target.decode("latin-1"))
 
 
 def _why_cut(body: Body, strainer: Strainer | FrameStrainer | None) -> str:

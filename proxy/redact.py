@@ -24,6 +24,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 import ahocorasick_rs
 
 from proxy import secrets
+from proxy.judged_names import JudgedNames
 from storage.capture import Headers
 
 # Names whose whole value is a secret. A name that ends in `key` or `token` is one, whatever stands
@@ -87,7 +88,7 @@ class Redactor:
 
     def __init__(self, fingerprint_key: bytes) -> None:
         self._fingerprint_key = fingerprint_key
-        self._is_secret = _Names()
+        self._is_secret = JudgedNames(lambda name: bool(_SECRET_NAME.match(name)))
         self._replacements: dict[bytes, bytes] = {}
 
     def headers(self, headers: Headers, personal: PersonalData | None = None) -> Headers:
@@ -159,13 +160,3 @@ class Redactor:
             digest = hmac.new(self._fingerprint_key, value, hashlib.sha256).hexdigest()
             self._replacements[value] = replacement = b"redacted:" + digest[:8].encode()
         return replacement
-
-
-class _Names(dict[bytes, bool]):
-    """Whether a header is a secret by its name, for names as they come."""
-
-    def __missing__(self, name: bytes) -> bool:
-        if len(self) >= _REMEMBERED_MAX:
-            self.clear()
-        self[name] = secret = bool(_SECRET_NAME.match(name))
-        return secret

@@ -226,10 +226,7 @@ def _longest_first(place: Found) -> tuple[int, int]:
 
 def _kind_of(headers: Headers) -> tuple[bool, bool]:
     """Say of a message whether its body is encoded, and whether it is a stream of events."""
-    encoded = events = False
-    for name, value in headers:
-        if name == b"content-encoding":
-            encoded = value.strip().lower() not in (b"", b"identity")
-        elif name == b"content-type":
-            events = value.lstrip()[:17].lower() == b"text/event-stream"
+    last = dict(headers)
+    encoded = last.get(b"content-encoding", b"").strip().lower() not in (b"", b"identity")
+    events = last.get(b"content-type", b"").lstrip()[:17].lower() == b"text/event-stream"
     return encoded, events

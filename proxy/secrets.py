@@ -70,7 +70,7 @@ _LOOKED_AROUND_MAX: Final = 16  # so many searches of a few bytes cost as much a
 # The texts of which a stream's events bring the pieces, in every dialect.
 _PIECE: Final = re.compile(
     rb'"(?:content|text|arguments|delta|partial_json|thinking|reasoning_content|reasoning|refusal)"'
-    rb'\s*:\s*"((?:[^"\\]|\\.)*)"'
+    rb'\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"'
 )
 
 
