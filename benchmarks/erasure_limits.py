@@ -1,12 +1,15 @@
 """How soon an erased user is gone, to the last byte; and what retention costs those who read.
 
-    python -m benchmarks.erasure_limits [--calls 1000000] [--store postgresql]
+    python -m benchmarks.erasure_limits [--calls 1000000] [--store postgresql] [--search]
 
-Realistic calls of 1,000 users are stored; one of them says a planted text in every call, and it is
-in the user id and a tag. The user is erased while nobody records. Every file of the database is
-then searched for the text, as it is and in every zstd frame that any dictionary opens (that of
-PostgreSQL: every file but its log of changes). Then half of the calls are deleted for their age,
-at the pace of the recorder, while another process reads single calls and lists.
+Realistic calls of 1,000 users are stored, one in COPIES of them recorded and the rest its copies
+(benchmarks.many_calls); one user says a planted text in every call, and it is in the user id and a
+tag. The user is erased while nobody records. Every file of the database is then searched for the
+text, as it is and in every zstd frame that any dictionary opens (that of PostgreSQL: every file but
+its log of changes). Then half of the calls are deleted for their age, at the pace of the recorder
+and for `--retain-seconds` at most, while another process reads single calls and lists.
+
+`--search` keeps an index of words, of copies in PostgreSQL alone.
 """
 
 import argparse
@@ -24,6 +27,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import select
 
+from benchmarks.many_calls import multiply
 from benchmarks.realistic import SPAN_NS, START_NS, Traffic
 from benchmarks.store_limits import database, record
 from storage import database as databases
@@ -45,32 +49,39 @@ GONE_SECONDS_MAX: Final = 60.0
 RSS_MB_MAX: Final = 200
 P95_RATIO_MAX: Final = 2.0
 READ_SECONDS: Final = 5.0
+RETAIN_SECONDS: Final = 300.0
+COPIES: Final = 20
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=1_000_000)
     parser.add_argument("--store", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--search", action="store_true")
+    parser.add_argument("--retain-seconds", type=float, default=RETAIN_SECONDS)
     given = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as name,
         database(given.store, Path(name)) as make_url,
     ):
         url = make_url("calls")
-        filling = multiprocessing.Process(target=fill, args=(Path(name), url, given.calls))
+        filling = multiprocessing.Process(
+            target=fill, args=(Path(name), url, given.calls, given.search)
+        )
         filling.start()  # of its own, so that what it takes in memory is not counted here
         filling.join()
         assert filling.exitcode == 0
         store = TraceStore(url, clock=CLOCK)
         print_erasure(store, Path(name), files_of(url, Path(name)))
-        print_retention(store, url)
+        print_retention(store, url, given.retain_seconds)
         store.close()
 
 
-def fill(directory: Path, url: str, calls: int) -> None:
+def fill(directory: Path, url: str, calls: int, searchable: bool) -> None:
     """Store calls, one user's with the planted text."""
-    rate, _ = record(directory, url, map(planted, Traffic(calls)), calls)
-    print(f"{calls:,} calls stored, {rate:,.0f} rows/s", flush=True)
+    some = calls // COPIES
+    record(directory, url, map(planted, Traffic(some)), some, searchable=searchable)
+    multiply(url, COPIES)
 
 
 def planted(capture: Capture) -> Capture:
@@ -130,7 +141,7 @@ def all_files(paths: list[Path]) -> Iterator[Path]:
         yield from (each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
 
 
-def print_retention(store: TraceStore, url: str) -> None:
+def print_retention(store: TraceStore, url: str, seconds: float) -> None:
     """Delete half of the calls at the recorder's pace while another process reads."""
     before = reads(url, None)
     age = (CLOCK.wall_ns() - START_NS - SPAN_NS // 2) / DAY_NS
@@ -148,16 +159,17 @@ def print_retention(store: TraceStore, url: str) -> None:
         took = time.perf_counter() - begun
         worked += took
         peak = max(peak, rss_mb())  # not the maximum of the process: it has read all files before
-        if not more:
+        if not more or begun > started + seconds:
             break
         time.sleep(took * (1 / RETAINING_TIME_RATIO - 1))
     wall = time.perf_counter() - started
+    gone = retention.calls_count
     stop.set()
     during = receiving.recv()
     reader.join()
     print(
-        f"retention of {due:,} calls: {wall:.0f} s, {worked / max(due, 1) * 1e6:.0f} µs a call of "
-        f"its own; memory of this process {peak:.0f} MB at most, limit {RSS_MB_MAX} MB"
+        f"retention of {gone:,} of {due:,} calls: {wall:.0f} s, {worked / max(gone, 1) * 1e6:.0f} "
+        f"µs a call of its own; memory of this process {peak:.0f} MB at most, limit {RSS_MB_MAX} MB"
     )
     for name, old, new in zip(("one call", "list of 50"), before, during, strict=True):
         print(

@@ -79,7 +79,12 @@ def main() -> None:
 
 
 def record(
-    directory: Path, url: str, captures: Iterable[Capture], calls: int
+    directory: Path,
+    url: str,
+    captures: Iterable[Capture],
+    calls: int,
+    *,
+    searchable: bool = False,
 ) -> tuple[float, float]:
     """Record calls; return rows a second in the median chunk, and CPU microseconds a row.
 
@@ -88,7 +93,7 @@ def record(
     """
     spool, poison = directory / "spool", directory / "poison"
     poison.mkdir(exist_ok=True)
-    store = TraceStore(url, clock=CLOCK)
+    store = TraceStore(url, clock=CLOCK, searchable=searchable)
     store.upgrade()
     metrics = RecorderMetrics(CollectorRegistry(), ())
     recorder = Recorder(spool, poison, store, metrics, group_by=("session", "root"), clock=CLOCK)
