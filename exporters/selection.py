@@ -21,8 +21,9 @@ rows (`Turns`; exporters.turns):
             received, its reasoning too. A sub-agent (other instructions or tools) has its own.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from exporters.windows import CONVERSATIONS
 from storage.capture import Outcome
@@ -106,8 +107,7 @@ _REFUSALS = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Example:
+class Example(msgspec.Struct, frozen=True):
     """A row to be: the whole conversation, the answer last.
 
     `untrained`: indices of assistant messages with weight 0. `continued`: ids of the calls

@@ -14,13 +14,13 @@ nothing is left out, whatever is asked: what cannot be upgraded keeps its record
 ids.jsonl says so (`tools_kept`). Calls without tools are as they were.
 """
 
-from dataclasses import replace
 from enum import StrEnum
 from functools import lru_cache
 from itertools import chain
 
 import jsonschema_rs
 import msgspec
+from msgspec.structs import replace
 
 from exporters.selection import Example, Reason
 from exporters.tool_changes import Change, change_of, worst

@@ -21,14 +21,20 @@ others 2 µs for each message that is new in them.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from operator import attrgetter
 
 import msgspec
 
 from exporters.selection import Example, Reason, Turns
-from storage.digests import DIGEST_BYTES, Digested, TurnDigest, digest_answered, digest_turns
+from storage.digests import (
+    DIGEST_BYTES,
+    Digested,
+    TurnDigest,
+    answered,
+    digest_answered,
+    digest_turns,
+)
 from storage.trace import Message, Span, Tool
 from storage.withheld import SYNTHETIC
 
@@ -125,14 +131,14 @@ class Conversations:
         before, reasoning = self._last_seed[2], self._turns is Turns.AUTO
         seed = self._seed(span)
         like = self._last if seed == before else None
-        self._last = digest_turns(messages, seed=seed, reasoning=reasoning, like=like)
-        end = digest_answered(self._last, answer, seed=seed, reasoning=reasoning)
-        recorded_end = end
-        if added.recorded is not None:
-            recorded_end = digest_answered(
-                self._last, added.recorded, seed=seed, reasoning=reasoning
-            )
-        turns = [turn for turn in self._last.turns if messages[turn.last].role == "assistant"]
+        asked = digest_turns(messages, seed=seed, reasoning=reasoning, like=like)
+        # The next call repeats them, as a rule, with the answer that it was given.
+        given = added.recorded or answer
+        self._last = answered(asked, given, seed=seed, reasoning=reasoning)
+        recorded_end = end = self._last.turns[-1].digest
+        if given is not answer:
+            end = digest_answered(asked, answer, seed=seed, reasoning=reasoning)
+        turns = [turn for turn in asked.turns if messages[turn.last].role == "assistant"]
         if added.is_example:
             self._let_go(turns)
             self._ends.setdefault(end, span.id)
@@ -193,8 +199,7 @@ class Conversations:
         return self._held.get(call_id) or self._read_again(call_id)
 
 
-@dataclass(frozen=True)
-class _Added:
+class _Added(msgspec.Struct, frozen=True):
     """A call as it was added."""
 
     span: Span
@@ -204,8 +209,7 @@ class _Added:
     label_id: str
 
 
-@dataclass(frozen=True)
-class _Call:
+class _Call(msgspec.Struct, frozen=True):
     """What is kept of a call to find what continues it.
 
     `end`: digest of all its messages and its answer; `recorded_end`: with the answer as recorded.

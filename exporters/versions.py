@@ -106,17 +106,17 @@ class Versions(msgspec.Struct):
 
     def count(self, example: Example, part: str, change: str = "") -> None:
         """Count a row with the tools it was recorded with; `change`: against the current ones."""
-        seen = Seen({part: 1}, example.started_at_ns, example.started_at_ns)
+        at_ns = example.started_at_ns
         template = _template_of(example.messages)
         if template is not None:
-            _add(self.templates, template, seen, self.other_templates)
+            _count(self.templates, template, part, at_ns, self.other_templates)
         names: set[str] = set()
         if example.tools:
             parts = [(tool.name, tool.description, tool.parameters) for tool in example.tools]
             encoded = _encode(parts)
             known = len(encoded) <= CACHED_CHARS_MAX
             for version in _known_versions(encoded) if known else _versions_of(encoded):
-                _add(self.tools, version, seen, self.other_tools)
+                _count(self.tools, version, part, at_ns, self.other_tools)
             names = {tool.name for tool in example.tools}
             self.offered_twice[part] += len(names) < len(example.tools)
         calls = chain.from_iterable(message.tool_calls for message in example.messages)
@@ -162,6 +162,19 @@ class Versions(msgspec.Struct):
                 change: _sorted(self.changes[change]) for change in Change if change in self.changes
             },
         )
+
+
+def _count(versions: dict[Key, Seen], key: Key, part: str, at_ns: int, other: Counter[str]) -> None:
+    """Add one row; as `_add`, at a third of its cost."""
+    seen = versions.get(key)
+    if seen is None:
+        _add(versions, key, Seen({part: 1}, at_ns, at_ns), other)
+        return
+    seen.rows[part] = seen.rows.get(part, 0) + 1
+    if at_ns < seen.first_ns:
+        seen.first_ns = at_ns
+    elif at_ns > seen.last_ns:
+        seen.last_ns = at_ns
 
 
 def _add(versions: dict[Key, Seen], key: Key, seen: Seen, other: Counter[str]) -> None:

@@ -18,6 +18,7 @@ from storage.grouping import masked
 from storage.trace import Message, Part
 
 DIGEST_BYTES = 16
+_WHITE_SPACE = bytes(code for code in range(128) if chr(code).isspace())
 
 
 class TurnDigest(NamedTuple):
@@ -74,6 +75,17 @@ def digest_answered(
     return _chained(before, (*request.messages[start:], answer), reasoning)
 
 
+def answered(
+    request: Digested, answer: Message, *, seed: bytes = b"", reasoning: bool = False
+) -> Digested:
+    """Digest a whole request and its answer, as the beginning of what may repeat both (`like`)."""
+    end = digest_answered(request, answer, seed=seed, reasoning=reasoning)
+    turns = request.turns
+    if turns and request.messages[-1].role == "assistant":
+        turns = turns[:-1]
+    return Digested((*request.messages, answer), (*turns, TurnDigest(len(request.messages), end)))
+
+
 def _shared(messages: tuple[Message, ...], like: Digested) -> list[TurnDigest]:
     """Return the turns that both requests begin with."""
     whole = len(like.messages)
@@ -112,14 +124,20 @@ def _canonical(turn: Sequence[Message], reasoning: bool) -> str:
         role, text = "system", masked(_said(turn))
     else:
         text = _said(turn)
-    fields = [role, "".join(text.split())]
+    fields = [role, _without_space(text)]
     for message in turn:
         fields += [f"{call.name} {_canonical_json(call.arguments)}" for call in message.tool_calls]
         if isinstance(message.content, tuple):
             fields += [_canonical_part(part) for part in message.content if part.kind != "text"]
         if reasoning and message.reasoning:
-            fields.append("\x1e" + "".join(message.reasoning.split()))
+            fields.append("\x1e" + _without_space(message.reasoning))
     return "\x1f".join(fields)
+
+
+def _without_space(text: str) -> str:
+    if text.isascii():  # half of the time that splitting takes
+        return text.encode().translate(None, _WHITE_SPACE).decode()
+    return "".join(text.split())
 
 
 def _said(turn: Sequence[Message]) -> str:

@@ -50,7 +50,7 @@ def decode(headers: Headers, body: bytes, bytes_max: int = DECODED_BYTES_MAX) ->
     The words follow "the body": `is cut off or broken (gzip)`. What is longer than `bytes_max`
     comes with so many bytes, and one encoded twice is so long in between, too.
     """
-    named = b",".join(value for name, value in headers if name == b"content-encoding")
+    named = b",".join([value for name, value in headers if name == b"content-encoding"])
     if not named or not body:
         return body, ""
     encodings = [name.strip().lower() for name in named.decode("latin-1").split(",")]

@@ -8,7 +8,7 @@ Only what a dataset needs of a call is read. Memory: where the ranges begin, a p
 bodies of BODIES_BYTES_MAX (storage.reader). Not here: tags, measures, prices.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from storage.trace import Side
 
 GROUPS_AT_ONCE = 10_000
 
+_SIDES: Mapping[str, Side] = {side.value: side for side in Side}
 _Page = Sequence[Row[*tuple[Any, ...]]]
 
 
@@ -160,7 +161,7 @@ def read_groups(
                     yield GroupedCall(
                         found.id,
                         found.group_id,
-                        Side(found.side),
+                        _SIDES[found.side],
                         found.source,
                         bool(found.matches),
                         found.regenerated_from,

@@ -2,11 +2,11 @@
 
 import random
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from exporters.fingerprints import (
     CHAR_WORDS_END,

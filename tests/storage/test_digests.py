@@ -2,7 +2,7 @@
 
 import pytest
 
-from storage.digests import digest_answered, digest_turns
+from storage.digests import answered, digest_answered, digest_turns
 from storage.trace import Message, Part, ToolCall
 
 USER, ANSWER = Message("user", "What is 2 + 2?"), Message("assistant", "4")
@@ -85,3 +85,22 @@ def test_sharing_the_beginning_of_another_request_changes_nothing() -> None:
     for like in digested:
         for expected in digested:
             assert digest_turns(expected.messages, like=like) == expected
+
+
+def test_a_request_with_its_answer_is_what_the_next_request_begins_with() -> None:
+    for begun in ((USER,), (USER, ANSWER, USER), (USER, Message("assistant", "The answer"))):
+        asked = digest_turns(begun)
+        said = answered(asked, ANSWER)
+        assert said == digest_turns((*begun, ANSWER))
+        assert said.turns[-1].digest == digest_answered(asked, ANSWER)
+        for following in ((USER,), (ANSWER, USER), ()):
+            whole = (*begun, ANSWER, *following)
+            assert digest_turns(whole, like=said) == digest_turns(whole)
+        assert digest_turns((*begun, USER), like=said) == digest_turns((*begun, USER))
+
+
+def test_white_space_does_not_count_whatever_the_script() -> None:
+    spaces = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
+    for text in ("is it open", "ist es schön"):
+        spread = spaces.join(text.split()) if not text.isascii() else "\x1c\t".join(text.split())
+        assert end(Message("user", spread)) == end(Message("user", text))
