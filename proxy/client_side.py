@@ -99,10 +99,14 @@ class ClientSide:
 
     def pass_on(self, data: bytes, *, last: bool) -> None:
         """Write more of the answer's body; `last`: that is all."""
+        if self._chunked and data and not last:  # as are most pieces there are
+            if not self._transport.is_closing():
+                self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            return
         pieces: list[bytes] = []
         self._frame(pieces, data, last)
         if pieces:
-            self._write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            self._write(b"".join(pieces))
         if last:
             self._complete()
 

@@ -151,20 +151,19 @@ class Connection(asyncio.Protocol):
             if self.failure is not None:
                 raise self.failure
             await self._more()
-        data = self.take()
+        data, _ = self.take()
         if self._read_paused:
             self.resume_reading()
         return data
 
-    def take(self) -> bytes:
-        """Return what is here of the body."""
+    def take(self) -> tuple[bytes, bool]:
+        """Return what is here of the body, and whether that is the end of it."""
         chunks = self._chunks
         if not chunks:
-            return b""
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            return b"", self._complete
         self._chunks = []
         self._chunk_bytes = 0
-        return data
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks), self._complete
 
     def pause_reading(self) -> None:
         """Read no more of the answer for now: what is here cannot be passed on."""
@@ -272,7 +271,11 @@ class Connection(asyncio.Protocol):
             self._fail(UpstreamNotHttp(what))
             self._transport.abort()
         unfinished = not self._complete
-        self._wake()
+        receiver = self._receiver
+        if receiver is not None:
+            receiver.arrived()
+        else:
+            self._wake()
         if unfinished and self._quickacks < _QUICKACKS_MAX:
             self._acknowledge()
 

@@ -110,8 +110,14 @@ class DirectPassage(Passage):
 
     def arrived(self) -> None:
         """Pass on what is here of the answer."""
+        upstream, connection = self.upstream, self.connection
+        assert upstream is not None
+        assert connection is not None
         try:
-            self._pass_answer()
+            if self.response_begun:
+                self._pass_body(upstream, connection)
+            else:
+                self._pass_head(upstream, connection)
         except UpstreamUnreachable as failure:
             self._finish(outcome_of(failure), str(failure))
         except Exception:  # noqa: BLE001  # it would end the upstream's connection, and the call hang
@@ -183,39 +189,46 @@ class DirectPassage(Passage):
 
     # The way back.
 
-    def _pass_answer(self) -> None:
-        exchange, connection, upstream = self.exchange, self.connection, self.upstream
-        assert connection is not None
-        assert upstream is not None
-        head, failure = connection.answer_head, connection.failure
+    def _pass_head(self, upstream: Upstream, connection: Connection) -> None:
+        """Pass on the head of the answer, if it is here, with what is there of the body."""
+        head = connection.answer_head
         if head is None:
-            if failure is not None:
-                self._fail(failure)
+            if connection.failure is not None:
+                self._fail(connection.failure)
             return
-        data, last = connection.take(), connection.complete
-        if self.response_begun:
-            if not (data or last or failure):
-                return
-            exchange.waited(self._since_ns)
-            if data:
-                exchange.response_passed(data)
-            self._client.pass_on(data, last=last)
-        else:
-            exchange.waited(self._since_ns)
-            self.check(head)
-            headers = self.answer(head)
-            if data:
-                exchange.response_passed(data)
-            self._client.answer(head.status_code, headers, data, last=last)
+        exchange = self.exchange
+        exchange.waited(self._since_ns)
+        self.check(head)
+        headers = self.answer(head)
+        data, last = connection.take()
+        if data:
+            exchange.response_passed(data)
+        self._client.answer(head.status_code, headers, data, last=last)
+        self._go_on(upstream, connection, last)
+
+    def _pass_body(self, upstream: Upstream, connection: Connection) -> None:
+        """Pass on what is here of the body."""
+        exchange = self.exchange
+        data, last = connection.take()
+        if not (data or last or connection.failure):
+            return
+        exchange.waited(self._since_ns)
+        if data:
+            exchange.response_passed(data)
+        self._client.pass_on(data, last=last)
+        self._go_on(upstream, connection, last)
+
+    def _go_on(self, upstream: Upstream, connection: Connection, last: bool) -> None:
+        """Wait for more of the answer, or end the call."""
         if last:
             self.end()
             self._let_go()
-        elif failure is not None:
-            self._fail(failure)
+        elif connection.failure is not None:
+            self._fail(connection.failure)
         elif self._is_full:
-            self._since_ns = exchange.wait_for_client()
+            self._since_ns = self.exchange.wait_for_client()
         else:
-            self._since_ns = exchange.wait_for_upstream(upstream.idle_seconds)
+            self._since_ns = self.exchange.wait_for_upstream(upstream.idle_seconds)
 
     # The end.
 

@@ -51,12 +51,12 @@ class Exchange:
     """
 
     __slots__ = (
-        "_begun", "_connect_ns", "_first_byte_ns", "_forwarded_ns", "_headers",
-        "_left_out", "_mode", "_now_ns", "_receive_ns", "_recording", "_response_headers",
+        "_begun", "_connect_ns", "_first_byte_ns", "_forwarded_ns", "_headers", "_left_out",
+        "_mode", "_now_ns", "_receive_ns", "_recording", "_response_headers",
         "_response_started_ns", "_spool_at_ns", "_started_at_ns", "_started_ns", "_stop",
-        "_strainers", "_waited_ns", "_watch", "abandoned", "deadline_ns", "dialect",
-        "ended", "id", "method", "project", "request", "response", "status_code",
-        "target", "upstream",
+        "_strainers", "_waited_ns", "_watch", "abandoned", "deadline_ns", "dialect", "due_ns",
+        "ended", "id", "method", "project", "request", "response", "status_code", "target",
+        "upstream",
     )  # fmt: skip
 
     def __init__(
@@ -110,6 +110,7 @@ class Exchange:
         self._first_byte_ns: int | None = None
         self._waited_ns = self._connect_ns = self._receive_ns = 0
         self._spool_at_ns = self._started_ns + LONG_CALL_NS
+        self.due_ns = self._started_ns + (LONG_CALL_NS if watch is None else WATCH_AFTER_NS)
         recording.opened(self, counted=mode != "unrecorded")
 
     # What the relay tells.
@@ -159,7 +160,9 @@ class Exchange:
     def wait_for_upstream(self, seconds: float) -> int:
         """Note that we wait for the upstream now, and for how long at most; hand out the time."""
         now_ns = self._now_ns()
-        self.deadline_ns = now_ns + int(seconds * 1e9)
+        self.deadline_ns = deadline_ns = now_ns + int(seconds * 1e9)
+        if deadline_ns < self.due_ns:
+            self.due_ns = deadline_ns
         return now_ns
 
     def wait_for_client(self) -> int:
@@ -213,8 +216,8 @@ class Exchange:
 
     def sweep(self, now_ns: int) -> None:
         """Do what is due: see `proxy.recording.OpenCall`."""
-        age_ns = now_ns - self._started_ns
-        if self._watch is not None and age_ns > WATCH_AFTER_NS:
+        watch_at_ns = self._started_ns + WATCH_AFTER_NS
+        if self._watch is not None and now_ns > watch_at_ns:
             watch, self._watch = self._watch, None
             watch()
         if now_ns > self._spool_at_ns:
@@ -222,6 +225,11 @@ class Exchange:
             self._spool_what_came()
         if 0 < self.deadline_ns < now_ns:
             self.abandon(Outcome.UPSTREAM_TIMEOUT)
+        self.due_ns = min(
+            self._spool_at_ns,
+            self.deadline_ns or self._spool_at_ns,
+            self._spool_at_ns if self._watch is None else watch_at_ns,
+        )
 
     @property
     def held_bytes(self) -> int:

@@ -31,9 +31,10 @@ assert SWEEP_SECONDS < 0.05 <= SYNC_SECONDS, "calls must be in the spool 50 ms a
 
 
 class OpenCall(Protocol):
-    """What the sweep asks of a call."""
+    """What the sweep asks of a call. `due_ns`: nothing is to be done for it before that time."""
 
     id: str
+    due_ns: int
 
     @property
     def held_bytes(self) -> int:
@@ -174,7 +175,8 @@ class Recording:
             now_ns = self.clock.monotonic_ns()
             calls = list(self._open.values())
             for call in calls:
-                call.sweep(now_ns)
+                if call.due_ns < now_ns:
+                    call.sweep(now_ns)
             if now_ns >= self._weigh_at_ns:
                 self._weigh_at_ns = now_ns + int(WEIGH_SECONDS * 1e9)
                 self._weigh(calls)

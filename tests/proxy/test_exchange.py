@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from proxy.exchange import RELIEVED_BYTES_MIN, Exchange
+from proxy.exchange import LONG_CALL_NS, RELIEVED_BYTES_MIN, Exchange
 from proxy.metrics import CallMetrics
 from proxy.recording import Recording
 from proxy.redact import Redactor
@@ -83,6 +83,25 @@ def test_a_deadline_that_has_passed_abandons_the_call(tmp_path: Path) -> None:
     except asyncio.CancelledError:
         return
     raise AssertionError("the task of the call was not cancelled")
+
+
+def test_nothing_is_due_before_it_is_said_to_be(tmp_path: Path) -> None:
+    async def check() -> None:
+        recording, exchange = await opened(tmp_path)
+        now_ns = exchange.wait_for_upstream(600)
+        assert now_ns < exchange.due_ns < now_ns + LONG_CALL_NS  # somebody is to be watched for
+        exchange.sweep(exchange.due_ns + 1)
+        assert now_ns < exchange.due_ns <= now_ns + LONG_CALL_NS  # it is to be begun in the spool
+        exchange.sweep(exchange.due_ns + 1)
+        since_ns = exchange.wait_for_upstream(0.001)
+        assert exchange.due_ns == since_ns + 1_000_000
+        exchange.wait_for_client()
+        exchange.sweep(since_ns + 1_000_001)
+        assert exchange.abandoned is None
+        exchange.end(Outcome.COMPLETE)
+        recording.close()
+
+    asyncio.run(check())
 
 
 def test_a_call_that_holds_too_much_keeps_its_record_to_the_spool(tmp_path: Path) -> None:

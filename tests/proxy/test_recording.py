@@ -23,6 +23,7 @@ class Watched:
 
     def __init__(self, held_bytes: int = 0, id: str = "0123456789abcdef" * 2) -> None:
         self.id = id
+        self.due_ns = 0
         self.sweeps: list[int] = []
         self.held_bytes = held_bytes
 
