@@ -124,7 +124,8 @@ def request_head(
     Headers keep their order and repeats; hop-by-hop ones, ours and the keys of other gateways are
     left out, `host` is the upstream's and stands where the client's stood. With a `request_id` it
     is told that, too: the console must know a request that comes again because its connection was
-    stale. `upgrade`: it asks for a WebSocket, and the headers that say so stay.
+    stale. `upgrade`: it asks for a WebSocket, and the headers that say so stay. A TRACE is answered
+    with what it was, so it gets no key of ours (RFC 9110, section 9.3.8).
     """
     named = _named_by_connection(headers)
     lines = [method.encode("ascii"), b" ", path or b"/"]
@@ -155,9 +156,9 @@ def request_head(
                 if not value:
                     continue
         lines += (name, b": ", value, b"\r\n")
-    if upstream.key_header is not None:
+    if upstream.key_header is not None and method != "TRACE":
         lines += (upstream.key_header[0], b": ", upstream.key_header[1], b"\r\n")
-    if upstream.egress is not None:
+    if upstream.egress is not None and method != "TRACE":
         lines.append(upstream.egress.headers)
     if chunked:
         lines.append(b"transfer-encoding: chunked\r\n")

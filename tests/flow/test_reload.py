@@ -146,6 +146,8 @@ def test_a_wrong_configuration_changes_nothing_and_says_why(
         for wrong, message in (
             ("[redaction.mine]\npattern = '('\n", "pattern is none of RE2"),
             ('ca_file = "/nowhere"\n', "ca_file: /nowhere cannot be used"),
+            ('proxy_ca_file = "/nowhere"\n', "proxy_ca_file: /nowhere cannot be used"),
+            ('proxy = "socks4://h:1"\n', "no other way to speak to a proxy"),
             ("colour = 3\n", "is not a setting"),
             ("", "workers cannot change while shalt runs"),
         ):

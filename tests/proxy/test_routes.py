@@ -86,6 +86,16 @@ def test_a_chunked_request_stays_chunked() -> None:
     assert head.count(b"transfer-encoding: chunked\r\n") == 1
 
 
+def test_a_trace_gets_no_key_of_ours_to_repeat() -> None:
+    egress = Egress("proxy", 3128, Credentials(b"o", b"n"))
+    held = replace(upstream("openai"), key_header=(b"authorization", b"Bearer x"), egress=egress)
+    for method, told in (("POST", True), ("TRACE", False)):
+        head, _ = request_head(held, method, b"/v1/x", b"", [(b"authorization", b"Bearer y")])
+        assert (b"authorization: Bearer x" in head) is told
+        assert (b"proxy-authorization" in head) is told
+        assert b"Bearer y" not in head
+
+
 def test_an_egress_proxy_gets_whole_urls_and_its_credentials_and_nothing_of_the_clients() -> None:
     egress = Egress("proxy", 3128, Credentials(b"o", b"n"))
     behind = replace(upstream("openai", b"http://api.example/v1"), egress=egress)
