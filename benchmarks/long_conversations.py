@@ -1,18 +1,22 @@
 """Conversations that go on for longer than a window: what alarms where nothing changed.
 
-    python -m benchmarks.long_conversations [--groups 1500] [--hours 30] [--seed 1]
+    python -m benchmarks.long_conversations [--groups 1500] [--hours 30] [--seed 1] [--scheduled]
 
 So many groups begin each hour, the same in every hour. Seven of ten are one call; three of ten go
 on for twelve hours, a turn an hour or so, with words and a tool of their own, and their requests
-grow. What an export of the whole time leaves is the reference; each of the last twelve hours is a
-window of 1 hour, and the last day one of a day, at the default alpha. (Hours that have the same
-traffic: the cycle of a day has a benchmark of its own, drift_streams.)
+grow. With `--scheduled` all of them are one call, and besides a tenth as many prompts are sent
+again in every hour, without a session, as by a job that runs each hour; one in three of them at
+once a second time, as by a client that tries again. What an export of the time before leaves is the
+reference; each of twelve later hours is a window of 1 hour, and the day they end a window of a day,
+at the default alpha. (Hours have the same traffic: for the cycle of a day see drift_streams.)
 
 Each window is loaded in both ways: `begun` as the product does it, the groups that began in it, and
 `every` group that has a call in it, which is what a window of a filter is. Bars: no alarm of
 `begun`; and where in the last hour one call in ten names another model, in the middle of long
 conversations as in others, that hour alarms. Beside it the CPU time of loading, and their ratio.
-Exits with 1 where a bar is not met. At the default size it takes some two minutes of CPU.
+Exits with 1 where a bar is not met. At the default size it takes some two minutes of CPU, and so it
+does with `--scheduled --groups 300 --hours 280`: such prompts need a reference of ten days, for the
+first day of a shorter one has all of them at once.
 """
 
 import argparse
@@ -21,7 +25,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -33,8 +36,8 @@ from exporters.columns import names_of, window_of
 from exporters.drift import compare
 from exporters.loading import load_window
 from exporters.periods import Between, Matching, range_filter
-from exporters.reference import measure
-from exporters.reservoir import Reservoir
+from exporters.reference import BEGINNING_DAYS_MIN, measure
+from exporters.reservoir import choose_calls
 from exporters.windows import REFERENCE_GROUPS_MAX, Measured, Window
 from storage import database
 from storage.capture import Outcome, SystemClock
@@ -50,6 +53,8 @@ LONG_RATIO: Final = 0.3
 TURNS: Final = 12
 WINDOWS: Final = 12
 REPLACED_RATIO: Final = 0.1
+SCHEDULED_RATIO: Final = 0.1
+RETRIED_RATIO: Final = 1 / 3
 KINDS: Final = 300  # texts of each kind of call and turn; the calls repeat them
 INSERTED_AT_ONCE: Final = 5_000
 
@@ -57,8 +62,8 @@ INSERTED_AT_ONCE: Final = 5_000
 class Text:
     """Calls that differ: of one turn, and those of every turn of a long conversation."""
 
-    def __init__(self, seed: int) -> None:
-        self._chance = random.Random(seed)
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
         names = [f"{self._chance.choice('bdgklmnprst')}{number:x}" for number in range(6_000)]
         self._words = (names[:4_000], names[2_000:])
         self._weights = [1 / (number + 2) for number in range(4_000)]
@@ -91,28 +96,46 @@ class Text:
         return " ".join(self._chance.choices(self._words[topic], self._weights, k=count))
 
 
-def traffic(groups: int, hours: int, seed: int) -> Iterator[Measured]:
+def traffic(groups: int, hours: int, seed: int, *, is_scheduled: bool) -> Iterator[Measured]:
     """Make the calls of so many hours, in no order; the last hour has a model replaced."""
     chance = random.Random(seed)
-    text = Text(seed)
     last_us = (START_MS + (hours - 1) * HOUR_MS) * 1000
-    for number in range(groups * hours):
-        began = START_MS + number * HOUR_MS // groups
-        group_id = f"{number * 0x9E3779B97F4A7C15:064x}"
-        turns = text.long if chance.random() < LONG_RATIO else [text.short]
-        at = float(began)
-        for kinds in turns:
-            if at >= START_MS + hours * HOUR_MS:
-                break
-            started = int(at)
-            call_id = f"{started:012x}{chance.getrandbits(80):020x}"
+    planned = _scheduled(groups, hours, chance) if is_scheduled else _long(groups, hours, chance)
+    for number, at, row in planned:
+        if at < START_MS + hours * HOUR_MS:
             row = msgspec.structs.replace(
-                chance.choice(kinds), call_id=call_id, group_id=group_id, started_at=started * 1000
+                row,
+                call_id=f"{int(at):012x}{chance.getrandbits(80):020x}",
+                group_id=f"{number * 0x9E3779B97F4A7C15:064x}",
+                started_at=int(at) * 1000,
             )
             if row.started_at >= last_us and chance.random() < REPLACED_RATIO:
                 row = msgspec.structs.replace(row, response_model="tiny-2-0613")
             yield row
+
+
+def _long(groups: int, hours: int, chance: random.Random) -> Iterator[tuple[int, float, Measured]]:
+    text = Text(chance)
+    for number in range(groups * hours):
+        at = float(START_MS + number * HOUR_MS // groups)
+        for kinds in text.long if chance.random() < LONG_RATIO else [text.short]:
+            yield number, at, chance.choice(kinds)
             at += HOUR_MS * chance.uniform(0.6, 1.4)
+
+
+def _scheduled(
+    groups: int, hours: int, chance: random.Random
+) -> Iterator[tuple[int, float, Measured]]:
+    text = Text(chance)
+    for number in range(groups * hours):
+        yield number, START_MS + number * HOUR_MS / groups, chance.choice(text.short)
+    for job in range(round(groups * SCHEDULED_RATIO)):
+        row, minute = chance.choice(text.long[0]), chance.random()
+        for hour in range(hours):
+            at = START_MS + (hour + minute) * HOUR_MS
+            yield groups * hours + job, at, row
+            if chance.random() < RETRIED_RATIO:
+                yield groups * hours + job, at + 2_000, row
 
 
 def fill(store: TraceStore, rows: list[Measured]) -> None:
@@ -153,14 +176,14 @@ def fill(store: TraceStore, rows: list[Measured]) -> None:
 
 def reference_of(rows: list[Measured]) -> Window:
     """Choose calls as an export does for the sample it leaves."""
-    reservoir = Reservoir(REFERENCE_GROUPS_MAX)
-    for row in rows:
-        reservoir.offer(row.group_id, row.call_id, row.started_at, partial(_same, row))
-    return window_of(reservoir.rows(), "reference", reservoir.call_count)
-
-
-def _same(row: Measured) -> Measured:
-    return row
+    offered = [(row.call_id, row.group_id, row.started_at) for row in rows]
+    times = [row.started_at for row in rows]
+    day_us = 24 * HOUR_MS * 1000
+    is_long = max(times) - min(times) >= BEGINNING_DAYS_MIN * day_us
+    went_on = {row.group_id for row in rows if is_long and row.started_at < min(times) + day_us}
+    chosen, call_count = choose_calls([offered], REFERENCE_GROUPS_MAX, went_on.intersection)
+    by_id = {row.call_id: row for row in rows}
+    return window_of([by_id[call_id] for call_id in chosen], "reference", call_count)
 
 
 def span(first: int, last: int) -> Between:
@@ -173,9 +196,10 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=1_500)
     parser.add_argument("--hours", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--scheduled", action="store_true")
     given = parser.parse_args()
     hours = given.hours
-    rows = list(traffic(given.groups, hours, given.seed))
+    rows = list(traffic(given.groups, hours, given.seed, is_scheduled=given.scheduled))
     before = (START_MS + (hours - WINDOWS - 1) * HOUR_MS) * 1000
     reference = reference_of([row for row in rows if row.started_at < before])
     print(f"seed {given.seed}: {len(rows):,} calls, {given.groups:,} groups begin each hour")

@@ -6,6 +6,10 @@ filter, rows or not, one of each group, at most REFERENCE_GROUPS_MAX groups
 whether a comparison can be trusted. Text features are of every call in a sample, whatever the
 recorder has measured.
 
+Where the calls are of BEGINNING_DAYS_MIN days or more, a sample holds the groups that began after
+the first day. Whatever goes on when a time begins has a call in its first hours, and would stand
+there like so many beginnings: an hour of the week that had them would never again be like itself.
+
 Who is in a sample is known before a body is read (`draw`). What the recorder measured of those
 calls is read from the store; only of the others (`unmeasured`), whose texts it did not measure or
 has let go of, or by an earlier version, the texts are measured again, when their segment has read
@@ -17,7 +21,7 @@ be measured.
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +29,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from exporters.columns import table_of, window_of_table, with_scores
-from exporters.loading import read_measured
+from exporters.loading import BEGUN_GROUPS_MIN, read_measured
 from exporters.parts import Parts
 from exporters.periods import iso_time
 from exporters.reference_facts import Facts, ReferenceEntry, TermNames, facts_of, name_terms
@@ -39,7 +43,13 @@ from exporters.windows import (
     Measured,
 )
 from storage.features import FEATURE_VERSION, features_of
-from storage.measured import measured_whole, read_candidates, read_score_values
+from storage.measured import (
+    begun_before,
+    first_and_last,
+    measured_whole,
+    read_candidates,
+    read_score_values,
+)
 from storage.prices import billed, cost_of
 from storage.reader import StoreReader
 from storage.rows import storable, time_of
@@ -49,6 +59,8 @@ from storage.trace import Side, Span
 from storage.usage import counted
 
 MICROSECONDS_MAX = 2**63  # later than any call
+BEGINNING_DAYS_MIN = 10  # so that the day left out is a tenth of the sample at most
+_DAY_MICROSECONDS = 86_400_000_000
 SIDES = (Side.TRAIN, Side.TEST)
 FILES: Mapping[Side, str] = {Side.TRAIN: REFERENCE_FILE, Side.TEST: REFERENCE_TEST_FILE}
 
@@ -84,6 +96,11 @@ def _draw_side(
 ) -> Sample:
     first, last = MICROSECONDS_MAX, 0
 
+    def went_on(group_ids: Sequence[str]) -> Set[str]:
+        if not begins:
+            return frozenset()
+        return begun_before(connection, project, where, CONVERSATIONS, group_ids, begins)
+
     def pages() -> Iterator[Iterable[tuple[str, str, int]]]:
         nonlocal first, last
         for page in read_candidates(connection, project, where, CONVERSATIONS, exported_side=side):
@@ -97,9 +114,18 @@ def _draw_side(
             yield kept
 
     with reader.reading() as connection:
-        call_ids, call_count = choose_calls(pages(), REFERENCE_GROUPS_MAX)
+        begins = _begins(*first_and_last(connection, project, where, CONVERSATIONS))
+        call_ids, call_count = choose_calls(pages(), REFERENCE_GROUPS_MAX, went_on)
+        if begins and len(call_ids) < BEGUN_GROUPS_MIN:  # so few that all go on without end
+            call_ids, call_count = choose_calls(pages(), REFERENCE_GROUPS_MAX)
     started = (time_of(first), time_of(last)) if call_count else None
     return Sample(call_ids, call_count, started)
+
+
+def _begins(first: int, last: int) -> int:
+    """Say from when on groups are beginnings, in microseconds; 0 where all are taken for such."""
+    is_long = last - first >= BEGINNING_DAYS_MIN * _DAY_MICROSECONDS
+    return first + _DAY_MICROSECONDS if is_long else 0
 
 
 def measure(group_id: str, span: Span) -> Measured:

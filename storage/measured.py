@@ -55,6 +55,20 @@ def read_candidates(
         yield from result.partitions()
 
 
+def first_and_last(
+    connection: Connection, project: str, where: str | None, endpoints: Collection[Endpoint]
+) -> tuple[int, int]:
+    """Say when the first and the last of such calls started, in microseconds; 0 of none.
+
+    Scans the calls of the filter.
+    """
+    query = select(func.min(call.c.started_at), func.max(call.c.started_at)).where(
+        *conditions(project, where), *_counting(endpoints), *visible(connection)
+    )
+    first, last = connection.execute(query).one()
+    return first or 0, last or 0
+
+
 def begun_before(
     connection: Connection,
     project: str,

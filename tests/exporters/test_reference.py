@@ -79,6 +79,26 @@ def test_the_samples_are_one_call_of_each_group_and_count_all(
     assert fewer.call_count == train.call_count
 
 
+def test_of_a_long_time_a_sample_has_the_groups_that_began_after_its_first_day(
+    sqlite_store: TraceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day_ns = 86_400 * SECOND_NS
+    older, newer = conversations(60)[:40], conversations(60)[40:]
+    calls = [
+        *(msgspec.structs.replace(each, started_at_ns=n % 2 * 12 * day_ns)
+          for n, each in enumerate(older)),
+        *(msgspec.structs.replace(each, started_at_ns=(2 + n // 2) * day_ns // 5 + day_ns)
+          for n, each in enumerate(newer)),
+    ]  # fmt: skip
+    record(sqlite_store, calls)
+    every = draw(sqlite_store, "default", None, parts())[Side.TRAIN]  # too few began since
+    monkeypatch.setattr(reference, "BEGUN_GROUPS_MIN", 1)
+    begun = draw(sqlite_store, "default", None, parts())[Side.TRAIN]
+    assert set(begun.call_ids) == set(every.call_ids) - {each.id for each in older}
+    assert 0 < len(begun.call_ids) < len(every.call_ids)
+    assert (begun.call_count, begun.started) == (every.call_count, every.started)
+
+
 def test_what_cannot_leave_is_in_no_sample(sqlite_store: TraceStore) -> None:
     store = sqlite_store
     failed, made_up, gone, kept, withheld = (conversation(n + 1, opening(n), 1) for n in range(5))
