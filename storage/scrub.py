@@ -8,6 +8,8 @@ of those weeks and the small tables that may name them: VACUUM (FULL), REWRITES_
 time, the largest first. Nobody reads or writes such a table meanwhile, a second for 100 MB and, of
 the index of words, five for 100,000 calls; the disk needs as much room again. It waits until no
 transaction is left that began before the rows were deleted, for it would keep what those can see.
+Of tables that were analysed, PostgreSQL keeps values of a sample of rows in pg_statistic: they are
+sampled again, and pg_statistic is written anew.
 
 The database part runs in a process of its own (`start`): it takes a while, and storage.pages says
 why it must. What is out of reach: OUT_OF_REACH.
@@ -61,6 +63,7 @@ OUT_OF_REACH: Final = (
     "backups of the store and of the data directory",
     "blocks of deleted files, until the file system uses them again",
     "PostgreSQL: the server's log of changes (WAL), its archive and replicas",
+    "PostgreSQL: what its planner knows of columns, where shalt's role does not own the database",
 )
 TRY_AGAIN: Final = 75  # exit code of the process (EX_TEMPFAIL): somebody reads or writes
 LOCK_SECONDS: Final = 10  # of waiting for a table; others wait behind whoever waits
@@ -180,6 +183,7 @@ def _rewrite_tables(engine: Engine, order: Order) -> None:
     with ThreadPoolExecutor(REWRITES_AT_ONCE, thread_name_prefix="rewrite") as rewriting:
         for _ in rewriting.map(partial(_rewrite, engine), _largest_first(engine, names)):
             pass
+    _sample_again(engine, [*names, *(table.name for table in PARTITIONED)])
 
 
 def _largest_first(engine: Engine, names: Sequence[str]) -> Sequence[str]:
@@ -193,19 +197,40 @@ def _largest_first(engine: Engine, names: Sequence[str]) -> Sequence[str]:
         return connection.scalars(query, {"names": list(names)}).all()
 
 
+def _sample_again(engine: Engine, names: Sequence[str]) -> None:
+    """Let the planner forget what it has sampled of these tables, as far as it has."""
+    sampled = text("SELECT DISTINCT tablename FROM pg_stats WHERE tablename = ANY(:names)")
+    owned = text(
+        "SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database()"
+    )
+    with writing(engine) as connection:
+        found = connection.scalars(sampled, {"names": list(names)}).all()
+        is_owner = connection.scalar(owned)
+    for name in found:
+        _maintain(engine, "ANALYZE", name)
+    if found and is_owner:
+        _maintain(engine, "VACUUM (FULL)", "pg_statistic")
+    elif found:
+        log.warning("planner's samples are left until they are overwritten: not our database")
+
+
 def _rewrite(engine: Engine, name: str) -> None:
-    """Write a table anew. VACUUM runs in no transaction, so this is not `database.writing`."""
     started = time.monotonic()
+    _maintain(engine, "VACUUM (FULL)", name)
+    log.info("table scrubbed name=%s seconds=%.1f", name, time.monotonic() - started)
+
+
+def _maintain(engine: Engine, what: str, name: str) -> None:
+    """Look after a table. VACUUM runs in no transaction, so this is not `database.writing`."""
     autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
     with autocommit.connect() as connection:
         connection.exec_driver_sql("SET statement_timeout = 0")
         connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_SECONDS}s'")
         quoted = connection.dialect.identifier_preparer.quote(name)
         try:
-            connection.exec_driver_sql(f"VACUUM (FULL) {quoted}")
+            connection.exec_driver_sql(f"{what} {quoted}")
         except Exception as error:
             raise StoreUnavailable(f"{name} is in use: {type(error).__name__}") from error
-    log.info("table scrubbed name=%s seconds=%.1f", name, time.monotonic() - started)
 
 
 def _wait_for_old_readers(engine: Engine) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from storage import database
 from storage.eraser import Eraser
 from storage.erasure import Kind, Selection
 from storage.feed import Undigested
@@ -21,7 +22,8 @@ from storage.rows import Checkpoint, DatasetItem, Recorded
 from storage.spool import FrameKind, SpoolLimits, SpoolWriter
 from storage.store import ErasedMeanwhile, TraceStore
 from storage.trace import Tool
-from tests.storage.calls import START_NS, WRITER, StillClock, ask, at, id_of, recorded
+from tests.postgres import TEMPLATE, Server
+from tests.storage.calls import START_NS, WRITER, StillClock, ask, at, id_of, new_store, recorded
 from tests.storage.planted import find_planted
 from tests.storage.saying import label, score
 
@@ -283,6 +285,35 @@ def test_no_byte_of_an_erased_call_is_left_in_the_file(sqlite_desk: Desk) -> Non
     sqlite_desk.run(sqlite_desk.ask_for(Selection(Kind.USER, value=PLANTED)))
     assert find_planted(directory.glob("shalt.sqlite*"), [SAID]) == []
     assert ask(store, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_what_the_planner_has_sampled_of_an_erased_call_goes_too(
+    postgres: Server, tmp_path: Path
+) -> None:
+    url = postgres.url(postgres.create(TEMPLATE))
+    store = new_store(url)
+    desk = Desk(store, tmp_path, StillClock(LATER_NS))
+    store.insert([one_of_many(number) for number in range(200)], at(1))
+    with database.writing(store.engine) as connection:
+        connection.exec_driver_sql("ANALYZE")
+    assert find_planted(planner_files(store, postgres), [SAID])
+    desk.run(desk.ask_for(Selection(Kind.USER, value=PLANTED)))
+    assert find_planted(planner_files(store, postgres), [SAID]) == []
+    assert ask(store, "SELECT count(*) FROM pg_stats WHERE attname = 'user_id'") > [(0,)]
+    store.close()
+    postgres.drop(url)
+
+
+def planner_files(store: TraceStore, server: Server) -> list[Path]:
+    """Say where PostgreSQL keeps what it has sampled, written back to the files."""
+    with database.writing(store.engine) as connection:
+        connection.exec_driver_sql("CHECKPOINT")
+        query = (
+            "SELECT pg_relation_filepath(oid), pg_relation_filepath(reltoastrelid)"
+            " FROM pg_class WHERE relname = 'pg_statistic'"
+        )
+        names = connection.exec_driver_sql(query).one()
+    return [server.directory / "data" / name for name in names]
 
 
 def test_a_reader_in_the_log_delays_the_end_and_loses_nothing(sqlite_desk: Desk) -> None:
