@@ -263,7 +263,8 @@ class TraceStore(StoreReader):
         for project in sorted({recorded.span.project for recorded in unknown}):
             of_project = [recorded for recorded in unknown if recorded.span.project == project]
             placed |= self._place(connection, project, of_project)
-        rows = [call_values(each, self._marked(each, placed[each.span.id])) for each in unknown]
+        marked = [self._marked(each, placed[each.span.id]) for each in unknown]
+        rows = list(map(call_values, unknown, marked))
         inserted = {row["id"] for row in insert_missing(connection, call, rows)}
         new = [each for each in unknown if each.span.id in inserted]
         insert_rows(connection, feature, [feature_values(each) for each in new])

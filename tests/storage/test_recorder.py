@@ -17,7 +17,7 @@ from storage.capture import Body, Capture, DropReason, Outcome, SystemClock
 from storage.database import StoreUnavailable, open_engine
 from storage.deletion import delete_calls
 from storage.erasure import Kind, Selection
-from storage.features import FEATURE_VERSION
+from storage.features import FEATURE_VERSION, Features, features_of
 from storage.feed import Undigested
 from storage.grouping import GROUP_BY
 from storage.held import held_numbers
@@ -41,6 +41,7 @@ from storage.spool import (
 )
 from storage.store import TraceStore
 from storage.text_sample import TextSample
+from storage.trace import Span
 from tests.storage.calls import ask, capture_of, id_of
 from tests.storage.saying import label, said_id, score, verdict
 
@@ -491,3 +492,20 @@ def test_a_call_whose_texts_cannot_be_measured_is_stored(
     assert place.stored(1)
     assert ask(place.store, "SELECT count(*) FROM text_feature") == [(0,)]
     assert "texts could not be measured" in caplog.text
+
+
+def test_of_a_batch_only_the_call_that_cannot_be_measured_is_put_aside(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def features_but_of_2(span: Span) -> Features:
+        assert span.id != id_of(2)
+        return features_of(span)
+
+    monkeypatch.setattr("storage.recorder.features_of", features_but_of_2)
+    with closing(place.writer()) as writer:
+        append(writer, 1, 2, 3)
+    place.recorder(texts=True).run(lambda: True)
+    assert [known.call_id for known in place.poison().list()] == [id_of(2)]
+    assert place.stored(1)
+    assert place.stored(3)
+    assert place.ledger().backlog == 0
