@@ -8,7 +8,7 @@ with graded answers; it lies beside the checkout by default. Each line has its b
     fair splits      of so many salts over the real conversations, how many the verifier rejects;
                      the bar is the 99 % point of a binomial at the rate that the verifier states
     bad test sets    rows drawn without regard to conversations, the longest tenth by hand, a fair
-                     one filtered like the training data: how many it rejects
+                     one filtered like the training data, one thinned out: how many it rejects
     kept correct     the selection report on "keep the correct answers" of all four models: in how
                      many of 50 projects (salts, which hold back 10 % for test) it stops it; with
                      the answers to one question as a group, as recorded, or each a group
@@ -27,6 +27,7 @@ import msgspec
 import numpy as np
 from scipy import stats
 
+from exporters.checks import State
 from exporters.group_facts import GroupFacts
 from exporters.representative import FALSE_ALARM_RATE, Groups, fairness
 from exporters.row_lines import IdLine
@@ -34,10 +35,11 @@ from exporters.row_reading import RowError, read_row
 from exporters.selection_report import SelectionReport, report_of
 from exporters.selection_sample import STEPS, Counts, SelectionSample
 from exporters.slices import facts_of
-from exporters.statistics import FloatArray, ks_uniform
+from exporters.statistics import FloatArray
 from exporters.two_samples import BoolArray
+from exporters.verifying_draw import check_draw
 from storage.capture import SystemClock
-from storage.reservation import u_of
+from storage.reservation import VAL_RATIO, Policy, u_of
 from storage.store import TraceStore
 from storage.trace import Json
 from tests.exporters.calls import chat, record
@@ -56,6 +58,7 @@ CONVERSATIONS: Final = (
 SET_GROUPS_MAX: Final = 300  # of each set: a project of many kinds, none of which drowns the others
 TEST_RATIO: Final = 0.10
 PROJECTS: Final = 50
+POLICY: Final = Policy(1, "", TEST_RATIO, VAL_RATIO)
 
 Line = dict[str, Json]
 
@@ -80,19 +83,23 @@ def print_splits(directory: Path, salts: int) -> None:
     lengths = groups.numbers["characters of the answer"]
     longest = lengths >= np.quantile(lengths, 0.9)
     short = lengths < np.median(lengths)
-    fair, filtered, picked = 0, 0, 0
+    fair, filtered, picked, thinned = 0, 0, 0, 0
     for number in range(salts):
         u = np.array([u_of(f"{number:032x}", "default", name) for name in names])
         fair += rejects(u, replace(groups, test=u < TEST_RATIO))
         kept = (u >= TEST_RATIO) | short
         filtered += rejects(u[kept], among(replace(groups, test=u < TEST_RATIO), kept))
         picked += rejects(u, replace(groups, test=longest))
+        # Evenly: every other group of test, so that neither `u` nor what is in it leans anywhere.
+        kept = (u >= TEST_RATIO) | (np.cumsum(u < TEST_RATIO) % 2 == 0)
+        thinned += rejects(u[kept], among(replace(groups, test=u < TEST_RATIO), kept))
     # Either of two families of tests, the draw's and fairness's, may raise an alarm.
     bar = int(stats.binom.isf(0.01, salts, 2 * FALSE_ALARM_RATE))
     print(f"{len(names):,} groups of real conversations, {salts} salts")
     print_line("fair splits rejected", fair, salts, f"at most {bar}")
     print_line("the longest tenth for test rejected", picked, salts, "all")
     print_line("test without its longer half rejected", filtered, salts, "all")
+    print_line("test without every other group rejected", thinned, salts, "all")
     print_row_split(directory)
 
 
@@ -116,7 +123,7 @@ def rejects(u: FloatArray, groups: Groups) -> bool:
     """Say whether the verifier's tests of chance reject a split."""
     found = fairness(groups)
     assert found is not None, "there are groups enough"
-    return ks_uniform(u, 0.0, 1.0) < FALSE_ALARM_RATE or bool(found.failed)
+    return check_draw(u, POLICY, "").state is State.FAILED or bool(found.failed)
 
 
 def among(groups: Groups, kept: BoolArray) -> Groups:
