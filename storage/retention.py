@@ -33,12 +33,13 @@ from storage.hour_files import HourFiles
 from storage.labels import WAITING_DAYS
 from storage.partitions import PARTITIONED, partition_of
 from storage.reader import StoreReader
-from storage.schema import body, call, text_feature
+from storage.schema import body, body_base, call, text_feature
 from storage.schema import erasure as erasure_table
 
 log = logging.getLogger(__name__)
 
 CHUNK_CALLS: Final = 200  # some 30 ms
+OLDEST_AT_ONCE: Final = 25  # of them, before what is encoded against these comes in
 CHUNK_TERMS: Final = 500  # some 5 ms
 TERMS_DAYS: Final = 8.0  # a week to compare, and a day to be late
 CHECK_SECONDS: Final = 60.0  # between two looks at what has grown too old
@@ -138,6 +139,7 @@ class Retention:
         oldest = select(rule.ids).where(rule.ids < rule.horizon).order_by(rule.ids)
         with database.reading(self._store.engine) as connection:
             ids = connection.scalars(oldest.limit(CHUNK_CALLS)).all()
+            ids = _with_dependants(connection, ids, rule.horizon)
         if not ids:
             return False
         with database.writing(self._store.engine) as connection:
@@ -251,6 +253,24 @@ class Retention:
             for name in partitions:
                 connection.exec_driver_sql(f"{verb} {name}")
         log.info("partitions given back names=%s", ",".join(partitions))
+
+
+def _with_dependants(connection: Connection, oldest: Sequence[str], horizon: str) -> Sequence[str]:
+    """Choose CHUNK_CALLS of the oldest calls and those encoded against them that are as due.
+
+    Else these would be written anew without what goes, and go themselves in the next chunk or the
+    one after. Index (base_id); a chain of bases is storage.packing.DEPTH_MAX long at most.
+    """
+    chosen: dict[str, None] = {}
+    dependants = select(body_base.c.call_id).where(body_base.c.call_id < horizon)
+    for start in range(0, len(oldest), OLDEST_AT_ONCE):
+        some: Sequence[str] = oldest[start : start + OLDEST_AT_ONCE]
+        while (room := CHUNK_CALLS - len(chosen)) and some:
+            chosen |= dict.fromkeys(some[:room])
+            on_these = database.among(connection, body_base.c.base_id, some)
+            found = connection.scalars(dependants.where(on_these).order_by(body_base.c.call_id))
+            some = [each for each in found if each not in chosen]
+    return list(chosen)
 
 
 def _partition_names(connection: Connection) -> Sequence[str]:

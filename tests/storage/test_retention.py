@@ -1,5 +1,6 @@
 """Deleting by age, on both databases."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -84,13 +85,22 @@ def test_it_goes_on_where_another_was_killed_and_writes_down_how_far(store: Trac
 def test_calls_that_are_younger_keep_bodies_that_were_written_against_older(
     store: TraceStore,
 ) -> None:
-    calls = [call_of(days) for days in range(4)]
-    group = calls[0].group
+    calls = one_conversation([call_of(days) for days in range(4)])
+    store.insert(calls, at(1))
+    assert ask(store, "SELECT count(*) FROM body_base") > [(0,)]
+    run(retention(store, Policy(bodies_days=2, calls_days=0), 4))
+    left = [each.capture for each in store.scan("default")]
+    assert left == [None, None, calls[2].capture, calls[3].capture]
+    assert ask(store, f"SELECT bodies_only FROM erasure WHERE id = '{BODIES_ID}'") == [(1,)]
+
+
+def one_conversation(calls: Sequence[Recorded]) -> list[Recorded]:
+    """Let calls be of one group and say the same, so that they are encoded against another."""
     history = b'{"messages": "%s"}' % (b"a long history that is sent again with each turn " * 40)
-    calls = [
+    return [
         msgspec.structs.replace(
             each,
-            group=group,
+            group=calls[0].group,
             capture=msgspec.structs.replace(
                 each.capture,
                 request_body=msgspec.structs.replace(
@@ -100,12 +110,17 @@ def test_calls_that_are_younger_keep_bodies_that_were_written_against_older(
         )
         for each in calls
     ]
-    store.insert(calls, at(1))
-    assert ask(store, "SELECT count(*) FROM body_base") > [(0,)]
-    run(retention(store, Policy(bodies_days=2, calls_days=0), 4))
-    left = [each.capture for each in store.scan("default")]
-    assert left == [None, None, calls[2].capture, calls[3].capture]
-    assert ask(store, f"SELECT bodies_only FROM erasure WHERE id = '{BODIES_ID}'") == [(1,)]
+
+
+def test_what_is_encoded_against_a_call_goes_with_it_if_it_is_as_old(store: TraceStore) -> None:
+    others = [call_of(0, number) for number in range(1, CHUNK_CALLS + 50)]
+    turns = one_conversation([call_of(0), call_of(1), call_of(2), call_of(7)])
+    store.insert([*others, *turns], at(1))
+    assert retention(store, Policy(0, 5), 9).step()
+    left = {each.row.id: each.capture for each in store.scan("default")}
+    assert len(left) == 53
+    assert [each.span.id in left for each in turns] == [False, False, False, True]
+    assert left[turns[3].span.id] == turns[3].capture
 
 
 def test_an_empty_week_of_postgres_goes(store: TraceStore) -> None:
