@@ -194,6 +194,7 @@ class DirectPassage(Passage):
         head = connection.answer_head
         if head is None:
             if connection.failure is not None:
+                self.exchange.waited(self._since_ns)
                 self._fail(connection.failure)
             return
         exchange = self.exchange
@@ -253,6 +254,7 @@ class DirectPassage(Passage):
         """End the call without the end of its answer: by one of ours, if none has begun."""
         exchange, client = self.exchange, self._client
         if exchange.ended:
+            self._let_go()  # as it may not have been, where its end failed
             return
         if self._dialling is not None:
             self._dialling.cancel()

@@ -96,7 +96,7 @@ class Exchange:
         self.response = BodyCopy(kept_bytes_max)
         self._recording = recording
         self._mode = mode
-        self._stop = stop
+        self._stop: Callable[[], object] | None = stop
         self._watch = watch
         self._begun = False
         self._strainers: dict[bool, Strainer | FrameStrainer] = {}
@@ -185,7 +185,7 @@ class Exchange:
 
     def abandon(self, outcome: Outcome) -> None:
         """Have whoever relays the call end it, who will see in `abandoned` why."""
-        if not self.ended and self.abandoned is None:
+        if self._stop is not None and self.abandoned is None:
             self.abandoned = outcome
             self._stop()
 
@@ -194,7 +194,7 @@ class Exchange:
         if self.ended:
             return
         self.ended = True
-        self._watch = None
+        self._stop = self._watch = None  # which refer to whoever refers to this
         recording = self._recording
         recording.ended(self)
         if self._mode == "unrecorded":

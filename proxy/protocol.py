@@ -115,6 +115,7 @@ class ClientProtocol(HttpToolsProtocol):
         elif answering is not None and not answering.response_complete:
             answering.disconnected = True  # which uvicorn tells only the last request that came
             answering.message_event.set()
+        self._answering = self._gate = self._passage = None  # which refer to this
         self._unset_keepalive_if_required()
         self._stop_head_timer()
         super().connection_lost(exc)

@@ -1,6 +1,7 @@
 """Tests of proxy.direct: what is its own. Whole calls are in tests/proxy/test_relay.py."""
 
 import contextlib
+import gc
 import re
 import socket
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.passage import Passage
 from proxy.routes import Upstream
 from storage.capture import Outcome
 from tests.client import exchange, request, send_and_leave
@@ -139,3 +141,23 @@ def test_an_event_is_passed_on_before_the_next_one_comes(tmp_path: Path) -> None
                 received += client.recv(65536)
             assert time.monotonic() - began < 5
         assert relay.by_application == []
+
+
+def test_nothing_of_a_call_waits_for_the_garbage_collector(tmp_path: Path) -> None:
+    def count() -> int:
+        return sum(isinstance(each, Passage) for each in gc.get_objects())
+
+    with (
+        running_upstream() as upstream,
+        running_relay(tmp_path, [upstream_at(upstream.port)]) as relay,
+    ):
+        request(relay.port, "/v1/plain")
+        gc.collect()
+        gc.disable()
+        try:
+            for path in ("plain", "stream", "cut", "silent", "stale", "stale"):
+                request(relay.port, f"/v1/{path}")
+            wait_until(lambda: relay.recording.open_count == 0)
+            assert count() == 0
+        finally:
+            gc.enable()
