@@ -10,10 +10,11 @@ A client names a path, never an address: where a call goes is decided here from 
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from proxy.context import RecordMode
 from proxy.egress import Egress
+from proxy.judged_names import JudgedNames
 from proxy.upstream import UpstreamPool
 from storage.capture import Dialect, Headers
 
@@ -43,6 +44,14 @@ REQUEST_ID_HEADER: Final = b"x-shalt-request"  # to the console alone
 _OUR_PREFIX: Final = b"x-shalt-"
 _CLIENT_KEY_HEADERS: Final = frozenset((b"authorization", b"x-api-key", b"api-key"))
 
+# Headers that pass on as they are, whatever the upstream: most are.
+_is_ordinary: Final = JudgedNames(
+    lambda name: (
+        name not in _LEFT_OUT_HEADERS | _CLIENT_KEY_HEADERS | {_PROTOCOL_HEADER}
+        and not name.startswith(_OUR_PREFIX)
+    )
+)
+
 
 @dataclass(frozen=True)
 class Upstream:
@@ -70,8 +79,7 @@ class Upstream:
     mounts: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True)
-class Route:
+class Route(NamedTuple):
     """Where a request goes: to `path` at `upstream`. None: there is no upstream of that name."""
 
     upstream: Upstream | None
@@ -138,6 +146,9 @@ def request_head(
     chunked = False
     left_out = _REQUEST_HOP_HEADERS if upstream.is_gateway else _LEFT_OUT_HEADERS
     for name, value in headers:
+        if _is_ordinary[name] and name not in named:
+            lines += (name, b": ", value, b"\r\n")
+            continue
         if (name in left_out or name in named) and not (upgrade and name in _UPGRADE_HEADERS):
             if name == b"host":
                 if not hosted:  # one host, whatever came
