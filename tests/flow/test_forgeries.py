@@ -19,9 +19,10 @@ from exporters.row_reading import read_row
 from exporters.selection import Reason
 from exporters.shingles import folded, word_shingles, words_of
 from exporters.templates import TABLE_BITS, TEMPLATES_FILE
+from exporters.toolsets import ToolMode
 from exporters.verify import Verification, verify
-from storage.trace import Side
-from tests.exporters.calls import record
+from storage.trace import Json, Side
+from tests.exporters.calls import chat, record, said
 from tests.exporters.conftest import make_store
 from tests.exporters.forged import (
     Rows,
@@ -32,6 +33,7 @@ from tests.exporters.forged import (
     moved_to,
     rehash,
     rows_of,
+    text,
     traffic,
 )
 
@@ -232,3 +234,22 @@ def test_a_filter_that_takes_single_turns_is_no_forgery(tmp_path: Path) -> None:
     assert failed(found) == set()
     (fairness,) = [check for check in found.checks if check.name == "fairness"]
     assert "takes single turns" in fairness.says
+
+
+def test_rows_dropped_for_their_tools_are_no_forgery(tmp_path: Path) -> None:
+    store = make_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    chance = random.Random(5)
+    calls = []
+    for number in range(500):
+        parameters: Json = {"type": "object", "properties": {"a": {"type": "string"}}}
+        name = "find" if number % 2 else "gone"
+        function: Json = {"name": name, "parameters": parameters}
+        tools: Json = [{"type": "function", "function": function}]
+        asked = [said("user", text(chance))]
+        calls.append(chat(number, asked, said("assistant", text(chance)), tools=tools))
+    record(store, calls)
+    current = json.dumps([{"type": "function", "function": function}])
+    request = ExportRequest(tools=ToolMode.DROP, current_tools=current)
+    export(store, request, tmp_path / "export", processes=1)
+    store.close()
+    assert failed(verify(tmp_path / "export")) == set()
