@@ -20,7 +20,7 @@ from exporters.exported import load_reference
 from exporters.manifest import Manifest
 from exporters.reference_facts import facts_of
 from exporters.verifying_ids import TRAINED, Ids, array_of, hash64
-from exporters.windows import Window, WindowError
+from exporters.windows import REFERENCE_FILE, REFERENCE_TEST_FILE, Window, WindowError
 from storage.trace import Side
 
 _AGAIN = "it is no sample of this export, so measure no drift against it"
@@ -29,12 +29,16 @@ _AGAIN = "it is no sample of this export, so measure no drift against it"
 def check_reference(directory: Path, manifest: Manifest, ids: Ids) -> Check:
     """Say whether both samples are of the groups that the export divided."""
     problems = Problems()
+    named = (manifest.reference.name, manifest.reference_test.name)
+    if named != (REFERENCE_FILE, REFERENCE_TEST_FILE):
+        problems.add(f"the manifest calls the samples {named}: no other files are read")
+        return problems.check("reference", "")
     try:
         found = load_reference(directory)
     except WindowError as error:
         problems.add(str(error))
         return problems.check("reference", "")
-    train, test = manifest.reference.name, manifest.reference_test.name
+    train, test = named
     if found.facts != facts_of(found.train):
         problems.add(f"the manifest says other things of {train} than it holds: {_AGAIN}")
     for name, window, entry in (

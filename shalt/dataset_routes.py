@@ -165,7 +165,11 @@ def _proof(jobs: DatasetJobs, name: str, file: str) -> dict[str, str]:
     """Say in headers what the SHA-256 of a file must be. Of the manifest, what it is."""
     digest = jobs.digests(name).get(file) or _sha256(jobs.path(name) / file)
     encoded = base64.b64encode(bytes.fromhex(digest)).decode()
-    return {"etag": f'"{digest}"', "repr-digest": f"sha-256=:{encoded}:"}
+    return {
+        "etag": f'"{digest}"',
+        "repr-digest": f"sha-256=:{encoded}:",
+        "x-content-type-options": "nosniff",  # what a model said is in it
+    }
 
 
 def _sha256(path: Path) -> str:

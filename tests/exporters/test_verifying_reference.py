@@ -47,6 +47,13 @@ def test_what_the_manifest_says_of_the_sample_must_be_so(directory: Path) -> Non
     assert problem.startswith("the manifest says other things of reference.parquet")
 
 
+def test_samples_of_other_names_are_not_read(directory: Path) -> None:
+    manifest = read_manifest(directory)
+    endless = changed(manifest, reference=changed(manifest.reference, name="/dev/zero"))
+    (problem,) = check_reference(directory, endless, Ids(directory, manifest)).problems
+    assert "no other files are read" in problem
+
+
 def test_other_numbers_of_groups_are_noticed(directory: Path) -> None:
     manifest = read_manifest(directory)
     wrong = changed(manifest, reference=changed(manifest.reference, groups=3))

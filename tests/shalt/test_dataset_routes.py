@@ -114,6 +114,7 @@ def test_a_file_comes_in_parts_and_with_its_checksum(shalt: Shalt) -> None:
     (entry,) = [file for file in json.loads(whole.body)["files"] if file["name"] == "ids.jsonl"]
     assert ids.header("etag") == f'"{entry["sha256"]}"'
     digest = hashlib.sha256(whole.body).digest()
+    assert ids.header("x-content-type-options") == "nosniff"
     assert whole.header("repr-digest") == f"sha-256=:{base64.b64encode(digest).decode()}:"
     path = "/api/datasets/parts/files/manifest.json"
     rest = request(shalt.port, path, b"", "GET", headers={"range": "bytes=100-"})
