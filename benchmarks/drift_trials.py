@@ -23,6 +23,7 @@ from benchmarks.drift_pools import ROOT, IntArray, Pool, code_hash, draw, pool_o
 from benchmarks.drift_vectors import vectors_of
 from exporters.drift import ALPHA, DriftReport, compare
 from exporters.findings import Finding
+from exporters.naming import beside_unseen
 from exporters.text_differences import Embeddings
 from exporters.windows import take
 from storage.terms import terms_of
@@ -137,16 +138,18 @@ def names(year: str, report: DriftReport, pool: Pool) -> bool:
     """Say whether one of the first things found to be said is the year, and truly so.
 
     A term's finding has its hash; what it reads as comes from the example call's own text, which
-    must hold the year. A year itself is a value of `prompt_years`.
+    must hold the year. A year itself is a value of `prompt_years`, or told beside what answers make
+    of it.
     """
-    said = [each for each in report.findings if each.kind in ("term", "set") and each.drift]
+    findings = beside_unseen(report.findings, report.unseen)
+    said = [each for each in findings if each.kind in ("term", "set") and each.drift]
     return any(_names(year, finding, pool) for finding in said[:TERMS_SHOWN])
 
 
 def _names(year: str, finding: Finding, pool: Pool) -> bool:
     row = pool.window.call_ids.index(finding.example_call_ids[0])
     understood = pool.calls[row].understood
-    said = finding.value
+    said = " ".join((finding.value, *finding.also))
     if finding.term_hash is not None:
         readable = terms_of(span_of(understood))
         said = readable[finding.feature].get(finding.term_hash, "")

@@ -7,8 +7,9 @@ export are in its manifest; else the finding stays, and says so.
 One change in the traffic is many terms: "2024", "date 2024" and the year that `prompt_years` found.
 Findings say the same where they are of one side and direction, share a word, and their shares lie
 close, or one is a pair with a word that is all new or gone; of such a group the plainest is kept,
-with the others in its `also`. What lost by as much as
-one other value of its feature gained is told with that one: 2023, where 2024 came in its place.
+with the others in its `also`. What lost by as much as one other value of its feature gained is
+told with that one: 2023, where 2024 came in its place. And so is what the same calls have that no
+call of the reference has: answers that keep to 2023, because prompts name 2024.
 
 Limits: the bodies of EXAMPLES_READ_MAX calls are read, some 3 ms each with taking apart; ALSO_MAX
 others are named.
@@ -21,7 +22,7 @@ from itertools import zip_longest
 import msgspec
 
 from exporters.drift import DriftReport, Outcome
-from exporters.findings import Distribution, Finding, percent, shown
+from exporters.findings import Distribution, Finding, Unseen, UnseenValue, percent, shown
 from exporters.reference_facts import TermNames
 from storage.derive import derive
 from storage.reader import StoreReader
@@ -56,7 +57,8 @@ def resolve_terms(
     names = {**of_manifest, **_read_names(terms, wanted, store, project)}
     findings = tuple(_named(finding, names) for finding in report.findings)
     outcomes = tuple(_with_named_bars(outcome, names) for outcome in report.outcomes)
-    return msgspec.structs.replace(report, findings=merged(findings), outcomes=outcomes)
+    findings = beside_unseen(merged(findings), report.unseen)
+    return msgspec.structs.replace(report, findings=findings, outcomes=outcomes)
 
 
 def _bars_of(report: DriftReport) -> Iterator[tuple[str, int]]:
@@ -157,6 +159,36 @@ def _with_losses(findings: Sequence[Finding]) -> tuple[Finding, ...]:
             told[gained[0]] = msgspec.structs.replace(taker, also=(*taker.also, says))
             del told[at]
     return tuple(told.values())
+
+
+def beside_unseen(findings: Sequence[Finding], unseen: Sequence[Unseen]) -> tuple[Finding, ...]:
+    """Tell with what is new the unseen values of other features that the same calls have.
+
+    The same calls: as many, as far as one can see, and half of the examples or more.
+    """
+    told = {(finding.feature, finding.value) for finding in findings}
+    values = [
+        (each.feature, value)
+        for each in unseen
+        for value in each.values
+        if (each.feature, value.value) not in told
+    ]
+    return tuple(
+        msgspec.structs.replace(finding, also=(*finding.also, *_beside(finding, values)))
+        for finding in findings
+    )
+
+
+def _beside(finding: Finding, values: Sequence[tuple[str, UnseenValue]]) -> Iterator[str]:
+    examples = set(finding.example_call_ids)
+    is_new_value = finding.effect.estimate > 0 and finding.kind in ("category", "set", "term")
+    if not (is_new_value and examples):
+        return
+    for feature, value in values:
+        if feature == finding.feature or not _near(finding.current, value.ratio):
+            continue
+        if 2 * len(examples.intersection(value.example_call_ids)) >= len(examples):
+            yield f"{shown(value.value)} in {feature}, new"
 
 
 def _say_the_same(one: Finding, other: Finding) -> bool:

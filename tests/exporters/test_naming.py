@@ -2,8 +2,8 @@
 
 import msgspec
 
-from exporters.findings import Finding
-from exporters.naming import NAMELESS, merged, resolve_terms
+from exporters.findings import Finding, Unseen, UnseenValue
+from exporters.naming import NAMELESS, beside_unseen, merged, resolve_terms
 from storage.store import TraceStore
 from storage.words import pair_hash, word_hash
 from tests.exporters.calls import chat, record, said
@@ -104,3 +104,26 @@ def test_a_loss_to_several_values_stays_a_line_of_its_own() -> None:
     several = [finding(now=0.3), finding("prompt_years", "2025", 0, 0.3)]
     lost = finding("prompt_years", "2023", 0.3, 0.0)
     assert merged([*several, lost]) == (*several, lost)
+
+
+def unseen(feature: str, value: str, ratio: float, *examples: str) -> Unseen:
+    return Unseen(feature, "prompt", 1, (UnseenValue(value, ratio, examples),), ratio)
+
+
+def test_answers_that_keep_to_a_year_are_told_with_the_new_year_of_their_prompts() -> None:
+    kept = finding("answer_new_years", "2023", 0.0, 0.012)
+    year = unseen("prompt_years", "2024", 0.013, *kept.example_call_ids)
+    (told,) = beside_unseen([kept], [year])
+    assert told.also == ("2024 in prompt_years, new",)
+
+
+def test_an_unseen_value_of_other_calls_of_more_calls_or_told_already_is_not_told_beside() -> None:
+    kept = finding("answer_new_years", "2023", 0.0, 0.1)
+    year = finding("prompt_years", "2024", 0.0, 0.1)
+    same = kept.example_call_ids
+    for findings, values in (
+        ([kept], unseen("prompt_years", "2024", 0.1, "f" * 32)),
+        ([kept], unseen("prompt_years", "2024", 0.9, *same)),
+        ([kept, year], unseen("prompt_years", "2024", 0.1, *same)),
+    ):
+        assert [each.also for each in beside_unseen(findings, [values])] == [()] * len(findings)
