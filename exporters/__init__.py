@@ -31,6 +31,7 @@ In reading order; a module imports only those above it:
     alarms      alpha to days between false alarms, and back
     drift       two windows to a DriftReport, findings ranked
     naming      the words of a report: hashes named, one line for each fact
+    naming_keys  the fields of a set of keys, read out of example calls
     score_shifts  what was said of the answers of both windows
     advice      what to do about a finding: how many calls to add, and what selects them
     explanation  a comparison made readable: words, what to do, what was scored

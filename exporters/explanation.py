@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from sqlglot import exp
 
 from exporters.advice import with_actions
 from exporters.drift import DriftReport
 from exporters.naming import resolve_terms
+from exporters.naming_keys import with_named_keys
 from exporters.reference_facts import TermNames
 from exporters.score_shifts import score_shifts
 from exporters.windows import MANIFEST_FILE, Window, WindowError
+from storage.filter_syntax import FilterError, parse
 from storage.reader import StoreReader
 
 
@@ -65,6 +68,7 @@ def explained(
         report = msgspec.structs.replace(report, notes=(*report.notes, *note))
     report = msgspec.structs.replace(report, scores=score_shifts(*windows))
     report = resolve_terms(report, store, project, manifest.terms if manifest else None)
+    report = with_named_keys(report, store, project)
     rows = manifest.sides["train"].rows if manifest else None
     return with_actions(report, project=project, where=where, training_rows=rows, options=options)
 
@@ -91,12 +95,25 @@ def _with_manifest(report: DriftReport, export: Path) -> tuple[DriftReport, _Man
 def _note_on_filters(exported: str, where: str, label: str) -> tuple[str, ...]:
     """Warn where an export and the current window were chosen by two filters.
 
-    Filters are compared as texts, and one that a `where:` window holds is taken to be met.
+    Filters are compared as texts, and one that a `where:` window holds is taken to be met. A time
+    is no other filter: the current window has its own.
     """
     if exported == where or (exported or where) in label:
         return ()
+    if not where and _is_of_time(exported):
+        return ()  # that is what a window is compared with a training set for
     chosen = where or ("another" if label.startswith("where:") else "none")
     return (
         f"The calls of the export were chosen by the filter {exported or 'none'}, those of the"
         f" current window by {chosen}: what differs by that looks like drift.",
     )
+
+
+def _is_of_time(where: str) -> bool:
+    """Tell whether a filter asks for the time of a call and for nothing else."""
+    try:
+        tree = parse(where)
+    except FilterError:
+        return False  # of an export by a version that knew other words
+    columns = {column.name for column in tree.find_all(exp.Column)}
+    return columns == {"started_at"} and not list(tree.find_all(exp.Anonymous))

@@ -62,17 +62,19 @@ def parse_window(text: str, clock: Clock) -> WindowSpec:
     if text.startswith("where:"):
         return Matching(text.removeprefix("where:"))
     if duration := _DURATION.fullmatch(text):
-        now = datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC)
+        now = datetime.fromtimestamp(-(-clock.wall_ns() // 10**9), UTC)  # no call of now is after
         span = timedelta(hours=int(duration[1]) * _HOURS[duration[2]])
         return Between(now - span, now)
     if (bounds := parse_range(text)) is not None:
         return bounds
     if (Path(text) / MANIFEST_FILE).is_file():
         return Exported(Path(text))
+    if text.strip(".") and Path(text).is_dir():
+        raise WindowError(f"{text!r} holds no export: it has no {MANIFEST_FILE}")
     raise WindowError(
-        f"{text!r} is not a window: give the directory of an export, a range of UTC times "
-        "FROM..TO (2026-10-01..2026-11-01), a duration that ends now (36h, 7d, 2w), previous, or "
-        "where:SQL"
+        f"{text!r} is not a window: there is no such directory; give that of an export, a range of "
+        "UTC times FROM..TO (2026-10-01..2026-11-01), a duration that ends now (36h, 7d, 2w), "
+        "previous, or where:SQL"
     )
 
 

@@ -83,3 +83,8 @@ def test_a_range_is_written_as_it_is_read(clock: Clock) -> None:
         "started_at >= '2026-10-01T00:00:00Z' and started_at < '2026-10-02T00:00:00Z'"
     )
     assert range_filter(Between(None, None)) is None
+
+
+def test_a_directory_without_an_export_is_said_to_be_one(tmp_path: Path, clock: Clock) -> None:
+    with pytest.raises(WindowError, match="holds no export: it has no manifest.json"):
+        parse_window(str(tmp_path), clock)
