@@ -7,8 +7,8 @@ was: a call that is done bears the new versions. `reprice` reads no bodies.
 
 What never changes: the group and the side of a call, whatever would come out for them today. They
 were fixed when it was recorded, exports rely on that, and moving one could put a conversation on
-both sides of a split. A call whose body is deleted stays as it is, at its old version. The words in
-an index for full-text search stay as they were, too.
+both sides of a split. A call whose body is deleted stays as it is, at its old version. The words of
+a call that is in an index for full-text search are written anew.
 
 Memory is that of one page: CALLS_AT_ONCE calls, or as many as have BYTES_AT_ONCE in their bodies.
 A page is written in one transaction; recording goes on between two of them.
@@ -21,7 +21,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from storage import database
+from storage import database, search
 from storage.derive import derive
 from storage.features import FEATURE_VERSION, Features, features_of
 from storage.filters import compile_filter
@@ -41,6 +41,7 @@ from storage.rows import (
     text_feature_values,
 )
 from storage.schema import call, feature, tag, text_feature
+from storage.search_words import Entry, entry_of
 from storage.store import TraceStore, add_tool_sets
 from storage.terms import sample_bits_of, text_features_of
 from storage.text_sample import DAY_NS, bits_after
@@ -115,6 +116,7 @@ class _Change(msgspec.Struct, frozen=True):
     features: Values | None = None
     texts: Values | None = None
     recorded: Recorded | None = None  # where its tools are to be written down
+    words: Entry | None = None  # where there is an index of words
 
 
 def rederive(
@@ -139,15 +141,17 @@ def rederive(
     report = Report()
     total = store.count(project, to_do)
     days = _Days(store, project, texts_from)
+    with database.reading(store.engine) as connection:
+        has_words = search.exists(connection)
     left = to_do
     while (last := _last_of_page(store, project, left)) is not None:
         page = list(store.scan(project, f"{left} and id <= '{last}'"))
         measured = _features(store, [each.row.id for each in page])
-        changes = [
-            change
+        again = [
+            _derived_again(each, measured.get(each.row.id), days, report, has_words=has_words)
             for each in page
-            if (change := _derived_again(each, measured.get(each.row.id), days, report)) is not None
         ]
+        changes = [change for change in again if change is not None]
         if not dry_run:
             _write(store, changes)
         report.calls += len(page)
@@ -243,7 +247,7 @@ class _Days:
 
 
 def _derived_again(
-    stored: StoredCall, measured: Values | None, days: _Days, report: Report
+    stored: StoredCall, measured: Values | None, days: _Days, report: Report, *, has_words: bool
 ) -> _Change | None:
     """Derive one call, and say what has changed; None where its bytes are gone."""
     row, capture = stored.row, stored.capture
@@ -278,6 +282,7 @@ def _derived_again(
         features if features != measured else None,
         None if bits is None else text_feature_values(row.id, text_features_of(span, bits)),
         recorded if span.understood.tools else None,
+        entry_of(span) if has_words else None,
     )
 
 
@@ -307,6 +312,7 @@ def _write(store: TraceStore, changes: Iterable[_Change]) -> None:
         if texts:
             connection.execute(insert(text_feature), texts)
         add_tool_sets(connection, [each.recorded for each in found if each.recorded is not None])
+        search.replace(connection, [each.words for each in found if each.words is not None])
 
 
 def _update_columns(connection: Connection, changes: Iterable[_Change]) -> None:

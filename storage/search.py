@@ -168,6 +168,19 @@ def forget(connection: Connection, call_ids: Iterable[str]) -> int:
     return count
 
 
+def replace(connection: Connection, entries: Sequence[Entry]) -> int:
+    """Write the words of calls anew that are in the index, in the caller's transaction.
+
+    Return how many there are. What is not found any more is scrubbed as if it had been forgotten.
+    """
+    if not entries or not exists(connection):
+        return 0
+    unknown = _unknown(connection, sorted(entry.id for entry in entries))
+    known = [entry for entry in entries if entry.id not in unknown]
+    forget(connection, [entry.id for entry in known])
+    return add(connection, known)
+
+
 def scrub(connection: Connection) -> bool:
     """Do a part of making removed words unreadable in SQLite's pages; tell whether more is to do.
 
@@ -248,12 +261,17 @@ def missing(connection: Connection, project: str, after: str) -> tuple[Sequence[
     """
     query = select(call.c.id).where(call.c.project == project, call.c.id > after)
     ids = connection.scalars(query.order_by(call.c.id).limit(IN_MAX)).all()
+    return ids, _unknown(connection, ids)
+
+
+def _unknown(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Say which of some calls, IN_MAX at most and in order, are not in the index."""
     weeks = set(_weeks(connection))
     unknown: set[str] = set()
     for week, of_week in groupby(ids, key=_week_of):
         some = list(of_week)
         unknown |= _kind(connection).unknown(connection, week, some) if week in weeks else set(some)
-    return ids, unknown
+    return unknown
 
 
 def count(connection: Connection) -> int:

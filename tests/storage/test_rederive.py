@@ -5,6 +5,7 @@ import json
 import msgspec
 import pytest
 
+from storage import database, search
 from storage import rederive as module
 from storage.derive import derive
 from storage.features import Features, features_of
@@ -12,6 +13,7 @@ from storage.filters import FilterError
 from storage.grouping import group_of
 from storage.rederive import CALLS_AT_ONCE, rederive, reprice
 from storage.rows import CallRow, Recorded
+from storage.search_words import Entry
 from storage.store import TraceStore
 from storage.terms import sample_bits_of, text_features_of
 from storage.trace import DERIVE_VERSION, Json, Span, Understood, Usage
@@ -62,6 +64,16 @@ def test_a_call_of_an_older_version_is_understood_again(store: TraceStore) -> No
     assert again.tags == {"app": "tides"}
     assert features(store)[id_of(1)].answer_words == 2
     assert (report.calls, report.changed) == (1, 1)
+
+
+def test_words_that_are_in_an_index_are_those_understood_now(store: TraceStore) -> None:
+    insert(store, misunderstood(1), misunderstood(2))
+    with database.writing(store.engine) as connection:
+        search.create(connection)
+        search.add(connection, [Entry(id_of(1), "default", ["mistaken"], [])])
+    rederive(store, "default")
+    assert [each.id for each in store.list("default", limit=9, search="four")] == [id_of(1)]
+    assert store.list("default", limit=9, search="mistaken") == []
 
 
 def test_the_report_says_what_was_and_what_has_become(store: TraceStore) -> None:
