@@ -34,8 +34,15 @@ class NotAnExport(Exception):
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """Read the manifest of an export, of this version; raise NotAnExport."""
+    """Read the manifest of an export, of this version; raise NotAnExport.
+
+    Also where anything in the directory is neither a file nor a link to one: who reads a pipe or a
+    device waits for ever.
+    """
     path = directory / MANIFEST_FILE
+    for stranger in _files(directory):
+        if not stranger.is_file():
+            raise NotAnExport(f"{stranger} is no file: no export has such, and nothing is proved")
     try:
         data = path.read_bytes()
         version = msgspec.json.decode(data, type=_Versioned).version

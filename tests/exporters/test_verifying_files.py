@@ -1,5 +1,6 @@
 """Files are what the manifest says they are, or it is said how they differ."""
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -8,7 +9,7 @@ import pytest
 from exporters.checks import State
 from exporters.manifest import FileEntry, Manifest
 from exporters.request import ExportRequest
-from exporters.verifying_files import check_files, read_manifest, read_rows
+from exporters.verifying_files import NotAnExport, check_files, read_manifest, read_rows
 from tests.exporters.conftest import make_store
 from tests.exporters.forged import copied, exported
 
@@ -82,6 +83,23 @@ def test_a_file_that_every_export_has_must_be_listed(honest: Path, tmp_path: Pat
     listed = tuple(entry for entry in manifest.files if entry.name != "README.md")
     (problem,) = check_files(directory, msgspec.structs.replace(manifest, files=listed)).problems
     assert problem.startswith("README.md is not in the manifest")
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "ids.jsonl", "more"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(
+    honest: Path, tmp_path: Path, name: str
+) -> None:
+    directory = copied(honest, tmp_path / "export")
+    (directory / name).unlink(missing_ok=True)
+    os.mkfifo(directory / name)
+    with pytest.raises(NotAnExport, match="is no file"):
+        read_manifest(directory)
+
+
+def test_links_to_files_are_files(honest: Path, tmp_path: Path) -> None:
+    for path in honest.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    assert check_files(tmp_path, read_manifest(tmp_path)).state is State.OK
 
 
 def test_rows_are_read_as_lines_from_either_kind_of_file(honest: Path, tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """`shalt verify` answers by its exit code, for people and for programs."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from exporters.request import ExportRequest
+from exporters.verifying_files import NotAnExport
 from shalt.settings import Settings
 from shalt.verifying import EXIT_FAILED, EXIT_HOLDS, ExportNotRead, verify
 from tests.exporters.conftest import make_store
@@ -63,5 +65,13 @@ def test_the_store_knows_which_export_left_it(
 def test_a_file_that_cannot_be_read_proves_nothing(export: Path) -> None:
     (export / "train.jsonl").unlink()
     (export / "train.jsonl").symlink_to("train.jsonl")  # to itself
+    with pytest.raises(NotAnExport, match="nothing is proved"):
+        verify(export, as_json=False)
+
+
+def test_without_room_for_scratch_files_nothing_is_proved(
+    export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(export / "nowhere"))
     with pytest.raises(ExportNotRead, match="nothing is proved"):
         verify(export, as_json=False)
