@@ -19,7 +19,7 @@ exporters.segment for each process; here a sample of 20,000 measured calls, 100 
 that is held out, and what the guard keeps (exporters.guard).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -37,6 +37,7 @@ from exporters.parts import TRAINED, side_of_part
 from exporters.planning import Plan, make_plan
 from exporters.pool import Pool, default_processes, open_pool
 from exporters.reference import Drawn, make_reference, write_reference
+from exporters.reference_facts import ReferenceEntry
 from exporters.request import ExportRequest, check_request, shape_of
 from exporters.row_lines import IDS_FILE, CallLine, file_of
 from exporters.scratch import LISTS
@@ -99,10 +100,14 @@ def export(
             progress(Stage.PLAN, 1, 1)
             segments, measured = _write_segments(reader, pool, plan, scratch, progress)
             reference = make_reference(reader, request.project, plan.samples, measured)
+            sides = write_reference(partial, reference)
+            reference = reference._replace(tables={})  # 80 MB, which the guard can use
         progress(Stage.GUARD, 0, 1)
         verdict = judge(scratch, segments, request, plan.rows.row_files, plan.rows.suffix)
         progress(Stage.GUARD, 1, 1)
-        manifest = _write_files(partial, scratch, plan, segments, verdict, reference, progress)
+        manifest = _write_files(
+            partial, scratch, plan, segments, verdict, reference, sides, progress
+        )
         check_disjoint(partial / IDS_FILE, plan.rows.suffix)
         with Lines(partial / MANIFEST_FILE) as file:
             file.write(manifest_json(manifest))
@@ -185,6 +190,7 @@ def _write_files(
     segments: Sequence[Segment],
     verdict: Verdict,
     reference: Drawn,
+    sides: Mapping[Side, ReferenceEntry],
     progress: Progress,
 ) -> Manifest:
     """Write everything but the manifest, and return that."""
@@ -200,7 +206,6 @@ def _write_files(
         *merge(partial, scratch, segments, rows=row_files, dropped=verdict.dropped, advance=advance)
     ]
     scratch.rmdir()
-    sides = write_reference(partial, reference)
     files += [FileEntry(each.name, each.sha256, each.bytes, each.groups) for each in sides.values()]
     request, suffix = plan.rows.request, plan.rows.suffix
     subsets, of_subsets = write_subsets(
@@ -259,8 +264,8 @@ def _named(partial: Path, reference: Drawn) -> Iterator[str]:
     for name in LISTS:
         with (partial / name).open("rb") as file:
             yield from (_decode_call(line).call for line in file)
-    for table in reference.tables.values():
-        yield from table["call_id"].to_pylist()
+    for sample in reference.samples.values():
+        yield from sample.call_ids
 
 
 _decode_call = msgspec.json.Decoder(CallLine).decode

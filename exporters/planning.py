@@ -95,7 +95,7 @@ def make_plan(reader: StoreReader, request: ExportRequest) -> Plan:
             labels=label_policy(request),
             has_labels=has_labels(reader),
             shape=shape_of(request),
-            templates=_learn(reader, project, size.groups),
+            templates=learn(reader, project, size.groups),
             unmeasured=unmeasured(reader, samples),
         ),
         samples=samples,
@@ -113,13 +113,13 @@ def _refuse_bias(selection: SelectionReport, accepted: str) -> None:
         )
 
 
-def _learn(reader: StoreReader, project: str, group_count: int) -> Templates:
+def learn(reader: StoreReader, project: str, group_count: int) -> Templates:
     """Learn the text that prompts share, from the first call of some groups."""
     sample = TemplateSample(group_count)
     wanted = [first for group_id, first in group_firsts(reader, project) if sample.wants(group_id)]
     with reader.reading() as connection:
-        bodies = BodyReader(connection)
         for start in range(0, len(wanted), PAGE_ROWS):
+            bodies = BodyReader(connection)  # remembers 32 MB, and first calls are no others' base
             for _, capture in bodies.captures(wanted[start : start + PAGE_ROWS]):
                 sample.add(derive(capture).understood.messages)
     return sample.templates()

@@ -199,7 +199,9 @@ def _table(
     rows = [again[call_id] for call_id in call_ids if call_id in again]
     with reader.reading() as connection:
         stored = read_measured(connection, [each for each in call_ids if each not in again])
-        table = pa.concat_tables([stored, table_of(rows)]).sort_by("call_id").combine_chunks()
+        table = stored
+        if rows:
+            table = pa.concat_tables([stored, table_of(rows)]).sort_by("call_id")
         return with_scores(table, read_score_values(connection, project, call_ids))
 
 

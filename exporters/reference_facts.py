@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import numpy as np
 
-from exporters.windows import FloatArray, IntArray, Terms, Window
+from exporters.windows import FloatArray, HashArray, IntArray, Terms, Window
 from storage.derive import derive
 from storage.reader import StoreReader
 from storage.terms import terms_of
@@ -21,6 +21,7 @@ VALUES_MAX = 20
 TERMS_MAX = 500
 TERM_GROUPS_MIN = 20
 NAMED_CALLS_MAX = 500
+ROWS_AT_ONCE = 1_000  # some 400,000 terms
 LEVELS = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 TermNames = dict[str, dict[int, str]]
@@ -79,7 +80,7 @@ def name_terms(reader: StoreReader, window: Window) -> TermNames:
     Reads calls with their bodies, by primary key, until each term was seen. Raises what the store
     raises.
     """
-    wanted = {family: _commonest(terms) for family, terms in window.terms.items()}
+    wanted = {family: commonest(terms) for family, terms in window.terms.items()}
     named: TermNames = {family: {} for family in wanted}
     for call_id in _holders(window, wanted):
         call = reader.get(call_id)
@@ -91,26 +92,42 @@ def name_terms(reader: StoreReader, window: Window) -> TermNames:
     return {family: dict(sorted(names.items())) for family, names in sorted(named.items())}
 
 
-def _commonest(terms: Terms) -> set[int]:
-    hashes, counts = np.unique(terms.hashes, return_counts=True)
-    frequent = np.flatnonzero(counts >= TERM_GROUPS_MIN)
-    order = frequent[np.lexsort((hashes[frequent], -counts[frequent]))]
-    return set(hashes[order[:TERMS_MAX]].tolist())
+def commonest(terms: Terms) -> set[int]:
+    """Return the hashes that most rows have, ties by the hash. Pure."""
+    # Millions, of which few are frequent: only of those more is kept than the hashes in order.
+    ordered = np.sort(terms.hashes)
+    last = ordered[TERM_GROUPS_MIN - 1 :]
+    frequent = np.unique(last[last == ordered[: len(last)]])
+    ends, starts = (np.searchsorted(ordered, frequent, side) for side in ("right", "left"))
+    order = np.lexsort((frequent, starts - ends))
+    return set(frequent[order[:TERMS_MAX]].tolist())
 
 
 def _holders(window: Window, wanted: dict[str, set[int]]) -> Iterator[str]:
     """Yield calls that have every term that is wanted, between them; most of them at first."""
     read = 0
     for family, terms in window.terms.items():
-        left = np.array(sorted(wanted[family]), dtype=np.uint32)
-        is_wanted = np.isin(terms.hashes, left)
-        of_rows = np.repeat(np.arange(len(terms.rows)), np.diff(terms.starts))
-        while is_wanted.any() and read < NAMED_CALLS_MAX:
-            richest = int(np.argmax(np.bincount(of_rows[is_wanted])))
-            has = terms.hashes[terms.starts[richest] : terms.starts[richest + 1]]
-            is_wanted &= ~np.isin(terms.hashes, has)
+        rows, codes = places_of(terms, np.array(sorted(wanted[family]), dtype=np.uint32))
+        while rows.size and read < NAMED_CALLS_MAX:
+            richest = int(np.argmax(np.bincount(rows)))
+            others = np.isin(codes, codes[rows == richest], invert=True)
+            rows, codes = rows[others], codes[others]
             read += 1
             yield window.call_ids[terms.rows[richest]]
+
+
+def places_of(terms: Terms, wanted: HashArray) -> tuple[IntArray, IntArray]:
+    """Say in which rows the terms stand that are wanted, and which of them each is."""
+    rows = [np.empty(0, dtype=np.int64)]
+    codes = [np.empty(0, dtype=np.int64)]
+    for start in range(0, len(terms.rows) if wanted.size else 0, ROWS_AT_ONCE):
+        ends = terms.starts[start : start + ROWS_AT_ONCE + 1]
+        hashes = terms.hashes[ends[0] : ends[-1]]
+        near = np.minimum(np.searchsorted(wanted, hashes), wanted.size - 1)
+        found = np.flatnonzero(wanted[near] == hashes)
+        rows.append(start + np.searchsorted(ends, found + ends[0], side="right") - 1)
+        codes.append(near[found])
+    return np.concatenate(rows), np.concatenate(codes)
 
 
 def _number_facts(numbers: FloatArray) -> NumberFacts:

@@ -1,12 +1,23 @@
 """What a manifest says of a sample: how features are distributed, what common terms are."""
 
+from collections import Counter
+
 import msgspec
+import numpy as np
 import pytest
 
 from exporters import reference_facts
 from exporters.columns import window_of
-from exporters.reference_facts import NumberFacts, ValueFacts, facts_of, name_terms
-from exporters.windows import Measured, Window
+from exporters.reference_facts import (
+    TERM_GROUPS_MIN,
+    NumberFacts,
+    ValueFacts,
+    commonest,
+    facts_of,
+    name_terms,
+    places_of,
+)
+from exporters.windows import Measured, Terms, Window
 from storage.derive import derive
 from storage.features import features_of
 from storage.store import TraceStore
@@ -61,3 +72,23 @@ def test_no_more_calls_are_read_than_the_limit(
     monkeypatch.setattr(reference_facts, "NAMED_CALLS_MAX", 1)
     names = name_terms(sqlite_store, stored(sqlite_store, ["one", "two", "three"]))
     assert len(names["prompt_terms"]) == 1
+
+
+def test_the_commonest_terms_are_those_of_most_rows_ties_by_their_hash(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chance = np.random.default_rng(7)
+    rows = [np.unique(chance.zipf(1.3, 60) % 4_000).astype(np.uint32) for _ in range(300)]
+    starts = np.cumsum([0, *map(len, rows)])
+    terms = Terms(np.arange(300, dtype=np.int32), starts, np.concatenate(rows))
+    counts = Counter(terms.hashes.tolist())
+    often = sorted((-count, value) for value, count in counts.items() if count >= TERM_GROUPS_MIN)
+    assert len(often) > 10
+    for most in (3, 10, 500):
+        monkeypatch.setattr(reference_facts, "TERMS_MAX", most)
+        assert commonest(terms) == {value for _, value in often[:most]}
+    monkeypatch.setattr(reference_facts, "ROWS_AT_ONCE", 7)
+    wanted = np.array(sorted(value for _, value in often), dtype=np.uint32)
+    places, codes = places_of(terms, wanted)
+    found = [(row, value) for row, of_row in enumerate(rows) for value in of_row if value in wanted]
+    assert list(zip(places.tolist(), wanted[codes].tolist(), strict=True)) == found
