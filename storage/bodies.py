@@ -124,12 +124,8 @@ class BodyWriter:
         bodies = [pack(each.capture, each.encoded) for each in calls]
         for each, (packed, _) in zip(calls, bodies, strict=True):
             self._sampler.add(each.span.project, each.group.id, each.span.user_id, packed)
-        return {
-            each.span.id: self._encode(
-                each.span.id, (each.span.project, each.group.id), packed, parts
-            )
-            for each, (packed, parts) in zip(calls, bodies, strict=True)
-        }
+        encoded = [self._encode(each, *body) for each, body in zip(calls, bodies, strict=True)]
+        return {each.call_id: each for each in encoded}
 
     def rows(self, connection: Connection, encoded: Sequence[Encoded], now_us: int) -> BodyRows:
         """Make the rows of some bodies, in the transaction that will write them."""
@@ -163,9 +159,8 @@ class BodyWriter:
         self._chains.clear()
         self._chains_bytes = 0
 
-    def _encode(
-        self, call_id: str, key: tuple[str, str], packed: bytes, parts: dict[bytes, bytes]
-    ) -> Encoded:
+    def _encode(self, call: Recorded, packed: bytes, parts: dict[bytes, bytes]) -> Encoded:
+        call_id, key = call.span.id, (call.span.project, call.group.id)
         chain = self._chains.get(key)
         base_id, data, codec = "", b"", CODEC_PACKED
         position = 0
