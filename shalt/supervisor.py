@@ -183,7 +183,7 @@ class _Supervisor:
 
     def _shut_down(self) -> int:
         settings = self._settings
-        log.info("shutting down signal=%d", self._signals)
+        log.info("shutting down")
         self._listener.close()
         signals = self._signals_so_far()
         hurry = lambda: self._signals_so_far() > signals  # noqa: E731

@@ -126,7 +126,7 @@ def test_nobody_there_is_unreachable() -> None:
 def test_a_connection_that_says_something_unasked_is_not_used_again() -> None:
     async def scenario(pool: UpstreamPool, upstream: Upstream) -> None:
         assert await call(pool, b"stale") == b"ok"
-        time.sleep(0.05)  # the event loop has had no time to see that the upstream has left
+        time.sleep(0.3)  # the event loop has had no time to see that the upstream has left
         connection = await pool.acquire()
         assert not connection.used_before
         assert pool.idle_count == 0
