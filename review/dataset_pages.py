@@ -9,7 +9,8 @@ report. What draws them is loaded with the first dataset that is looked at, 1.3 
 once; then a dataset takes a quarter of a second, one of the CACHED last nothing. Files are fetched
 from the API of datasets. Filters, tags and names of models are what somebody sent: escaped.
 
-Limits: REASONS_SHOWN reasons, MOVED_SHOWN slices and numbers; LINES_SHOWN calls a page. A manifest
+Limits: REASONS_SHOWN reasons, MOVED_SHOWN slices and numbers; LINES_SHOWN calls a page;
+the ELSEWHERE_SHOWN datasets that left last are looked at for those written elsewhere. A manifest
 of another version is not read: the page says so, and leads to the files.
 """
 
@@ -30,6 +31,8 @@ from exporters.windows import MANIFEST_FILE
 from review import addresses
 from review.addresses import Selection
 from review.assets import Assets
+from storage.departures import Departed, list_departed
+from storage.reader import StoreReader
 
 if TYPE_CHECKING:
     from exporters.manifest import Manifest
@@ -39,6 +42,7 @@ CACHED: Final = 8
 REASONS_SHOWN: Final = 15
 MOVED_SHOWN: Final = 12
 LINES_SHOWN: Final = 100
+ELSEWHERE_SHOWN: Final = 30
 LISTS: Final = {"needs_label": "needs_label.jsonl", "unfit": "unfit.jsonl"}
 _STEPS: Final = {
     "calls": "calls",
@@ -117,14 +121,18 @@ class LeftOutCall(msgspec.Struct, frozen=True):
 class DatasetPages:
     """One method for each address. They block, so Starlette runs them in threads."""
 
-    def __init__(self, datasets: Datasets, assets: Assets) -> None:
+    def __init__(self, store: StoreReader, datasets: Datasets, assets: Assets) -> None:
+        self._store = store
         self._datasets = datasets
         self._assets = assets
         self._drawn: OrderedDict[bytes, Pictures] = OrderedDict()
         self._drawing = threading.Lock()
 
     def list(self, request: Request) -> Response:
-        """Show what is there, the newest first, and above it what is not there yet."""
+        """Show what is there, the newest first, and above it what is not there yet.
+
+        Below it the newest that the command line has written elsewhere.
+        """
         found = [self._listed(asked) for asked in self._datasets.list()]
         there = sorted(
             ((each.made_at, each) for each in found if each.made_at is not None),
@@ -136,7 +144,13 @@ class DatasetPages:
             "datasets.html",
             datasets=[*missing, *(each for _, each in there)],
             address=addresses.dataset,
+            elsewhere=self._elsewhere(),
         )
+
+    def _elsewhere(self) -> Sequence[Departed]:
+        here = self._datasets.path("any").absolute().parent
+        departed = list_departed(self._store, ELSEWHERE_SHOWN)
+        return [each for each in departed if Path(each.directory).parent != here]
 
     def dataset(self, request: Request) -> Response:
         """Show one dataset, or what has become of it."""

@@ -89,7 +89,7 @@ def routes(
     forms = [Route(call + "/said", pages.taking(pages.say), methods=["POST"])] if judging else []
     if judging and export:
         forms.append(Route(report + "/export", pages.taking(drift.export), methods=["POST"]))
-    shown = () if datasets is None else _of_datasets(DatasetPages(datasets, pages.assets))
+    shown = () if datasets is None else _of_datasets(DatasetPages(store, datasets, pages.assets))
     return forms + [
         Route(path, pages.guarded(endpoint), methods=["GET"])
         for path, endpoint in (

@@ -41,6 +41,30 @@ class Departure(NamedTuple):
     erased: int
 
 
+class Departed(NamedTuple):
+    """A dataset that left: to which directory, when, with how many of its project's calls."""
+
+    project: str
+    directory: str
+    created_at: datetime
+    calls: int
+
+
+def list_departed(reader: StoreReader, limit: int) -> Sequence[Departed]:
+    """List the datasets that left last, newest first; counts the items of each, by an index."""
+    count = select(func.count()).where(dataset_item.c.dataset_id == dataset.c.id).scalar_subquery()
+    query = (
+        select(dataset.c.project, dataset.c.directory, dataset.c.created_at, count)
+        .order_by(dataset.c.id.desc())
+        .limit(limit)
+    )
+    with reader.reading() as connection:
+        return [
+            Departed(project, directory, time_of(created_at), calls)
+            for project, directory, created_at, calls in connection.execute(query)
+        ]
+
+
 def find_departure(reader: StoreReader, manifest_sha256: str) -> Departure | None:
     """Find the dataset whose manifest has a SHA-256, None where none such has left.
 

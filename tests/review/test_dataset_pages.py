@@ -13,6 +13,7 @@ from exporters.request import ExportRequest
 from review.dataset_pages import LINES_SHOWN
 from review.routes import routes
 from storage.capture import Outcome
+from storage.rows import DatasetItem
 from tests.exporters.calls import chat, record, said
 from tests.exporters.conftest import make_store
 from tests.exporters.forged import traffic
@@ -62,6 +63,17 @@ def test_without_datasets_the_page_says_how_to_make_one(site: Site, tmp_path: Pa
         routes=list(routes(site.store, "default", Clock(), datasets=Shelf(tmp_path)))
     )
     assert "shalt export dataset" in site.get("/review/datasets").body.decode()
+
+
+def test_what_the_command_line_wrote_elsewhere_is_listed(site: Site, shelf: Shelf) -> None:
+    call = chat(1, [said("user", "when?")], said("assistant", "at nine"))
+    record(site.store, [call])
+    item = DatasetItem(call.id, "g", site.store.list("default", None, limit=1)[0].side)
+    for directory in (shelf.path("small").absolute(), Path("/srv/<b>set")):
+        site.store.record_dataset("default", str(directory), "0" * 64, [item])
+    body = site.get("/review/datasets").body.decode()
+    assert "/srv/&lt;b&gt;set" in body
+    assert f"{shelf.path('small')}</code>" not in body
 
 
 def test_a_dataset_is_shown_with_pictures_and_files(site: Site, shelf: Shelf) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from storage import database
-from storage.departures import ChangedMeanwhile, find_departure
+from storage.departures import ChangedMeanwhile, find_departure, list_departed
 from storage.erasure import Kind, Selection, remember, unfinished
 from storage.receipts import request
 from storage.reservation import Cause
@@ -81,3 +81,12 @@ def test_what_has_left_is_found_by_its_manifest_with_what_was_erased_since(
     found = find_departure(on_train, "0" * 64)
     assert found is not None
     assert (found.calls, found.erased) == (1, 1)
+
+
+def test_datasets_that_left_are_listed_newest_first(on_train: TraceStore) -> None:
+    for directory, numbers in (("/tmp/first", (1,)), ("/tmp/second", (1, 2))):
+        items = [DatasetItem(id_of(number), f"s{number}", Side.TRAIN) for number in numbers]
+        on_train.record_dataset("default", directory, "0" * 64, items)
+    listed = [(each.directory, each.calls) for each in list_departed(on_train, 9)]
+    assert listed == [("/tmp/second", 2), ("/tmp/first", 1)]
+    assert len(list_departed(on_train, 1)) == 1
