@@ -24,7 +24,7 @@ demo: $(VENV)/serve
 	$(BIN)/shalt demo $(ARGS)
 
 test: $(VENV)/test
-	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/test
 	$(BIN)/ruff check .

@@ -57,10 +57,10 @@ class StaticFile(msgspec.Struct, frozen=True):
 class Assets:
     """Templates and static files, ready to serve.
 
-    `options` are those that a command needs which a page shows.
+    `options` are those that a command needs which a page shows. `has_datasets`: pages lead to them.
     """
 
-    def __init__(self, options: str = "") -> None:
+    def __init__(self, options: str = "", *, has_datasets: bool = False) -> None:
         found = [path for path in sorted((_HERE / "static").iterdir()) if path.suffix in _TYPES]
         found.append(_REPORT_STYLE)
         self._files = {path.name: _static_file(path) for path in found}
@@ -82,7 +82,7 @@ class Assets:
         self._templates.globals["static"] = self._address
         self._templates.globals["list_address"] = addresses.LIST
         self._templates.globals["drift_address"] = addresses.DRIFT
-        self._templates.globals["datasets_address"] = addresses.DATASETS
+        self._templates.globals["datasets_address"] = addresses.DATASETS if has_datasets else ""
         self._templates.globals["columns"] = COLUMNS | FEATURES
         self._templates.globals["functions"] = FUNCTIONS
 

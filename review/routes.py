@@ -81,7 +81,9 @@ def routes(
     `options`: what a command that a page shows needs, quoted for a shell. Without `datasets`, none
     are shown. `draw` draws a drift report: a process of its own, unless another way is given.
     """
-    pages = _Pages(store, project, clock, judging, options)
+    pages = _Pages(
+        store, project, clock, judging, Assets(options, has_datasets=datasets is not None)
+    )
     drift = DriftPages(store, project, pages.assets, judging, export, draw)
     report = addresses.DRIFT + "/{report_id}"
     call = addresses.CALLS + "/{call_id}"
@@ -125,13 +127,13 @@ class _Pages:
         project: str,
         clock: Clock,
         judging: Judging | None,
-        options: str,
+        assets: Assets,
     ) -> None:
         self._store = store
         self._project = project
         self._clock = clock
         self._judging = judging
-        self.assets = Assets(options)
+        self.assets = assets
 
     def guarded(self, endpoint: _Endpoint) -> _Endpoint:
         """Wrap an endpoint so that what goes wrong becomes a page."""

@@ -27,16 +27,20 @@ def reserve_metric_files(directory: Path) -> None:
 
     The library maps files with holes in them, and a hole that cannot be filled because the disk is
     full kills the process. Where there is no room the process counts in memory, for itself alone.
+    A file has its name only when it has its room: who reads all files could not read an empty one.
     """
     paths = [directory / f"{kind}_{os.getpid()}.db" for kind in _KINDS]
+    empty = [path.with_suffix(".new") for path in paths]
     try:
-        for path in paths:
+        for path in empty:
             with open(path, "wb") as file:
                 os.posix_fallocate(file.fileno(), 0, FILE_BYTES)
+        for path, reserved in zip(paths, empty, strict=True):
+            os.replace(reserved, path)
     except OSError as error:
         values.ValueClass = values.MutexValue
-        for path in paths:
-            path.unlink(missing_ok=True)  # nobody could read an empty one
+        for path in (*paths, *empty):
+            path.unlink(missing_ok=True)
         log.warning("no room for metrics, they are not shown until a restart error=%s", error)
 
 

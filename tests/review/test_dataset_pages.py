@@ -147,5 +147,8 @@ def test_a_manifest_that_cannot_be_read_is_no_fault(
     assert "cannot be read" in site.get("/review/datasets").body.decode()
 
 
-def test_every_page_leads_to_the_datasets(site: Site) -> None:
+def test_pages_lead_to_the_datasets_where_there_are_any(site: Site, made: Path) -> None:
+    assert "/review/datasets" not in site.get("/review").body.decode()
+    pages = routes(site.store, "default", Clock(), datasets=Shelf(made))
+    site.application = Starlette(routes=list(pages))
     assert 'href="/review/datasets"' in site.get("/review").body.decode()

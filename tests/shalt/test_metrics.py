@@ -44,6 +44,22 @@ def test_the_room_for_metrics_is_taken_before_the_first(tmp_path: Path) -> None:
     assert path.stat().st_size == FILE_BYTES
 
 
+def test_nobody_finds_a_file_of_metrics_that_has_no_room_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Path] = []
+    fill = os.posix_fallocate
+
+    def look_and_fill(file: int, offset: int, size: int) -> None:
+        found.extend(path for path in tmp_path.glob("*.db") if not path.stat().st_size)
+        fill(file, offset, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", look_and_fill)
+    reserve_metric_files(tmp_path)
+    assert found == []
+    assert len(list(tmp_path.glob("*.db"))) == len(list(tmp_path.iterdir())) > 0
+
+
 def test_without_room_a_process_counts_for_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
