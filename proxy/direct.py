@@ -1,7 +1,7 @@
 """A call carried by callbacks: what comes on one connection is written to the other at once.
 
-No task, no ASGI messages and no coroutine, which are a third of what a call costs by `proxy.relay`
-(benchmarks/RESULTS.md). The call is the same `Passage` with the same `Exchange`: same record,
+No task, no ASGI messages and no coroutine: a quarter to a third of what a call by `proxy.relay`
+costs (benchmarks/RESULTS.md). The call is the same `Passage` with the same `Exchange`: same record,
 metrics, limits, headers and errors. A task exists only while there is no idle connection and one
 has to be made.
 
