@@ -13,10 +13,9 @@ each further one.
 from collections.abc import Mapping, Sequence
 
 import altair as alt
-import vl_convert
 
 from exporters.findings import Effect
-from exporters.report_charts import CURRENT, REFERENCE
+from exporters.report_charts import CURRENT, REFERENCE, svg_of
 from exporters.selection_report import LIFT_MIN, SMD_MAX
 
 ROWS_MAX = 20
@@ -40,7 +39,7 @@ def counts_svg(counts: Mapping[str, int]) -> str:
         .encode(y=names, x=alt.X("count:Q", title=None, axis=None, scale=scale))
     )
     numbers = bars.mark_text(align="left", dx=4, color="var(--axis)").encode(text="says:N")
-    return _svg(alt.layer(bars, numbers), len(values))
+    return _rows_svg(alt.layer(bars, numbers), len(values))
 
 
 def lifts_svg(lifts: Sequence[Effect]) -> str:
@@ -87,24 +86,12 @@ def _intervals(
     points = chart.mark_point(color=CURRENT, filled=True, size=40, opacity=1).encode(
         y=names, x=place
     )
-    return _svg(alt.layer(*lines, spans, points), len(values))
+    return _rows_svg(alt.layer(*lines, spans, points), len(values))
 
 
 def _names_axis() -> alt.Axis:
     return alt.Axis(grid=False, ticks=False, domain=False, labelLimit=220)
 
 
-def _svg(chart: alt.LayerChart | alt.FacetChart, rows: int) -> str:
-    height = ROW_HEIGHT * max(1, rows)
-    drawn = (
-        chart.properties(width=WIDTH, height=height, background="transparent", padding=2)
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor="var(--axis)",
-            domainColor="var(--grid)",
-            tickColor="var(--grid)",
-            gridColor="var(--grid)",
-            labelFontSize=11,
-        )
-    )
-    return vl_convert.vegalite_to_svg(drawn.to_dict())
+def _rows_svg(chart: alt.LayerChart | alt.FacetChart, rows: int) -> str:
+    return svg_of(chart, WIDTH, ROW_HEIGHT * max(1, rows))

@@ -49,7 +49,7 @@ def bars_svg(distribution: Distribution, scale: float = 1.0) -> str:
             color=alt.Color("fill:N", scale=None),
         )
     )
-    return _svg(chart)
+    return svg_of(chart, WIDTH, HEIGHT)
 
 
 def line_svg(slices: Sequence[Slice], reference: float) -> str:
@@ -73,21 +73,13 @@ def line_svg(slices: Sequence[Slice], reference: float) -> str:
         .mark_line(color=CURRENT, strokeWidth=2, point=alt.OverlayMarkDef(color=CURRENT, size=16))
         .encode(x=times, y=_share_axis("share"))
     )
-    return _svg(alt.layer(before, line))
+    return svg_of(alt.layer(before, line), WIDTH, HEIGHT)
 
 
-def _share_axis(name: str) -> alt.Y:
-    return alt.Y(
-        f"{name}:Q",
-        title=None,
-        scale=alt.Scale(zero=True),
-        axis=alt.Axis(format="~%", tickCount=4),
-    )
-
-
-def _svg(chart: alt.Chart | alt.LayerChart | alt.FacetChart) -> str:
+def svg_of(chart: alt.Chart | alt.LayerChart | alt.FacetChart, width: int, height: int) -> str:
+    """Draw a chart in the colours of the page that it will be part of. Sizes are in pixels."""
     drawn = (
-        chart.properties(width=WIDTH, height=HEIGHT, background="transparent", padding=2)
+        chart.properties(width=width, height=height, background="transparent", padding=2)
         .configure_view(stroke=None)
         .configure_axis(
             labelColor="var(--axis)",
@@ -98,6 +90,15 @@ def _svg(chart: alt.Chart | alt.LayerChart | alt.FacetChart) -> str:
         )
     )
     return vl_convert.vegalite_to_svg(drawn.to_dict())
+
+
+def _share_axis(name: str) -> alt.Y:
+    return alt.Y(
+        f"{name}:Q",
+        title=None,
+        scale=alt.Scale(zero=True),
+        axis=alt.Axis(format="~%", tickCount=4),
+    )
 
 
 def _short(number: float) -> str:

@@ -13,6 +13,7 @@ less than what would have to be put around it.
 
 import asyncio
 import base64
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address
 from typing import Final, Literal, NamedTuple
@@ -101,7 +102,7 @@ class Egress:
         return f"it wants other credentials: {self.scheme}://user:password@host:port"
 
 
-class Asking(asyncio.Protocol):
+class Asking(asyncio.Protocol, ABC):
     """A connection to a proxy, until there is a way through it."""
 
     def __init__(self, egress: Egress) -> None:
@@ -109,12 +110,12 @@ class Asking(asyncio.Protocol):
         self._over = asyncio.get_running_loop().create_future()  # of what is waited for next
         self._failure = ""
 
+    @abstractmethod
     async def ask(self, transport: asyncio.Transport, host: str, port: int) -> None:
         """Ask for a way to a host. Raises UpstreamUnreachable.
 
         Then all that comes on the connection is from there, and nothing has come yet.
         """
-        raise NotImplementedError
 
     def connection_lost(self, error: Exception | None) -> None:
         self._fail(f"closed the connection: {error or 'end of stream'}")
