@@ -198,6 +198,11 @@ class ClientProtocol(HttpToolsProtocol):
         self._framing_bytes = 0
         if self._retold is not None or self._deaf or self.transport.is_closing():
             return
+        if not self.parser.should_keep_alive():
+            # Trailers may say so, too, and the parser reads nothing behind such a request.
+            self.cycle.keep_alive = False
+            if self.cycle.response_complete:
+                self.transport.close()
         cycle: object = self.cycle
         if isinstance(cycle, ClientSide):
             cycle.more_body = False

@@ -166,6 +166,22 @@ def test_a_client_that_leaves_with_requests_waiting_cancels_the_first(tmp_path: 
         assert [call.outcome for call in relay.calls(1)] == [Outcome.CLIENT_GONE]
 
 
+@pytest.mark.parametrize("direct", [True, False], ids=["direct", "application"])
+def test_a_connection_that_is_closed_in_trailers_ends_with_the_answer(
+    tmp_path: Path, direct: bool
+) -> None:
+    head = b"POST /v1/plain HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    sent = head + b"0\r\nconnection: close\r\n\r\nGET /v1/plain HTTP/1.1\r\nhost: x\r\n\r\n"
+    with (
+        running_upstream() as upstream,
+        running_relay(tmp_path, [upstream_at(upstream.port)], direct=direct) as relay,
+    ):
+        received = exchange(relay.port, sent)
+    assert received.endswith(b'{"object": "plain"}')
+    assert received.count(b"HTTP/1.1 200") == 1
+    assert b"connection: close" in received
+
+
 def test_what_comes_behind_a_body_is_no_header_of_the_request(tmp_path: Path) -> None:
     trailers = b"content-length: 5\r\nauthorization: Bearer x\r\nx-shalt-project: other\r\nx: y\r\n"
     sent = b"POST /v1/echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked"
