@@ -19,6 +19,7 @@ exporters.segment for each process; here a sample of 20,000 measured calls, 100 
 that is held out, and what the guard keeps (exporters.guard).
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -228,6 +229,7 @@ def _write_files(
 def _trainer_facts(plan: Plan, tally: Tally, files: Sequence[FileEntry]) -> TrainerFacts:
     request = plan.rows.request
     rows = {file.name: file.rows for file in files}
+    sums = {file.name: file.sha256 for file in files}
     train, val = (file_of(side, plan.rows.suffix) for side in TRAINED)
     return TrainerFacts(
         format=request.format,
@@ -236,6 +238,7 @@ def _trainer_facts(plan: Plan, tally: Tally, files: Sequence[FileEntry]) -> Trai
         longest_row_bytes=max(tally.longest[side] for side in TRAINED),
         last_only=shape_of(request).last_only,
         method=request.method,
+        rows_sha256=hashlib.sha256((sums[train] + sums[val]).encode()).hexdigest(),
     )
 
 

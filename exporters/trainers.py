@@ -12,7 +12,9 @@ tuned recipe: LoRA of rank 16 on all linear layers, or what `--method` says.
 `datasets.load_dataset(directory)` reads, with splits train and validation. It names the type of
 each column: messages are JSON. Without it `datasets` takes a column's type from its first 10 MB and
 fails where the first tool call comes later, or (3.6) fills every object with the keys of all
-others, as null. `trl sft` loads the directory that way.
+others, as null. `trl sft` loads the directory that way. And the header says which rows these are:
+`datasets` (5.2) keeps what it has loaded under the directory's name and this header alone, and
+would give who exports again to a directory of that name the rows of before.
 """
 
 import json
@@ -45,7 +47,7 @@ class TrainerFacts:
 
     `train_file` and `val_file` are empty if they have no rows: loaders refuse an empty file.
     `last_only`: of every row the last answer alone is trained. `longest_row_bytes`: of the rows of
-    both files.
+    both files. `rows_sha256`: of both files, whatever stands for them.
     """
 
     format: str
@@ -54,6 +56,7 @@ class TrainerFacts:
     longest_row_bytes: int
     last_only: bool = False
     method: Method = Method.LORA
+    rows_sha256: str = ""
 
     @property
     def length(self) -> int:
@@ -86,9 +89,10 @@ def card_header(facts: TrainerFacts) -> str:
     for split, path in splits.items():
         if path:
             lines += [f"  - split: {split}", f"    path: {path}"]
+    lines += ["dataset_info:", f"  description: rows {facts.rows_sha256}"]
     columns = _COLUMNS.get(facts.format, {})
     if columns:
-        lines += ["dataset_info:", "  features:"]
+        lines.append("  features:")
         for name, kind in columns.items():
             key, value = ("list", "json") if kind == "messages" else ("dtype", kind)
             lines += [f"  - name: {name}", f"    {key}: {value}"]

@@ -57,6 +57,26 @@ def test_an_export_has_configs_and_loads_as_a_directory(
         assert config["max_length"] == 512 > longest // 3
 
 
+@pytest.mark.parametrize("format", ["trl", "parquet"])
+def test_a_later_export_of_the_same_name_is_not_taken_for_the_one_before(
+    format: str, tmp_path: Path
+) -> None:
+    store = make_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    loaded = []
+    for day in range(2):  # each with 60 more conversations
+        numbers = range(60 * day, 60 * (day + 1))
+        calls = [call for n in numbers for call in conversation(100 * n, f"question {n}", 1)]
+        record(store, calls, offset=1 + day)
+        manifest = export(store, ExportRequest(format=format), tmp_path / str(day) / "set")
+        found = datasets.load_dataset(
+            str(tmp_path / str(day) / "set"), split="train", cache_dir=str(tmp_path / "cache")
+        )
+        assert len(found) == manifest.sides[Side.TRAIN].rows
+        loaded.append(len(found))
+    store.close()
+    assert loaded[0] < loaded[1]
+
+
 @pytest.mark.parametrize("format", ["openai-dpo", "trl-dpo"])
 def test_an_export_of_pairs_has_those_of_labels_and_scores(format: str, tmp_path: Path) -> None:
     store = make_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
