@@ -24,26 +24,16 @@ from typing import Final, Literal
 
 import uvicorn
 import uvloop
-from prometheus_client import CollectorRegistry
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from proxy.access import Access
 from proxy.connection import Connection
 from proxy.dialling import Address
-from proxy.metrics import CallMetrics
-from proxy.passage import Gate
 from proxy.protocol import ClientLimits
-from proxy.recording import Recording
-from proxy.redact import Redactor
-from proxy.redact_bodies import BodyRedactor
 from proxy.relay import Receive, Relay, Scope, Send
-from proxy.routes import Routes
 from proxy.upstream import UpstreamPool
 from shalt.worker import server_config
-from storage.capture import SystemClock
-from storage.spool import SpoolLimits
-from tests.relaying import upstream_at
+from tests.relaying import gate_to, recording_at, upstream_at
 
 CALLS: Final = 64  # at once
 CHUNKS: Final = 64
@@ -122,35 +112,14 @@ class Bench:
 async def running(way: Way, folder: Path) -> AsyncIterator[Bench]:
     """Make a worker's relay, its clients and its upstream."""
     loop = asyncio.get_running_loop()
-    recording = Recording(
-        folder,
-        limits=SpoolLimits(),
-        sync="interval",
-        body_bytes_max=2**26,
-        held_bytes_max=2**28,
-        sample_ratio=1.0,
-        redactor=Redactor(b"key"),
-        bodies=BodyRedactor(Redactor(b"key")),
-        metrics=CallMetrics(CollectorRegistry()),
-        clock=SystemClock(),
-    )
+    recording = recording_at(folder)
     connections = [Connection(loop) for _ in range(CALLS)]
     for connection in connections:
         connection.connection_made(Sink())
     pool = Connected(connections)
     upstream = upstream_at(1, pool=pool)
-    access = Access(None, None, allowed_origins=frozenset(), clock=SystemClock())
     async with asyncio.TaskGroup() as tasks:
-        gate = Gate(
-            Routes([upstream], default=upstream.name, console=upstream_at(1, "console")),
-            access,
-            recording,
-            tasks,
-            default_project="default",
-            on_client_gone="cancel",
-            refuse_when_full=False,
-            open_calls_max=1000,
-        )
+        gate = gate_to([upstream], recording, tasks)
         relay = Relay(gate)
 
         async def application(scope: Scope, receive: Receive, send: Send) -> None:

@@ -64,6 +64,45 @@ def upstream_at(port: int, name: str = "openai", **given: object) -> Upstream:
     return Upstream(name=name, **settings)  # type: ignore[arg-type]
 
 
+def recording_at(spool: Path, **given: object) -> Recording:
+    """Make a worker's recording, with the limits of the default settings."""
+    settings: dict[str, object] = {
+        "limits": SpoolLimits(),
+        "sync": "interval",
+        "body_bytes_max": 2**26,
+        "held_bytes_max": 2**28,
+        "sample_ratio": 1.0,
+        "redactor": Redactor(b"key"),
+        "bodies": BodyRedactor(Redactor(b"key")),
+        "metrics": CallMetrics(CollectorRegistry()),
+        "clock": SystemClock(),
+        **given,
+    }
+    return Recording(spool, **settings)  # type: ignore[arg-type]
+
+
+def gate_to(
+    upstreams: list[Upstream], recording: Recording, tasks: asyncio.TaskGroup, **given: object
+) -> Gate:
+    """Make a gate that asks for no key; the first upstream is the default one."""
+    console = upstream_at(1, "console", host=None, base_path=b"")
+    settings: dict[str, object] = {
+        "default_project": "default",
+        "on_client_gone": "cancel",
+        "refuse_when_full": False,
+        "open_calls_max": 1000,
+        **given,
+    }
+    access = settings.pop("access", None)
+    return Gate(
+        Routes(upstreams, default=upstreams[0].name, console=console),
+        access or Access(None, None, allowed_origins=frozenset(), clock=SystemClock()),  # type: ignore[arg-type]
+        recording,
+        tasks,
+        **settings,  # type: ignore[arg-type]
+    )
+
+
 @dataclass
 class RunningRelay:
     """A relay that serves: its port, and what it has recorded."""
@@ -128,7 +167,6 @@ def running_relay(
 
     `direct`: plain calls are carried without the application, as a worker does it.
     """
-    console = upstream_at(1, "console", host=None, base_path=b"")
     ready = threading.Event()
     gates: list[Gate] = []
     by_application: list[bytes] = []
@@ -141,33 +179,26 @@ def running_relay(
             return
         await receive()
         loops.append(asyncio.get_running_loop())
-        recording = Recording(
+        recording = recording_at(
             spool,
             limits=limits or SpoolLimits(),
             sync=sync,
             body_bytes_max=body_bytes_max,
             held_bytes_max=held_bytes_max,
             sample_ratio=sample_ratio,
-            redactor=Redactor(b"key"),
-            bodies=BodyRedactor(Redactor(b"key")),
-            metrics=CallMetrics(CollectorRegistry()),
-            clock=SystemClock(),
         )
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(recording.run())
-            routes = Routes(upstreams, default=upstreams[0].name, console=console)
-            gates.append(
-                Gate(
-                    routes,
-                    access or Access(None, None, allowed_origins=frozenset(), clock=SystemClock()),
-                    recording,
-                    tasks,
-                    default_project="default",
-                    on_client_gone=on_client_gone,
-                    refuse_when_full=refuse_when_full,
-                    open_calls_max=open_calls_max,
-                )
+            gate = gate_to(
+                upstreams,
+                recording,
+                tasks,
+                access=access,
+                on_client_gone=on_client_gone,
+                refuse_when_full=refuse_when_full,
+                open_calls_max=open_calls_max,
             )
+            gates.append(gate)
             await send({"type": "lifespan.startup.complete"})
             ready.set()
             await receive()

@@ -3,34 +3,18 @@
 import asyncio
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
-
 from proxy.exchange import LONG_CALL_NS, RELIEVED_BYTES_MIN, Exchange
-from proxy.metrics import CallMetrics
 from proxy.recording import Recording
-from proxy.redact import Redactor
-from proxy.redact_bodies import BodyRedactor
-from storage.capture import Dialect, Outcome, SystemClock
+from storage.capture import Dialect, Outcome
 from storage.feed import assemble
 from storage.replay import SpoolReader
 from storage.segments import writers
-from storage.spool import SpoolLimits
+from tests.relaying import recording_at
 
 
 async def opened(spool: Path) -> tuple[Recording, Exchange]:
     """Begin a call that nobody carries on."""
-    recording = Recording(
-        spool,
-        limits=SpoolLimits(),
-        sync="interval",
-        body_bytes_max=2**20,
-        held_bytes_max=2**20,
-        sample_ratio=1.0,
-        redactor=Redactor(b"key"),
-        bodies=BodyRedactor(Redactor(b"key")),
-        metrics=CallMetrics(CollectorRegistry()),
-        clock=SystemClock(),
-    )
+    recording = recording_at(spool, body_bytes_max=2**20, held_bytes_max=2**20)
     task = asyncio.current_task()
     assert task is not None
     exchange = Exchange(
