@@ -16,6 +16,7 @@ from exporters.windows import MANIFEST_FILE
 from storage.capture import Capture
 from storage.store import TraceStore
 from tests.exporters.calls import WORDS, chat, record, said
+from tests.exporters.conftest import make_store
 
 Rows = list[tuple[IdLine, bytes]]
 
@@ -59,6 +60,14 @@ def exported(store: TraceStore, directory: Path, groups: int, request: ExportReq
     """Record traffic, and export it."""
     record(store, traffic(groups))
     export(store, request, directory, processes=1)
+
+
+def honest_export(directory: Path, groups: int) -> Path:
+    """Export traffic of so many groups without a filter; return where it is."""
+    store = make_store(f"sqlite:///{directory / 'store.sqlite'}")
+    exported(store, directory / "export", groups, ExportRequest())
+    store.close()
+    return directory / "export"
 
 
 def copied(honest: Path, directory: Path) -> Path:

@@ -22,6 +22,7 @@ from tests.exporters.forged import (
     copied,
     exported,
     forge,
+    honest_export,
     moved_to,
     rehash,
     rows_of,
@@ -40,11 +41,7 @@ Forgery = Callable[[Rows], Rows]
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An export of conversations of one to three turns."""
-    directory = tmp_path_factory.mktemp("honest")
-    store = make_store(f"sqlite:///{directory / 'store.sqlite'}")
-    exported(store, directory / "export", GROUPS, ExportRequest())
-    store.close()
-    return directory / "export"
+    return honest_export(tmp_path_factory.mktemp("honest"), GROUPS)
 
 
 def failed(found: Verification) -> list[str]:

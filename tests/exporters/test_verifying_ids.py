@@ -7,22 +7,16 @@ import msgspec
 import pytest
 
 from exporters.checks import State
-from exporters.request import ExportRequest
 from exporters.row_lines import IdLine
 from exporters.verifying_files import read_manifest
 from exporters.verifying_ids import Ids, has_ids, hash64, may_have_moved, part_of
 from storage.trace import Side
-from tests.exporters.conftest import make_store
-from tests.exporters.forged import copied, exported, forge, moved_to, rows_of
+from tests.exporters.forged import copied, forge, honest_export, moved_to, rows_of
 
 
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("honest")
-    store = make_store(f"sqlite:///{directory / 'store.sqlite'}")
-    exported(store, directory / "export", 200, ExportRequest())
-    store.close()
-    return directory / "export"
+    return honest_export(tmp_path_factory.mktemp("honest"), 200)
 
 
 def changed(honest: Path, tmp_path: Path, change: Callable[[IdLine], IdLine]) -> Ids:

@@ -8,22 +8,16 @@ import pytest
 from exporters import verifying_rows
 from exporters.checks import State
 from exporters.fingerprints import FINGERPRINT
-from exporters.request import ExportRequest
 from exporters.tokens import find_tokenizer
 from exporters.verifying_files import read_manifest
 from exporters.verifying_ids import Ids
 from exporters.verifying_rows import RowPass
-from tests.exporters.conftest import make_store
-from tests.exporters.forged import copied, exported
+from tests.exporters.forged import copied, honest_export
 
 
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("honest")
-    store = make_store(f"sqlite:///{directory / 'store.sqlite'}")
-    exported(store, directory / "export", 120, ExportRequest())
-    store.close()
-    return directory / "export"
+    return honest_export(tmp_path_factory.mktemp("honest"), 120)
 
 
 def passed(directory: Path, scratch: Path) -> RowPass:

@@ -28,8 +28,8 @@ from tests.exporters.forged import (
     Rows,
     copied,
     edit,
-    exported,
     forge_well,
+    honest_export,
     moved_to,
     rehash,
     rows_of,
@@ -43,11 +43,7 @@ Forgery = Callable[[Rows], Rows]
 
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("honest")
-    store = make_store(f"sqlite:///{directory / 'store.sqlite'}")
-    exported(store, directory / "export", 400, ExportRequest())
-    store.close()
-    return directory / "export"
+    return honest_export(tmp_path_factory.mktemp("honest"), 400)
 
 
 @pytest.fixture
