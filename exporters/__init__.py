@@ -2,6 +2,7 @@
 
 In reading order; a module imports only those above it:
 
+    manifest_reading  a manifest as lists and pages show it, read without what makes one
     statistics  KS, chi-square, intervals, corrections: pure functions with sources
     exact_counts  which of many things are commoner in one sample: exact, and quick
     ks_columns  Kolmogorov-Smirnov on many columns in a batch
@@ -38,7 +39,8 @@ In reading order; a module imports only those above it:
     report      a DriftReport as text and JSON
     report_charts  the charts of a DriftReport, as SVG
     report_html  a DriftReport as a page of its own
-    drawing     a kept report as what a page shows, drawn by a process of its own
+    drawing     what is drawn for a page, drawn by a process of its own
+    report_drawing  a kept report as what its page shows
     slices      what a selection is looked at by: features of calls, slices of them
     selection_sample  which calls a filter took and which it left, of a bounded sample
     selection_report  what a filter does to the training data, and whether it may pass
@@ -80,6 +82,7 @@ In reading order; a module imports only those above it:
     parts       train, val, test and the sets kept apart, and where a call goes
     row_lines   where each row is from, and which calls are none: the lists beside them
     manifest    the file that proves a dataset
+    dataset_drawing  what a manifest counts and compares, as charts and tables
     tally       what became of the calls, counted part by part
     reference   the sample of an export that drift is measured against
     scratch     the files that a segment writes

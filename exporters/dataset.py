@@ -33,6 +33,7 @@ from exporters.estimate import Estimate, check_room, estimate
 from exporters.guard import GuardError
 from exporters.holding_out import Verdict, judge
 from exporters.manifest import FileEntry, Manifest, manifest_json
+from exporters.manifest_reading import MANIFEST_FILE
 from exporters.merging import entry_of, merge, read_ids
 from exporters.parts import TRAINED, side_of_part
 from exporters.planning import Plan, make_plan
@@ -48,7 +49,7 @@ from exporters.subsets import write_subsets
 from exporters.tally import Tally
 from exporters.templates import TEMPLATES_FILE, templates_json
 from exporters.trainers import TrainerFacts, card_header, trainer_files
-from exporters.windows import MANIFEST_FILE, Measured
+from exporters.windows import Measured
 from storage import shared_state
 from storage.reader import StoreReader
 from storage.rows import DatasetItem

@@ -8,13 +8,13 @@ import msgspec
 
 from exporters.holding_out import Verdict
 from exporters.manifest import (
-    MANIFEST_VERSION,
     FileEntry,
     Manifest,
     PartEntry,
     SubsetEntry,
     TargetedEntry,
 )
+from exporters.manifest_reading import MANIFEST_VERSION
 from exporters.parts import LEAVING
 from exporters.periods import iso_time
 from exporters.planning import Plan

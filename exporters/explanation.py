@@ -13,11 +13,12 @@ from sqlglot import exp
 
 from exporters.advice import with_actions
 from exporters.drift import DriftReport
+from exporters.manifest_reading import MANIFEST_FILE
 from exporters.naming import resolve_terms
 from exporters.naming_keys import with_named_keys
 from exporters.reference_facts import TermNames
 from exporters.score_shifts import score_shifts
-from exporters.windows import MANIFEST_FILE, Window, WindowError
+from exporters.windows import Window, WindowError
 from storage.filter_syntax import FilterError, parse
 from storage.reader import StoreReader
 

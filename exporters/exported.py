@@ -11,9 +11,10 @@ from pathlib import Path
 import msgspec
 
 from exporters.columns import window_of_table
+from exporters.manifest_reading import MANIFEST_FILE
 from exporters.reference_facts import Facts, ReferenceEntry, TermNames
 from exporters.window_files import read_window_file
-from exporters.windows import MANIFEST_FILE, Window, WindowError
+from exporters.windows import Window, WindowError
 
 REFERENCE_MANIFEST_MIN = 3  # the first version of a manifest that has these files
 

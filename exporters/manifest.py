@@ -26,8 +26,6 @@ from exporters.versions import VersionsEntry
 from storage.reservation import Policy
 from storage.trace import Side
 
-MANIFEST_VERSION = 3
-
 
 class FileEntry(msgspec.Struct, frozen=True):
     """One file of the dataset; every file but the manifest has its entry."""

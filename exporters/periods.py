@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from exporters.windows import MANIFEST_FILE, WindowError
+from exporters.manifest_reading import MANIFEST_FILE
+from exporters.windows import WindowError
 from storage.capture import Clock
 
 PREVIOUS = "previous"

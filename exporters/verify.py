@@ -43,6 +43,7 @@ import numpy as np
 from exporters.checks import Check, Problems, State
 from exporters.guard import MatchKind, contaminated
 from exporters.manifest import Manifest
+from exporters.manifest_reading import MANIFEST_FILE
 from exporters.representative import FALSE_ALARM_RATE, GROUPS_MIN, fairness
 from exporters.row_lines import IDS_FILE
 from exporters.selection import Reason
@@ -53,7 +54,6 @@ from exporters.verifying_files import check_files, read_manifest, read_rows
 from exporters.verifying_ids import TIME_HOLDOUT, TRAINED, Ids, part_of
 from exporters.verifying_reference import check_reference
 from exporters.verifying_rows import RowPass, Tokens
-from exporters.windows import MANIFEST_FILE
 from storage.trace import Side
 
 NEAR_DUPLICATE_MIN = 0.85

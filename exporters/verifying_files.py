@@ -16,13 +16,14 @@ from pyarrow import parquet
 from exporters.card import CARD_FILE
 from exporters.checks import Check, Problems
 from exporters.formats import FORMATS
-from exporters.manifest import MANIFEST_VERSION, FileEntry, Manifest
+from exporters.manifest import FileEntry, Manifest
+from exporters.manifest_reading import MANIFEST_FILE, MANIFEST_VERSION
 from exporters.parquet_files import read_lines
 from exporters.parts import LEAVING
 from exporters.row_lines import IDS_FILE, NEEDS_LABEL_FILE, UNFIT_FILE, file_of
 from exporters.templates import TEMPLATES_FILE
 from exporters.trainers import CONFIG_FILES
-from exporters.windows import MANIFEST_FILE, REFERENCE_FILE, REFERENCE_TEST_FILE
+from exporters.windows import REFERENCE_FILE, REFERENCE_TEST_FILE
 
 BUFFER_BYTES = 1 << 20
 

@@ -36,7 +36,6 @@ from storage.terms import TextFeatures
 from storage.trace import Span
 from storage.withheld import SYNTHETIC
 
-MANIFEST_FILE = "manifest.json"
 REFERENCE_FILE = "reference.parquet"
 REFERENCE_TEST_FILE = "reference_test.parquet"
 # A share is known to 0.3 points at 100,000 groups; more would sharpen nothing above the floors.

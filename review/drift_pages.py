@@ -5,8 +5,8 @@
     /review/drift/{id}/export         POST: the selection that a finding names, as a dataset
 
 A report is written by what writes it as a file (exporters.report_html), within the frame of the
-other pages, by a process of its own (exporters.drawing): 1.6 s of CPU and no memory that stays. One
-of the CACHED last takes nothing. They are written one at a time.
+other pages, by a process of its own (exporters.report_drawing): 1.6 s of CPU and no memory that
+stays. One of the CACHED last takes nothing. They are written one at a time.
 """
 
 import threading
@@ -19,7 +19,8 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from exporters.drawing import Drawing, NotDrawn, Wanted, draw_apart
+from exporters.drawing import NotDrawn
+from exporters.report_drawing import Drawing, Wanted, draw_report
 from review import addresses
 from review.assets import PAGE_HEADERS, Assets
 from review.judging import FormError, Judging, read_form
@@ -62,7 +63,7 @@ class DriftPages:
         assets: Assets,
         judging: Judging | None,
         export: Exporter | None,
-        draw: Draw = draw_apart,
+        draw: Draw = draw_report,
     ) -> None:
         self._store = store
         self._project = project

@@ -23,13 +23,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from exporters.drawing import draw_apart
+from exporters import dataset_drawing, report_drawing
 from review import addresses
 from review.addresses import Selection
 from review.assets import PAGE_HEADERS, Assets
 from review.bodies import download
 from review.bounded import read_body
-from review.dataset_pages import DatasetPages, Datasets, NoSuchDataset
+from review.dataset_pages import DatasetPages, Datasets, DrawDataset, NoSuchDataset
 from review.drift_pages import Draw, DriftPages, Exporter, NoSuchReport
 from review.judging import (
     FORM_BYTES_MAX,
@@ -73,25 +73,31 @@ def routes(
     export: Exporter | None = None,
     options: str = "",
     datasets: Datasets | None = None,
-    draw: Draw = draw_apart,
+    draw_report: Draw = report_drawing.draw_report,
+    draw_dataset: DrawDataset = dataset_drawing.draw_dataset,
 ) -> Sequence[Route]:
     """Make the routes; `project` is shown where an address names none.
 
     Without `judging`, pages are for reading only; without `export`, nothing is exported from them.
     `options`: what a command that a page shows needs, quoted for a shell. Without `datasets`, none
-    are shown. `draw` draws a drift report: a process of its own, unless another way is given.
+    are shown. `draw_report` and `draw_dataset` have processes of their own draw, unless other ways
+    are given.
     """
     pages = _Pages(
         store, project, clock, judging, Assets(options, has_datasets=datasets is not None)
     )
-    drift = DriftPages(store, project, pages.assets, judging, export, draw)
+    drift = DriftPages(store, project, pages.assets, judging, export, draw_report)
     report = addresses.DRIFT + "/{report_id}"
     call = addresses.CALLS + "/{call_id}"
     bodies = addresses.BODIES + "/{call_id}"
     forms = [Route(call + "/said", pages.taking(pages.say), methods=["POST"])] if judging else []
     if judging and export:
         forms.append(Route(report + "/export", pages.taking(drift.export), methods=["POST"]))
-    shown = () if datasets is None else _of_datasets(DatasetPages(store, datasets, pages.assets))
+    shown = (
+        ()
+        if datasets is None
+        else _of_datasets(DatasetPages(store, datasets, pages.assets, draw_dataset))
+    )
     return forms + [
         Route(path, pages.guarded(endpoint), methods=["GET"])
         for path, endpoint in (

@@ -23,8 +23,8 @@ from typing import Final
 
 import msgspec
 
+from exporters.manifest_reading import MANIFEST_FILE
 from exporters.staging import sweep
-from exporters.windows import MANIFEST_FILE
 from shalt.dataset_notes import DatasetNotes, Note, State
 from shalt.settings import Settings
 

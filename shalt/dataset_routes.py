@@ -26,7 +26,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from exporters.windows import MANIFEST_FILE
+from exporters.manifest_reading import MANIFEST_FILE
 from review.bounded import read_body
 from shalt.dataset_jobs import (
     BadName,

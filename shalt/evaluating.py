@@ -27,6 +27,7 @@ from exporters.drift import (
 from exporters.explanation import explained
 from exporters.exported import load_reference
 from exporters.loading import load_window
+from exporters.manifest_reading import MANIFEST_FILE
 from exporters.periods import (
     PREVIOUS,
     Between,
@@ -36,7 +37,7 @@ from exporters.periods import (
 )
 from exporters.report import report_json
 from exporters.rollups import Rollups
-from exporters.windows import MANIFEST_FILE, Window, WindowError
+from exporters.windows import Window, WindowError
 from shalt.embedding import embedded
 from shalt.invocation import options_of
 from shalt.monitor_state import (

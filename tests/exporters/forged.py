@@ -10,9 +10,9 @@ import msgspec
 
 from exporters.dataset import export
 from exporters.manifest import Manifest, manifest_json
+from exporters.manifest_reading import MANIFEST_FILE
 from exporters.request import ExportRequest
 from exporters.row_lines import IDS_FILE, IdLine
-from exporters.windows import MANIFEST_FILE
 from storage.capture import Capture
 from storage.store import TraceStore
 from tests.exporters.calls import WORDS, chat, record, said

@@ -8,9 +8,10 @@ import pytest
 from exporters.dataset import export
 from exporters.exported import load_reference
 from exporters.loading import load_window
+from exporters.manifest_reading import MANIFEST_FILE
 from exporters.periods import Matching
 from exporters.request import ExportRequest
-from exporters.windows import MANIFEST_FILE, REFERENCE_FILE, REFERENCE_TEST_FILE, WindowError
+from exporters.windows import REFERENCE_FILE, REFERENCE_TEST_FILE, WindowError
 from storage.store import TraceStore
 from tests.exporters.calls import conversation, record
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from exporters.manifest_reading import MANIFEST_FILE
 from exporters.periods import (
     Between,
     Exported,
@@ -16,7 +17,7 @@ from exporters.periods import (
     range_filter,
     range_text,
 )
-from exporters.windows import MANIFEST_FILE, WindowError
+from exporters.windows import WindowError
 from storage.capture import Clock
 
 

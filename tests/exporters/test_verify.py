@@ -8,11 +8,11 @@ import pytest
 
 from exporters.checks import Check, State
 from exporters.dataset import export
+from exporters.manifest_reading import MANIFEST_FILE
 from exporters.request import ExportRequest
 from exporters.row_lines import IDS_FILE
 from exporters.verify import Verification, verify
 from exporters.verifying_files import NotAnExport
-from exporters.windows import MANIFEST_FILE
 from storage.capture import SystemClock
 from storage.targeted import create_test_set
 from tests.exporters.calls import record

@@ -10,7 +10,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.types import Message
 
-from exporters.drawing import draw
+from exporters.report_drawing import draw
 from review.judging import Judging
 from review.routes import routes
 from storage.labels import Label, Said, check_label
@@ -92,7 +92,9 @@ def _site(directory: Path, *, searchable: bool) -> Iterator[Site]:
     store.upgrade()
     site = Site(store, Starlette())
     judging = Judging(site.keep, b"a key of the test's own", Clock())
-    site.application = Starlette(routes=list(routes(store, "default", Clock(), judging, draw=draw)))
+    site.application = Starlette(
+        routes=list(routes(store, "default", Clock(), judging, draw_report=draw))
+    )
     yield site
     store.close()
 

@@ -9,6 +9,8 @@ import pytest
 from starlette.applications import Starlette
 
 from exporters.dataset import export
+from exporters.dataset_drawing import DatasetDrawing, WantedDataset, draw
+from exporters.drawing import NotDrawn
 from exporters.request import ExportRequest
 from review.dataset_pages import LINES_SHOWN
 from review.routes import routes
@@ -44,7 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shelf(site: Site, made: Path) -> Shelf:
     """The site, with that directory."""
     shelf = Shelf(made)
-    pages = routes(site.store, "default", Clock(), datasets=shelf)
+    pages = routes(site.store, "default", Clock(), datasets=shelf, draw_dataset=draw)
     site.application = Starlette(routes=list(pages))
     return shelf
 
@@ -89,6 +91,18 @@ def test_a_dataset_is_shown_with_pictures_and_files(site: Site, shelf: Shelf) ->
     assert "the small &lt;i&gt;one&lt;/i&gt;" in body
     assert "style=" not in body
     assert "<b>" not in body
+
+
+def test_a_dataset_that_cannot_be_drawn_is_shown_without_pictures(site: Site, made: Path) -> None:
+    def broken(wanted: WantedDataset) -> DatasetDrawing:
+        raise NotDrawn("too <slow>")
+
+    pages = routes(site.store, "default", Clock(), datasets=Shelf(made), draw_dataset=broken)
+    site.application = Starlette(routes=list(pages))
+    answer = site.get("/review/datasets/small")
+    assert answer.status == 200
+    assert "missing: too &lt;slow&gt;" in answer.body.decode()
+    assert "<figure>" not in answer.body.decode()
 
 
 def test_what_the_filter_does_is_shown_by_number(site: Site, shelf: Shelf) -> None:

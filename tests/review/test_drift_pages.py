@@ -9,9 +9,9 @@ import pytest
 from starlette.applications import Starlette
 
 from exporters.advice import with_actions
-from exporters.drawing import draw
 from exporters.drift import DriftReport
 from exporters.report import report_json
+from exporters.report_drawing import draw
 from review.drift_pages import PAGE_REPORTS, ExportRefused
 from review.judging import Judging
 from review.routes import routes
@@ -61,7 +61,7 @@ def desk(site: Site) -> Desk:
     """The site, with somebody who makes datasets."""
     made = Desk()
     judging = Judging(site.keep, b"a key of the test's own", Clock())
-    pages = routes(site.store, "default", Clock(), judging, made, draw=draw)
+    pages = routes(site.store, "default", Clock(), judging, made, draw_report=draw)
     site.application = Starlette(routes=list(pages))
     return made
 
