@@ -4,9 +4,10 @@
 
 CPU microseconds for one body of 5 KB, by what is in it; the body is searched whole, as that of a
 short call is. `re` runs the same patterns, where it knows them, over the same bytes without
-knowing of JSON, escapes or checks: the least that a search of that kind takes. The last line is for
-the heads of a call of 35 headers without a value, keys searched for as well; `re` looks into each
-header for keys alone.
+knowing of JSON, escapes or checks: the least that a search of that kind takes. Below, for each rule
+by itself, a body of nothing but what looks like a value of it and is none (`hostile`), and the same
+search with nothing to check. The line `heads` is for the heads of a call of 35 headers without a
+value, keys searched for as well; `re` looks into each header for keys alone.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from proxy.personal import BUILT_IN, Rule
+from proxy.personal import BUILT_IN, Finder, Rule
 from proxy.redact import Redactor, looks_like_key
 from proxy.redact_bodies import BodyRedactor
 from proxy.redact_personal import PersonalRules
@@ -31,6 +32,34 @@ def body(values: int) -> bytes:
     text = VALUES * values
     text += TEXT * ((5000 - len(text)) // len(TEXT))
     return json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}).encode()
+
+
+# What looks like a value of each rule at the least length, and is none.
+HOSTILE = {
+    "phone": "+12 ",
+    "iban": "AB12 ",
+    "credit_card": "4111 ",
+    "ssn": "000-00-0000 ",
+    "ipv6": " 1::2::3:4 ",
+}
+
+
+def hostile(name: str) -> tuple[float, float]:
+    """Find a rule's values in a KB of what looks like them, and as many of any: microseconds."""
+    text = (HOSTILE[name] * 5000)[:5000].encode()
+    finder = Finder(Rule(name), b"key")
+    plain = Finder(Rule("own", pattern=BUILT_IN[name].pattern), b"key")
+    ours, least = (
+        microseconds(partial(_all_of, each, text), 20) / (len(text) / 1024)
+        for each in (finder, plain)
+    )
+    return ours, least
+
+
+def _all_of(finder: Finder, text: bytes) -> None:
+    hit = finder.next(text, 0, len(text))
+    while hit is not None:
+        hit = finder.next(text, hit.last, len(text), hit.misses)
 
 
 def microseconds(work: Callable[[], object], rounds: int) -> float:
@@ -122,6 +151,11 @@ def main() -> None:
         ]
         times.append(microseconds(partial(search_all, patterns, data), rounds))
         print(f"{3 * values:6}" + "".join(f" {each:10.0f}" for each in times))
+    for name in HOSTILE:
+        ours, least = hostile(name)
+        print(
+            f"hostile {name:11} {ours:6.0f} a KB, unchecked {least:6.0f}: {ours / least:.1f} times"
+        )
     calls, redactor, few = heads(), Redactor(b"key"), max(rounds // HEADS, 1)
     works = [partial(redact_heads, redactor, each, calls) for each in (none, email, every)]
     works.append(partial(look_into_each, calls))

@@ -186,12 +186,14 @@ def compile_pattern(pattern: str) -> Pattern:
     return compiled
 
 
+# Checks run for each thing that looks like a value, which may be each few bytes of a text made for
+# that: they take one or two microseconds.
 def _digits(value: bytes) -> bytes:
-    return bytes(byte for byte in value if 48 <= byte <= 57)
+    return value.translate(None, _NO_DIGITS)
 
 
 def _letters_and_digits(value: bytes) -> bytes:
-    return re.sub(rb"[^A-Za-z0-9]", b"", value).upper()
+    return value.translate(None, _NO_LETTERS_OR_DIGITS).upper()
 
 
 def _phone(value: bytes) -> int:
@@ -205,21 +207,25 @@ def _phone_normal(value: bytes) -> bytes:
 
 def _iban(value: bytes) -> int:
     """Accept the longest beginning that ends with a word and whose remainder is 1."""
-    ends = [len(value)] + [at for at in range(len(value) - 1, 14, -1) if value[at : at + 1] == b" "]
-    for end in ends:
-        compact = _letters_and_digits(value[:end])
-        if 15 <= len(compact) <= 34:
-            turned = compact[4:] + compact[:4]
-            if int("".join(str(int(chr(byte), 36)) for byte in turned)) % 97 == 1:
-                return end
-    return 0
+    compact = value.replace(b" ", b"")
+    first = int(b"".join(map(_NUMBERS.__getitem__, compact[:4])))
+    accepted = end = place = remainder = 0
+    for word in value.split(b" "):
+        begin, place, end = max(place, 4), place + len(word), end + len(word) + 1
+        number = b"".join(map(_NUMBERS.__getitem__, compact[begin:place]))
+        remainder = int(b"%d%b" % (remainder, number)) % 97
+        if 15 <= place <= 34 and (remainder * 10**6 + first) % 97 == 1:
+            accepted = end - 1
+    return accepted
 
 
 def _card(value: bytes) -> int:
     digits = _digits(value)
-    doubled = (sum(divmod(2 * (byte - 48), 10)) for byte in digits[-2::-2])
-    total = sum(byte - 48 for byte in digits[-1::-2]) + sum(doubled)
-    return len(value) if 13 <= len(digits) <= 19 and total % 10 == 0 else 0
+    if not 13 <= len(digits) <= 19:
+        return 0
+    total = sum(digits[-1::-2]) - 48 * len(digits[-1::-2])
+    total += sum(digits[-2::-2].translate(_DOUBLED))
+    return 0 if total % 10 else len(value)
 
 
 def _ssn(value: bytes) -> int:
@@ -229,6 +235,9 @@ def _ssn(value: bytes) -> int:
 
 
 def _ipv6(value: bytes) -> int:
+    gaps = value.count(b"::")
+    if gaps > 1 or (not gaps and value.count(b":") != 7):
+        return 0  # told without the cost of an error
     try:
         address = ipaddress.IPv6Address(value.decode())
     except ValueError:
@@ -236,6 +245,13 @@ def _ipv6(value: bytes) -> int:
     return 0 if address.is_unspecified or address.is_loopback else len(value)
 
 
+_DIGITS: Final = b"0123456789"
+_LETTERS: Final = bytes(range(ord("A"), ord("Z") + 1))
+_NO_DIGITS: Final = bytes(sorted({*range(256)} - {*_DIGITS}))
+_NO_LETTERS_OR_DIGITS: Final = bytes(sorted({*_NO_DIGITS} - {*_LETTERS, *_LETTERS.lower()}))
+_DOUBLED: Final = bytes.maketrans(_DIGITS, bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))  # digit sums
+# What ISO 13616 writes for each character: digits as they are, A is 10.
+_NUMBERS: Final = {byte: b"%d" % number for number, byte in enumerate(_DIGITS + _LETTERS)}
 _BYTE: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 BUILT_IN: Final = {
     "email": BuiltIn(
