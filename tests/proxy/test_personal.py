@@ -51,11 +51,14 @@ def test_what_comes_with_shalt_finds_values_and_no_others(
 
 
 def test_an_iban_ends_with_the_last_word_up_to_which_it_has_a_remainder_of_1() -> None:
-    for number in range(2, 99):  # of all that have these words, one
-        text = f"DE{number:02} 3704 0044 0532 0130 AB12"
+    def checks(text: str) -> bool:
         compact = text[4:].replace(" ", "") + text[:4]
-        remainder = int("".join(str(int(letter, 36)) for letter in compact)) % 97
-        assert found("iban", text) == ([text] if remainder == 1 else [])
+        return int("".join(str(int(letter, 36)) for letter in compact)) % 97 == 1
+
+    for number in range(2, 99):
+        text = f"DE{number:02} 3704 0044 0532 0130 AB12"
+        beginnings = (text, text[:24], text[:19])
+        assert found("iban", text) == [each for each in beginnings if checks(each)][:1]
 
 
 def test_a_card_behind_another_number_is_found() -> None:
