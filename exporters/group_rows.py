@@ -131,6 +131,7 @@ class GroupWriter:
             self._count_more(part, Reason.NO_PAIR, pairs.unpaired_count)
         if group.cause is not None and group.is_trained:
             self.tally.withheld[group.cause.value] += 1
+        group.let_go()
         return group.call_count
 
     def _understood(
@@ -290,6 +291,12 @@ class _Group:
             turns = Turns.LAST if part.startswith(TARGETED_PREFIX) else self._turns
             self.parts[part] = Conversations(turns, self._read_again)
         return self.parts[part]
+
+    def let_go(self) -> None:
+        """Let go of its calls. They lead back here (`read_again`): a ring, which would stay until
+        Python looks for rings, and each call would be read into memory that no cache holds."""
+        self.parts.clear()
+        self.pairs.clear()
 
     def line(self, file: str, example: Example, moved: str) -> IdLine:
         """Say where a row is from."""

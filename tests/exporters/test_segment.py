@@ -1,5 +1,6 @@
 """A segment is a function of the store and a range: its rows and counts are those of the range."""
 
+import gc
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,7 @@ from exporters.row_lines import IDS_FILE, IdLine
 from exporters.scratch import scratch_path
 from exporters.segment import Segment, write_segment
 from exporters.tally import Tally
+from exporters.turns import Conversations
 from storage.grouped import GroupRange, group_ranges
 from storage.store import TraceStore
 from tests.exporters.calls import conversation, opening, record
@@ -56,6 +58,21 @@ def test_the_calls_read_are_told_group_by_group(store: TraceStore, tmp_path: Pat
     plan = make_plan(store, ExportRequest()).rows
     write_segment(store, plan, 0, GroupRange("", None), tmp_path, advance=told.append)
     assert told == [2] * 40
+
+
+def test_a_group_that_is_written_leaves_memory_without_a_search_for_rings(
+    sqlite_store: TraceStore, tmp_path: Path
+) -> None:
+    fill(sqlite_store)
+    plan = make_plan(sqlite_store, ExportRequest()).rows
+    gc.collect()
+    gc.disable()
+    try:
+        write_segment(sqlite_store, plan, 0, GroupRange("", None), tmp_path)
+        alive = sum(isinstance(each, Conversations) for each in gc.get_objects())
+    finally:
+        gc.enable()
+    assert alive == 0
 
 
 _decode = msgspec.json.Decoder(IdLine).decode
