@@ -6,7 +6,8 @@
 
 and what means the same in other gateways' words (storage.context has the table):
 `helicone-omit-request`, `helicone-omit-response` and `x-litellm-enable-message-redaction` keep no
-body, `op-log-request: false` keeps nothing. A word of ours wins.
+body, `op-log-request: false` keeps nothing. A word of ours wins. A transfer coding but `chunked` is
+refused here, too: it ends at whoever takes the request, and we neither undo it nor may pass it on.
 
 Sampling: of calls that do not say what is to be kept, `sample_ratio` are. Which is decided by a
 hash of the session, else of the trace, else of the call's own id, so that a conversation is kept
@@ -33,7 +34,15 @@ _RECORD_MODES: Final[dict[bytes, RecordMode]] = {
     b"metadata": "metadata",
     b"none": "none",
 }
-_PREFIXES: Final = (b"x-shalt-", b"helicone-", b"x-litellm-", b"op-log-request", b"traceparent")
+_CODING: Final = b"transfer-encoding"
+_PREFIXES: Final = (
+    b"x-shalt-",
+    b"helicone-",
+    b"x-litellm-",
+    b"op-log-request",
+    b"traceparent",
+    _CODING,
+)
 _is_asked: Final = JudgedNames(lambda name: name.startswith(_PREFIXES))
 _KEEPING_NO_BODY: Final = (
     b"helicone-omit-request",
@@ -83,6 +92,7 @@ def read_context(headers: Headers, *, own_project: str, default_project: str) ->
         mode,
         _sampled_by(said),
         said.get(b"x-shalt-timing") == b"1",
+        None if said.get(_CODING, b"chunked").lower() == b"chunked" else errors.unknown_coding(),
     )
 
 

@@ -62,6 +62,12 @@ def bad_header(name: str, rule: str) -> OwnError:
     return OwnError(400, "bad_header", f"the header {name} must be {rule}")
 
 
+def unknown_coding() -> OwnError:
+    """Say that a body comes in a transfer coding that is not undone (RFC 9112, section 6.1)."""
+    message = "of transfer codings chunked alone is understood: say content-encoding for gzip"
+    return OwnError(501, "unknown_coding", message)
+
+
 def spool_full() -> OwnError:
     """Say that nothing more can be recorded, where that is a reason to refuse."""
     message = 'the spool has reached spool_bytes_max and spool_full is "refuse"'

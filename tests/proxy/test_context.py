@@ -8,7 +8,7 @@ from proxy.context import RecordMode, is_sampled, read_context
 from storage.capture import Headers
 from storage.roster import read_roster
 from storage.segments import writers
-from tests.client import request
+from tests.client import exchange, request
 from tests.relaying import running_relay, upstream_at
 from tests.upstream import running_upstream
 
@@ -32,6 +32,22 @@ def test_what_is_kept_can_be_asked_for_in_several_words(
     headers: Headers, mode: RecordMode | None
 ) -> None:
     assert read_context(headers, own_project="", default_project="d").mode == mode
+
+
+@pytest.mark.parametrize("coding", [b"gzip, chunked", b"gzip\r\ntransfer-encoding: chunked"])
+def test_a_transfer_coding_that_nobody_would_undo_is_refused(tmp_path: Path, coding: bytes) -> None:
+    head = b"POST /v1/plain HTTP/1.1\r\nhost: x\r\ntransfer-encoding: %b\r\n\r\n0\r\n\r\n"
+    last = b"POST /v1/plain HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
+    last += b"Transfer-Encoding: Chunked\r\n\r\n0\r\n\r\n"
+    with (
+        running_upstream() as upstream,
+        running_relay(tmp_path, [upstream_at(upstream.port)]) as relay,
+    ):
+        received = exchange(relay.port, head % coding + last)
+        assert received.startswith(b"HTTP/1.1 501 ")
+        assert b"x-shalt-error: unknown_coding" in received
+        assert received.count(b"HTTP/1.1 200 ") == 1
+        assert len(upstream.heads) == 1
 
 
 def test_half_of_the_calls_are_about_half_of_them() -> None:
