@@ -45,6 +45,21 @@ def test_a_client_reads_the_same_bytes_however_a_call_is_carried(
         assert answers(True) == answers(False)
 
 
+def test_a_client_that_closes_its_side_is_taken_for_gone(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        running_relay(tmp_path, [upstream_at(silent.getsockname()[1])]) as relay,
+        send_and_leave(relay.port, "/v1/x") as client,
+    ):
+        upstream, _ = silent.accept()
+        client.shutdown(socket.SHUT_WR)
+        with upstream:
+            while upstream.recv(1000):  # until the call there is cancelled, too
+                pass
+        assert client.recv(1000) == b""
+        assert relay.calls(1)[0].outcome is Outcome.CLIENT_GONE
+
+
 def test_a_client_is_not_read_while_the_upstream_does_not_read(tmp_path: Path) -> None:
     head = b"POST /v1/x HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % 2**30
     with (
