@@ -22,18 +22,13 @@ class BodyCopy:
     """
 
     __slots__ = (
-        "_before",
-        "_chunks",
-        "_hash",
-        "_kept_bytes_left",
-        "_truncated",
+        "_before", "_chunks", "_hash", "_kept_bytes_left", "_taken_bytes", "_truncated",
         "held_bytes",
-        "length",
-    )
+    )  # fmt: skip
 
     def __init__(self, kept_bytes_max: int, *, resend: bool = False) -> None:
-        self.length = 0
         self.held_bytes = 0
+        self._taken_bytes = 0
         self._chunks: list[bytes] = []
         self._kept_bytes_left = kept_bytes_max
         self._hash: hashlib._Hash | None = None
@@ -42,11 +37,14 @@ class BodyCopy:
 
     def add(self, data: bytes) -> int:
         """Take note of bytes that passed; return how many are held."""
-        length = len(data)
-        self.length += length
-        self.held_bytes += length
         self._chunks.append(data)
-        return self.held_bytes
+        self.held_bytes = held_bytes = self.held_bytes + len(data)
+        return held_bytes
+
+    @property
+    def length(self) -> int:
+        """How much has passed."""
+        return self._taken_bytes + self.held_bytes
 
     @property
     def memory_bytes(self) -> int:
@@ -71,6 +69,7 @@ class BodyCopy:
         """Let go of the chunks held; return what of them is to be kept."""
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks = []
+        self._taken_bytes += self.held_bytes
         self.held_bytes = 0
         if self._before is not None and data:
             before = self._before + data
@@ -116,3 +115,12 @@ class BodyCopy:
         if strainer is not None:
             kept = strainer.strain(kept, last=True)
         return self.describe(kept, strainer)
+
+
+def why_cut(body: Body, strainer: Strainer | FrameStrainer | None) -> str:
+    """Say in the metric's word why a body is truncated; `strainer`: what it went through."""
+    if strainer is None and body.kept == 0:
+        return "not_searchable"
+    if strainer is None or not strainer.cut:
+        return "body_bytes_max"
+    return "held_bytes_max" if strainer.relieved else "not_searchable"

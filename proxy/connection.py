@@ -92,7 +92,7 @@ class Connection(asyncio.Protocol):
         self._complete = False
         self._keep_alive = False
         self._bodyless = False
-        self._upgrade = False
+        self._upgrade = self._switched = False
         self._got_bytes = False
         self.failure: UpstreamCut | UpstreamNotHttp | None = None
 
@@ -250,14 +250,14 @@ class Connection(asyncio.Protocol):
             self._transport.abort()  # bytes nobody asked for: never give them to the next call
             return
         self._got_bytes = True
-        if self.answer_head is not None and self.answer_head.status_code == 101:
+        if self._switched:
             self._chunks.append(data)
             return
         self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            if self.answer_head is None or self.answer_head.status_code != 101:
+            if not self._switched:
                 self._fail(UpstreamNotHttp("the upstream switched protocols unasked"))
             else:
                 self._transport.pause_reading()
@@ -348,6 +348,7 @@ class Connection(asyncio.Protocol):
         if (status_code < 200 and not switches) or self.answer_head is not None:
             return
         self._keep_alive = self._parser.should_keep_alive() and not switches
+        self._switched = switches
         self.answer_head = ResponseHead(status_code, self._headers)
         if self._bodyless:
             self._complete = True
@@ -358,9 +359,10 @@ class Connection(asyncio.Protocol):
             return
         self._head_bytes = 0
         self._chunks.append(data)
-        self._chunk_bytes += len(data)
-        if self._chunk_bytes > READ_BYTES_MAX and self._receiver is None:  # who takes it at once
-            self.pause_reading()
+        if self._receiver is None:  # who would take it at once
+            self._chunk_bytes += len(data)
+            if self._chunk_bytes > READ_BYTES_MAX:
+                self.pause_reading()
 
     def on_message_complete(self) -> None:
         if self.answer_head is not None:

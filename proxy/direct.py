@@ -49,7 +49,9 @@ class DirectPassage(Passage):
     it as it cancels tasks. The methods up to `cancel` are called by the client's protocol.
     """
 
-    __slots__ = ("_client", "_dialling", "_is_full", "_open_calls", "_since_ns", "_unsent")
+    __slots__ = (
+        "_client", "_dialling", "_idle_ns", "_is_full", "_open_calls", "_since_ns", "_unsent",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -110,14 +112,13 @@ class DirectPassage(Passage):
 
     def arrived(self) -> None:
         """Pass on what is here of the answer."""
-        upstream, connection = self.upstream, self.connection
-        assert upstream is not None
+        connection = self.connection
         assert connection is not None
         try:
             if self.response_begun:
-                self._pass_body(upstream, connection)
+                self._pass_body(connection)
             else:
-                self._pass_head(upstream, connection)
+                self._pass_head(connection)
         except UpstreamUnreachable as failure:
             self._finish(outcome_of(failure), str(failure))
         except Exception:  # noqa: BLE001  # it would end the upstream's connection, and the call hang
@@ -189,7 +190,7 @@ class DirectPassage(Passage):
 
     # The way back.
 
-    def _pass_head(self, upstream: Upstream, connection: Connection) -> None:
+    def _pass_head(self, connection: Connection) -> None:
         """Pass on the head of the answer, if it is here, with what is there of the body."""
         head = connection.answer_head
         if head is None:
@@ -205,21 +206,27 @@ class DirectPassage(Passage):
         if data:
             exchange.response_passed(data)
         self._client.answer(head.status_code, headers, data, last=last)
-        self._go_on(upstream, connection, last)
+        assert self.upstream is not None
+        self._idle_ns = int(self.upstream.idle_seconds * 1e9)
+        self._go_on(connection, last)
 
-    def _pass_body(self, upstream: Upstream, connection: Connection) -> None:
+    def _pass_body(self, connection: Connection) -> None:
         """Pass on what is here of the body."""
         exchange = self.exchange
+        came_ns = exchange.now_ns()
         data, last = connection.take()
         if not (data or last or connection.failure):
             return
-        exchange.waited(self._since_ns)
-        if data:
-            exchange.response_passed(data)
         self._client.pass_on(data, last=last)
-        self._go_on(upstream, connection, last)
+        if data:
+            wait_ns = 0 if self._is_full else self._idle_ns
+            self._since_ns = exchange.response_went_on(data, self._since_ns, came_ns, wait_ns)
+        else:
+            exchange.waited(self._since_ns)
+        if last or connection.failure:
+            self._go_on(connection, last)
 
-    def _go_on(self, upstream: Upstream, connection: Connection, last: bool) -> None:
+    def _go_on(self, connection: Connection, last: bool) -> None:
         """Wait for more of the answer, or end the call."""
         if last:
             self.end()
@@ -229,7 +236,8 @@ class DirectPassage(Passage):
         elif self._is_full:
             self._since_ns = self.exchange.wait_for_client()
         else:
-            self._since_ns = self.exchange.wait_for_upstream(upstream.idle_seconds)
+            assert self.upstream is not None
+            self._since_ns = self.exchange.wait_for_upstream(self.upstream.idle_seconds)
 
     # The end.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from proxy.body_copy import HELD_BYTES_MAX, BodyCopy
+from proxy.body_copy import HELD_BYTES_MAX, BodyCopy, why_cut
 from proxy.context import RecordMode, is_sampled
 from proxy.metrics import Phases
 from proxy.recording import Recording
@@ -52,11 +52,11 @@ class Exchange:
 
     __slots__ = (
         "_begun", "_connect_ns", "_first_byte_ns", "_forwarded_ns", "_headers", "_left_out",
-        "_mode", "_now_ns", "_receive_ns", "_recording", "_response_headers",
+        "_mode", "_receive_ns", "_recording", "_response_headers",
         "_response_started_ns", "_spool_at_ns", "_started_at_ns", "_started_ns", "_stop",
         "_strainers", "_waited_ns", "_watch", "abandoned", "deadline_ns", "dialect", "due_ns",
-        "ended", "id", "method", "project", "request", "response", "status_code", "target",
-        "upstream",
+        "ended", "id", "method", "now_ns", "project", "request", "response", "status_code",
+        "target", "upstream",
     )  # fmt: skip
 
     def __init__(
@@ -103,8 +103,8 @@ class Exchange:
         self._headers = headers
         self._response_headers: Headers = []
         self._started_at_ns = clock.wall_ns()
-        self._now_ns = clock.monotonic_ns
-        self._started_ns = self._now_ns()
+        self.now_ns = clock.monotonic_ns
+        self._started_ns = self.now_ns()
         self._forwarded_ns: int | None = None
         self._response_started_ns: int | None = None
         self._first_byte_ns: int | None = None
@@ -122,7 +122,7 @@ class Exchange:
 
     def connected(self, since_ns: int) -> None:
         """There is a connection to the upstream, waited for since then."""
-        waited_ns = self._now_ns() - since_ns
+        waited_ns = self.now_ns() - since_ns
         self._waited_ns += waited_ns
         self._connect_ns += waited_ns
 
@@ -157,9 +157,26 @@ class Exchange:
         if self.response.add(data) > HELD_BYTES_MAX:
             self._spool_what_came()
 
+    def response_went_on(self, data: bytes, since_ns: int, came_ns: int, wait_ns: int) -> int:
+        """Do at once what `waited`, `response_passed` and `wait_for_upstream` do.
+
+        More of the answer's body came at `came_ns`, waited for since `since_ns`, and has been
+        passed on; now we wait for the next, `wait_ns` at most, or for the client where that is 0.
+        """
+        self._waited_ns += came_ns - since_ns
+        if self._first_byte_ns is None:
+            self._first_byte_ns = came_ns - self._started_ns
+        if self.response.add(data) > HELD_BYTES_MAX:
+            self._spool_what_came()
+        now_ns = self.now_ns()
+        self.deadline_ns = deadline_ns = now_ns + wait_ns if wait_ns else 0
+        if 0 < deadline_ns < self.due_ns:
+            self.due_ns = deadline_ns
+        return now_ns
+
     def wait_for_upstream(self, seconds: float) -> int:
         """Note that we wait for the upstream now, and for how long at most; hand out the time."""
-        now_ns = self._now_ns()
+        now_ns = self.now_ns()
         self.deadline_ns = deadline_ns = now_ns + int(seconds * 1e9)
         if deadline_ns < self.due_ns:
             self.due_ns = deadline_ns
@@ -168,11 +185,11 @@ class Exchange:
     def wait_for_client(self) -> int:
         """Note that we wait for the client now, which has no limit of ours; hand out the time."""
         self.deadline_ns = 0
-        return self._now_ns()
+        return self.now_ns()
 
     def waited(self, since_ns: int) -> None:
         """The wait that began at `since_ns` is over; what it took was not our time."""
-        self._waited_ns += self._now_ns() - since_ns
+        self._waited_ns += self.now_ns() - since_ns
 
     @property
     def recorded(self) -> bool:
@@ -255,7 +272,8 @@ class Exchange:
             (overhead_ns - receive_ns) / 1e9,
             max(self._elapsed_ns() - ended_ns, 0) / 1e9,
         )
-        streamed = self._first_byte_ns is not None and self._is_event_stream()
+        kind = dict(self._response_headers).get(b"content-type", b"")
+        streamed = self._first_byte_ns is not None and kind.startswith(b"text/event-stream")
         self._recording.metrics.observe(
             self.upstream,
             _endpoint_of(self.method, self.target),
@@ -283,7 +301,7 @@ class Exchange:
             (response, self._strainers.get(True)),
         ):
             if body.truncated and self._mode == "full":
-                self._recording.metrics.cut.labels(_why_cut(body, strainer)).inc()
+                self._recording.metrics.cut.labels(why_cut(body, strainer)).inc()
         capture = self._capture(request, response, outcome, error, ended_ns, overhead_ns)
         self._recording.append(kind, capture)
 
@@ -374,21 +392,9 @@ class Exchange:
         return None if bodies is None else bodies.lines()
 
     def _elapsed_ns(self) -> int:
-        return self._now_ns() - self._started_ns
-
-    def _is_event_stream(self) -> bool:
-        kind = dict(self._response_headers).get(b"content-type", b"")
-        return kind.startswith(b"text/event-stream")
+        return self.now_ns() - self._started_ns
 
 
 @lru_cache(ENDPOINTS_MAX)
 def _endpoint_of(method: str, target: bytes) -> Endpoint:
     return endpoint_of(method, target.decode("latin-1"))
-
-
-def _why_cut(body: Body, strainer: Strainer | FrameStrainer | None) -> str:
-    if strainer is None and body.kept == 0:
-        return "not_searchable"
-    if strainer is None or not strainer.cut:
-        return "body_bytes_max"
-    return "held_bytes_max" if strainer.relieved else "not_searchable"

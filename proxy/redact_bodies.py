@@ -23,7 +23,7 @@ from typing import Final
 from proxy import secrets
 from proxy.redact import Redactor
 from proxy.redact_personal import LineSearch, PersonalRules, PersonalSearch
-from proxy.secrets import Found
+from proxy.secrets import Found, Pieces
 from storage.capture import Headers
 from storage.encoding import decode
 
@@ -97,17 +97,22 @@ class BodyRedactor:
         return self.put(text, found) if found else None
 
     def find(
-        self, text: bytes, events: bool, search: PersonalSearch | None = None
+        self,
+        text: bytes,
+        events: bool,
+        search: PersonalSearch | None = None,
+        pieces: Pieces | None = None,
     ) -> list[tuple[Found, ...]]:
         """Find the secrets of decoded text: of each its pieces, in order of their beginnings.
 
-        `search`: the one of this body, where the text is but a piece of it.
+        `search`: the one of this body, where the text is but a piece of it. `pieces`: those of a
+        stream's events, where they are known.
         """
         found: list[tuple[Found, ...]] = []
         if self._keys:
             found += [(each,) for each in secrets.find(text)]
             if events:
-                found += secrets.across_events(text)
+                found += secrets.across_events(text, pieces)
         if self._rules is not None:
             search = search or self.search(events)
             if search is not None:
@@ -167,8 +172,9 @@ class Strainer:
         if self._encoded:
             return self._strain_encoded(last)
         text, self._held = self._held, b""
-        found = self._redactor.find(text, self._events, self._search)
-        until = len(text) if last else self._until(text, found)
+        pieces = secrets.pieces_in(text) if self._events else None
+        found = self._redactor.find(text, self._events, self._search, pieces)
+        until = len(text) if last else self._until(text, found, pieces)
         if self._search is not None:
             self._search.passed(text, until)
         text, self._held = text[:until], text[until:]
@@ -195,14 +201,14 @@ class Strainer:
         self.redacted = True
         return self._keep(clean)
 
-    def _until(self, text: bytes, found: list[tuple[Found, ...]]) -> int:
+    def _until(self, text: bytes, found: list[tuple[Found, ...]], pieces: Pieces | None) -> int:
         """Say up to where nothing of an unfinished secret can stand, and no secret is cut.
 
         A stream is cut between two lines, so that each of its events is seen whole.
         """
         until = secrets.could_begin(text)
         if self._events:
-            until = secrets.line_of(text, min(until, secrets.could_begin_across(text)))
+            until = secrets.line_of(text, min(until, secrets.could_begin_across(text, pieces)))
         if self._search is not None:
             undecided = self._search.undecided(text)
             until = undecided if undecided <= until else self._search.cut(text, until)

@@ -16,6 +16,7 @@ the texts of the events and searches those.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -88,6 +89,9 @@ class Found(NamedTuple):
     token: bytes = b""
 
 
+Pieces = list[tuple[int, int]]
+
+
 def find(data: bytes) -> list[Found]:
     """Find the secrets in a body, in order and apart from each other."""
     matches = _literals(data)
@@ -125,12 +129,21 @@ def _literals(data: bytes) -> Sequence[tuple[int, int, int]]:
     return list(found)
 
 
-def across_events(data: bytes) -> list[tuple[Found, ...]]:
+def pieces_in(data: bytes) -> Pieces:
+    """Find the texts of a stream's events: where each begins and ends, without its quotes.
+
+    It is most of what searching a stream costs, so who asks for both of the next two gives it them.
+    """
+    return [match.span(1) for match in _PIECE.finditer(data)]
+
+
+def across_events(data: bytes, pieces: Pieces | None = None) -> list[tuple[Found, ...]]:
     """Find secrets that several events of a stream bring in pieces: of each its pieces, in order.
 
-    The text of the first `Found` is the whole secret, that of the others is empty.
+    The text of the first `Found` is the whole secret, that of the others is empty. `pieces`:
+    `pieces_in(data)`, where that is known.
     """
-    pieces = [match.span(1) for match in _PIECE.finditer(data)]
+    pieces = pieces_in(data) if pieces is None else pieces
     if len(pieces) < 2:
         return []
     joined = b"".join(data[start:end] for start, end in pieces)
@@ -154,10 +167,18 @@ def could_begin(data: bytes) -> int:
     return max(0, len(data) - LITERAL_BYTES_MAX)
 
 
-def could_begin_across(data: bytes) -> int:
-    """Say the same of the joined texts of a stream's events; and of an event that is not whole."""
+def could_begin_across(data: bytes, pieces: Pieces | None = None) -> int:
+    """Say the same of the joined texts of a stream's events; and of an event that is not whole.
+
+    `pieces`: `pieces_in(data)`, where that is known.
+    """
     whole = data.rfind(b"\n") + 1
-    pieces = [match.span(1) for match in _PIECE.finditer(data, 0, whole)]
+    pieces = pieces_in(data) if pieces is None else pieces
+    count = bisect_left(pieces, (whole,))
+    while count and pieces[count - 1][1] >= whole:  # its closing quote is of no whole event
+        whole = line_of(data, pieces[count - 1][0])
+        count = bisect_left(pieces, (whole,))
+    pieces = pieces[:count]
     begins = could_begin(b"".join(data[start:end] for start, end in pieces))
     for start, end in pieces:
         if begins < end - start:
@@ -176,11 +197,11 @@ def line_of(data: bytes, position: int) -> int:
 _OPEN: Final = re.compile(rb'[A-Za-z0-9_.-]*\\*(?:"\s*(?::\s*\\*(?:"(?:[^"\\]|\\[^"])*\\*)?)?)?')
 
 
-def _is_within_one(secret: Found, pieces: list[tuple[int, int]]) -> bool:
+def _is_within_one(secret: Found, pieces: Pieces) -> bool:
     return len(list(_pieces_of(secret, pieces))) == 1
 
 
-def _pieces_of(secret: Found, pieces: list[tuple[int, int]]) -> Iterator[Found]:
+def _pieces_of(secret: Found, pieces: Pieces) -> Iterator[Found]:
     """Say where in the data the pieces of a secret stand that was found in the joined text."""
     before = begin = 0
     text = secret.secret

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from proxy.body_copy import HELD_BYTES_MAX, BodyCopy
+from proxy.body_copy import HELD_BYTES_MAX, BodyCopy, why_cut
 from storage.capture import Body
 
 
@@ -48,3 +48,8 @@ def test_however_it_is_taken_the_description_is_the_same(kept_bytes_max: int) ->
     digest = hashlib.sha256(data).hexdigest() if truncated else ""
     assert kept == data[:kept_bytes_max]
     assert copy.describe(b"") == Body(b"", 1000, digest, truncated)
+
+
+def test_a_body_beyond_its_limit_says_so() -> None:
+    assert why_cut(Body(b"kept", 9, "", True), None) == "body_bytes_max"
+    assert why_cut(Body(b"", 9, "", True, 0), None) == "not_searchable"

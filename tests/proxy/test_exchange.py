@@ -5,7 +5,7 @@ from pathlib import Path
 
 from proxy.exchange import LONG_CALL_NS, RELIEVED_BYTES_MIN, Exchange
 from proxy.recording import Recording
-from storage.capture import Dialect, Outcome
+from storage.capture import Capture, Dialect, Outcome
 from storage.feed import assemble
 from storage.replay import SpoolReader
 from storage.segments import writers
@@ -84,6 +84,24 @@ def test_nothing_is_due_before_it_is_said_to_be(tmp_path: Path) -> None:
         assert exchange.abandoned is None
         exchange.end(Outcome.COMPLETE)
         recording.close()
+
+    asyncio.run(check())
+
+
+def test_a_piece_of_a_stream_counts_as_its_parts_would(tmp_path: Path) -> None:
+    async def check() -> None:
+        recording, exchange = await opened(tmp_path)
+        since_ns = exchange.now_ns()
+        waits_from_ns = exchange.response_went_on(b"one", since_ns, since_ns + 5, 1_000_000)
+        assert exchange.deadline_ns == exchange.due_ns == waits_from_ns + 1_000_000
+        exchange.response_went_on(b"two", waits_from_ns, waits_from_ns + 5, 0)
+        assert (exchange.deadline_ns, exchange.response.length) == (0, 6)
+        exchange.end(Outcome.COMPLETE)
+        recording.close()
+        (frame,) = SpoolReader(tmp_path / writers(tmp_path)[0]).read(10, 10**6)
+        assert isinstance(frame.payload, Capture)
+        assert frame.payload.response_body.data == b"onetwo"
+        assert frame.payload.ended_ns - frame.payload.overhead_ns == 10
 
     asyncio.run(check())
 

@@ -122,6 +122,13 @@ def test_the_beginning_of_a_key_waits_for_the_rest(key: str) -> None:
         assert could_begin_across(events(*text[:cut])) <= first, cut
 
 
+def test_an_event_with_the_end_of_a_line_in_it_is_not_whole() -> None:
+    whole = events("of one line, and longer than what begins any key")
+    for torn in (b'data: {"content":"of two\nli', b'data: {"content":"of two\nlines"}'):
+        assert could_begin_across(whole + torn) == could_begin_across(whole), torn
+    assert could_begin_across(whole) < len(whole)
+
+
 def test_what_can_begin_nothing_waits_for_little() -> None:
     text = b"a risk-averse person asks about tasks and desks, of which there are many, " * 100
     assert len(text) - could_begin(text) <= LITERAL_BYTES_MAX
