@@ -59,7 +59,7 @@ class Relay:
 class _TaskPassage(Passage):
     """A call that is carried by the task it is made in."""
 
-    __slots__ = ("_receive", "_send", "_tunnelled", "_upgrade")
+    __slots__ = ("_receive", "_send", "_tunnelled", "_upgrade", "_watch_is_due")
 
     def __init__(
         self,
@@ -77,6 +77,7 @@ class _TaskPassage(Passage):
         self._receive = receive
         self._send = send
         self._tunnelled = False
+        self._watch_is_due = False
         super().__init__(
             gate,
             asked,
@@ -123,6 +124,8 @@ class _TaskPassage(Passage):
         if message["type"] == "http.disconnect":
             raise ClientGone
         body = self._take_body(message)
+        if self._watch_is_due and not self.more_body:
+            self._start_watching()
         if self._upgrade is not None:
             await self._pass_handshake(upstream, self._upgrade)
             return
@@ -239,7 +242,15 @@ class _TaskPassage(Passage):
     # The client's leaving.
 
     def _start_watching(self) -> None:
-        self.gate.tasks.create_task(self._beside(self._watch()))
+        """Look out for the client's leaving, from when on nothing else can come from it.
+
+        Of a body that is not whole a watcher would take a piece. Who takes the body sees a client
+        that leaves; while there is no connection for it yet, nobody does.
+        """
+        if self.more_body:
+            self._watch_is_due = True
+        else:
+            self.gate.tasks.create_task(self._beside(self._watch()))
 
     async def _beside(self, work: Coroutine[None, None, None]) -> None:
         """Do what goes on beside the call's own task; a fault there costs this call alone."""

@@ -32,7 +32,7 @@ from storage.replay import Frame, SpoolReader
 from storage.segments import writers
 from storage.spool import FrameKind, SpoolLimits
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 60.0  # nothing takes that long, but on a machine that others keep busy
 
 Found = TypeVar("Found")
 
@@ -49,16 +49,16 @@ def wait_until(
 
 
 def upstream_at(port: int, name: str = "openai", **given: object) -> Upstream:
-    """Describe an upstream on loopback, with short time-outs."""
+    """Describe an upstream on loopback; a test that waits for a time-out gives a short one."""
     settings: dict[str, object] = {
         "dialect": Dialect.OPENAI,
         "pool": UpstreamPool(Address("127.0.0.1", port), connections_max=100),
         "host": b"127.0.0.1:%d" % port,
         "base_path": b"/v1",
         "key_header": None,
-        "connect_seconds": 1.0,
-        "first_byte_seconds": 1.5,
-        "idle_seconds": 1.5,
+        "connect_seconds": WAIT_SECONDS,
+        "first_byte_seconds": WAIT_SECONDS,
+        "idle_seconds": WAIT_SECONDS,
         **given,
     }
     return Upstream(name=name, **settings)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 /plain       200 with a JSON body                /chunked   chunks, then the last one late
 /stream      text/event-stream, three events     /slow      an event every 50 ms, for ever
+/held      a chunk, and when the test says so the last one
 /hang        no answer                           /stall     one chunk, then nothing
 /silent      closes without a byte               /cut       closes inside a sized body
 /cut-chunk   closes between chunks               /garbage   not HTTP
@@ -40,6 +41,7 @@ class Upstream:
     heads: list[bytes] = field(default_factory=list)
     connection_count: int = 0
     lost: list[str] = field(default_factory=list)  # paths whose client went away
+    go_on: threading.Event = field(default_factory=threading.Event)  # what /held waits for
 
     def sent(self) -> bytes:
         """The head of the last request, as it came."""
@@ -70,7 +72,7 @@ def running_upstream(tls: ssl.SSLContext | None = None) -> Iterator[Upstream]:
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
-    assert started.wait(5)
+    assert started.wait(60)
     try:
         yield seen
     finally:
@@ -130,11 +132,12 @@ class _Connection:
     def chunk(self, data: bytes) -> None:
         self.writer.write(b"%x\r\n%b\r\n" % (len(data), data))
 
-    def begin_chunks(self, kind: bytes = b"text/plain") -> None:
+    def begin_chunks(self, kind: bytes = b"text/plain", first: bytes = b"") -> None:
+        """Send the head, and in the same segment the first chunk if one is given."""
         head = (
             b"HTTP/1.1 200 OK\r\ncontent-type: " + kind + b"\r\ntransfer-encoding: chunked\r\n\r\n"
         )
-        self.writer.write(head)
+        self.writer.write(head + (b"%x\r\n%b\r\n" % (len(first), first) if first else b""))
 
     async def do_plain(self, head: bytes, body: bytes) -> None:
         self.send(b'{"object": "plain"}', headers=b"content-type: application/json\r\n")
@@ -180,14 +183,20 @@ class _Connection:
         self.seen.lost.append("slow")
         return False
 
+    async def do_held(self, head: bytes, body: bytes) -> None:
+        self.begin_chunks(first=b"hello ")
+        while not self.seen.go_on.is_set():
+            await asyncio.sleep(0.005)
+        self.chunk(b"world")
+        self.writer.write(b"0\r\n\r\n")
+
     async def do_hang(self, head: bytes, body: bytes) -> bool:
         await self.reader.read(1)
         self.seen.lost.append("hang")
         return False
 
     async def do_stall(self, head: bytes, body: bytes) -> bool:
-        self.begin_chunks()
-        self.chunk(b"a little")
+        self.begin_chunks(first=b"a little")
         await self.reader.read(1)
         self.seen.lost.append("stall")
         return False
