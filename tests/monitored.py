@@ -21,6 +21,7 @@ from storage.store import TraceStore
 from storage.trace import Json
 from tests.exporters.calls import WORDS, chat, record, said
 from tests.relaying import wait_until
+from tests.stores import laid
 
 SYSTEM = "You extract fields from call logs. Answer in JSON."
 
@@ -60,7 +61,7 @@ def captured(
 def filled(settings: Settings, captures: list[Capture]) -> Iterator[TraceStore]:
     """Store calls where `settings` say; yield the store."""
     Places(settings.data_dir).prepare()
-    with closing(open_store(settings)) as store:
+    with closing(open_store(laid(settings))) as store:
         store.upgrade()
         record(store, captures)
         yield store

@@ -24,6 +24,7 @@ from psycopg import sql
 
 from storage.database import open_engine, upgrade
 from storage.partitions import Partitions
+from tests.stores import lay
 
 ACCOUNTS = ("postgres", "nobody")  # the server refuses to run as root
 KINDS = ("sqlite", "postgresql")  # parameters of a fixture that uses `fresh_url`
@@ -64,23 +65,26 @@ class Server:
         pids = [self.process.pid, *_children(self.process.pid)]
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        self.process.wait(30)
+        self.process.wait(60)
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
     def stop(self) -> None:
         """End it at once; what it holds is thrown away."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGQUIT)
-            self.process.wait(30)
+            self.process.wait(60)
 
     def url(self, database: str) -> str:
         """The URL of a database, as a setting would have it."""
         return f"postgresql://shalt@/{database}?host={self.directory}"
 
     def create(self, template: str = "template0") -> str:
-        """Make a database; return its name."""
+        """Make a database; return its name.
+
+        Its files are copied: by way of the log, as is the default, that takes twice the time.
+        """
         name = f"test_{next(_numbers)}"
-        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
         with self._connection() as connection:
             connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return name
@@ -158,10 +162,11 @@ def fresh_url(
 ) -> Iterator[str]:
     """Name a store nobody has used, of the kind that is the fixture's parameter.
 
-    A PostgreSQL database that is `migrated` has its tables already: a copy is quicker.
+    One that is `migrated` has its tables already: a copy is quicker.
     """
     if request.param == "sqlite":
-        yield f"sqlite:///{directory / 'shalt.sqlite'}"
+        url = f"sqlite:///{directory / 'shalt.sqlite'}"
+        yield lay(url) if migrated else url
         return
     server: Server = request.getfixturevalue("postgres")
     url = server.url(server.create(TEMPLATE if migrated else "template0"))

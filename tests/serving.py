@@ -17,6 +17,7 @@ from typing import IO
 import psycopg
 
 from tests.relaying import wait_until
+from tests.stores import lay_file
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,7 +33,7 @@ class Shalt:
 
     def get(self, path: str) -> bytes:
         """Fetch a page of it."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as answer:
             data: bytes = answer.read()
         return data
 
@@ -91,7 +92,12 @@ class Shalt:
 def running_shalt(
     data_dir: Path, upstream: str, *options: str, store: str = "", log: IO[str] | None = None
 ) -> Iterator[Shalt]:
-    """Start `shalt serve` on a free port; end it, if the test has not. `log`: for what it logs."""
+    """Start `shalt serve` on a free port; end it, if the test has not. `log`: for what it logs.
+
+    Where it has no store yet, it finds an empty one.
+    """
+    if not store:
+        lay_file(data_dir / "shalt.sqlite")
     command = [sys.executable, "-m", "shalt", "serve", "--port", "0", "--data-dir", str(data_dir)]
     process = subprocess.Popen(
         [*command, *(("--upstream", upstream) if upstream else ()), *options],

@@ -9,6 +9,7 @@ from sqlalchemy import insert
 from storage.database import writing
 from storage.schema import split_policy
 from storage.store import TraceStore
+from tests.stores import lay
 
 NOON_NS = 1_790_942_400_000_000_000  # 2026-10-02T12:00:00Z
 SALT = "0123456789abcdef" * 2
@@ -31,7 +32,7 @@ def clock() -> StillClock:
 
 def make_store(url: str) -> TraceStore:
     """Make a store whose salt is known, so that no test depends on how groups happen to fall."""
-    made = TraceStore(url, clock=StillClock())
+    made = TraceStore(lay(url), clock=StillClock())
     made.upgrade()
     with writing(made.engine) as connection:
         connection.execute(

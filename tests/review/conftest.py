@@ -17,6 +17,7 @@ from storage.labels import Label, Said, check_label
 from storage.rows import Checkpoint, Recorded
 from storage.store import TraceStore
 from tests.review.calls import START_NS, Page
+from tests.stores import lay
 
 
 @dataclass
@@ -88,7 +89,7 @@ def searchable_site(tmp_path: Path) -> Iterator[Site]:
 
 def _site(directory: Path, *, searchable: bool) -> Iterator[Site]:
     url = f"sqlite:///{directory / 'shalt.sqlite'}"
-    store = TraceStore(url, clock=Clock(), searchable=searchable)
+    store = TraceStore(lay(url), clock=Clock(), searchable=searchable)
     store.upgrade()
     site = Site(store, Starlette())
     judging = Judging(site.keep, b"a key of the test's own", Clock())

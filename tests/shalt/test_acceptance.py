@@ -25,6 +25,7 @@ from storage.spool import FrameKind, SpoolLimits, SpoolWriter
 from storage.store import TraceStore
 from tests.storage.calls import at, capture_of, id_of, recorded
 from tests.storage.saying import label, score
+from tests.stores import laid
 
 
 @dataclass
@@ -50,7 +51,7 @@ def _desk(tmp_path: Path) -> Iterator[Desk]:
     settings = Settings(data_dir=tmp_path / "data")
     places = Places(settings.data_dir)
     places.prepare()
-    store = open_store(settings)
+    store = open_store(laid(settings))
     store.upgrade()
     intake = Intake(settings, store, SystemClock())
     yield Desk(places, store, intake, Acceptance(places, store, intake, SystemClock()))

@@ -11,11 +11,12 @@ from shalt.recording import open_store
 from shalt.settings import Settings
 from storage.labels import Status
 from tests.storage.calls import at, id_of, recorded
+from tests.stores import laid
 
 
 @pytest.fixture(name="data_dir")
 def _data_dir(tmp_path: Path) -> Path:
-    with closing(open_store(Settings(data_dir=tmp_path))) as store:
+    with closing(open_store(laid(Settings(data_dir=tmp_path)))) as store:
         store.upgrade()
         store.insert([recorded(1)], at(1))
     return tmp_path

@@ -21,6 +21,7 @@ from shalt.settings import Settings
 from storage.store import TraceStore
 from tests.exporters.calls import chat, opening, record, said
 from tests.exporters.columns_made import made
+from tests.stores import laid
 
 CALLS = 70  # more than a batch
 DAY_NS = 86_400 * 10**9
@@ -91,7 +92,7 @@ class FixedClock:
 
 @pytest.fixture(name="store")
 def _store(tmp_path: Path) -> Iterator[TraceStore]:
-    with closing(open_store(Settings(data_dir=tmp_path))) as store:
+    with closing(open_store(laid(Settings(data_dir=tmp_path)))) as store:
         store.upgrade()
         answer = said("assistant", "Yes.")
         record(
@@ -170,7 +171,7 @@ def test_vectors_of_calls_that_are_gone_are_deleted(
     run(settings, store)
     other = tmp_path / "other"
     other.mkdir()
-    with closing(open_store(Settings(data_dir=other))) as empty:
+    with closing(open_store(laid(Settings(data_dir=other)))) as empty:
         empty.upgrade()
         run(settings, empty)
     assert kept(tmp_path) == 0

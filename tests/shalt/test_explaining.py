@@ -12,6 +12,7 @@ from shalt.settings import Settings
 from storage.capture import DropReason
 from storage.fate import CallIdError
 from tests.storage.calls import at, id_of, recorded
+from tests.stores import laid
 
 Printed = pytest.CaptureFixture[bytes]
 
@@ -20,7 +21,7 @@ Printed = pytest.CaptureFixture[bytes]
 def settings(tmp_path: Path) -> Settings:
     """Settings of a store with one stored and one dropped call."""
     given = Settings(data_dir=tmp_path)
-    with closing(open_store(given)) as store:
+    with closing(open_store(laid(given))) as store:
         store.upgrade()
         store.insert([recorded(1)], at(1))
         store.note_dropped({id_of(2): DropReason.SPOOL_FULL})

@@ -16,6 +16,7 @@ from storage.replay import SpoolReader
 from storage.segments import writers
 from storage.store import TraceStore
 from tests.storage.calls import at, capture_of, recorded
+from tests.stores import laid
 
 
 @pytest.fixture(name="settings")
@@ -27,7 +28,7 @@ def _settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture(name="store")
 def _store(settings: Settings) -> Iterator[TraceStore]:
-    store = open_store(settings)
+    store = open_store(laid(settings))
     store.upgrade()
     yield store
     store.close()

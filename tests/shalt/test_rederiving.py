@@ -11,6 +11,7 @@ from shalt.recording import open_store
 from shalt.settings import Settings
 from tests.storage.calls import at, id_of
 from tests.storage.test_rederive import misunderstood
+from tests.stores import laid
 
 Printed = pytest.CaptureFixture[bytes]
 
@@ -18,7 +19,7 @@ Printed = pytest.CaptureFixture[bytes]
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     made = Settings(data_dir=tmp_path)
-    with closing(open_store(made)) as store:
+    with closing(open_store(laid(made))) as store:
         store.upgrade()
         store.insert([misunderstood(1), misunderstood(2)], at(1))
     return made

@@ -14,6 +14,7 @@ from storage.rows import Recorded
 from storage.search import SearchNotBuilt
 from storage.store import TraceStore
 from tests.storage.calls import at, recorded
+from tests.stores import laid
 
 Printed = pytest.CaptureFixture[bytes]
 
@@ -30,7 +31,7 @@ def store_of(settings: Settings) -> closing[TraceStore]:
 
 
 def fill(settings: Settings, *some: Recorded) -> None:
-    with store_of(settings) as store:
+    with store_of(laid(settings)) as store:
         store.upgrade()
         store.insert(some, at(1))
 

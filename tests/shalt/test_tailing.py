@@ -15,13 +15,14 @@ from shalt.settings import Settings
 from shalt.tailing import LATE_SECONDS, Follower
 from storage.store import TraceStore
 from tests.storage.calls import START_NS, StillClock, at, id_of, recorded
+from tests.stores import laid
 
 CHECKOUT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[TraceStore]:
-    with closing(open_store(Settings(data_dir=tmp_path))) as store:
+    with closing(open_store(laid(Settings(data_dir=tmp_path)))) as store:
         store.upgrade()
         yield store
 
@@ -74,5 +75,5 @@ def test_it_prints_until_ctrl_c(tmp_path: Path, store: TraceStore) -> None:
         assert process.stdout is not None
         ids = [json.loads(process.stdout.readline())["id"] for _ in range(3)]
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(60) == 130
     assert ids == [id_of(number) for number in range(3)]

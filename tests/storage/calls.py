@@ -12,6 +12,7 @@ from storage.rows import Checkpoint, Recorded
 from storage.store import TraceStore
 from storage.terms import text_features_of
 from storage.trace import Choice, Message, Span, Understood, Usage
+from tests.stores import lay
 
 START_NS = 1_790_000_000_000_000_000  # 21 September 2026
 WRITER = "f" * 32
@@ -129,7 +130,7 @@ def url_of(directory: Path) -> str:
 
 
 def new_store(url: str, **options: Any) -> TraceStore:
-    store = TraceStore(url, clock=StillClock(), **options)
+    store = TraceStore(lay(url), clock=StillClock(), **options)
     store.upgrade()
     return store
 

@@ -10,6 +10,7 @@ from storage.placed import why_there
 from storage.reservation import tombstone_of
 from storage.schema import reservation, reservation_change
 from storage.store import TraceStore
+from tests.stores import lay
 
 SALT = "5a17" * 8
 
@@ -42,7 +43,7 @@ def reserve(store: TraceStore, group_id: str, *causes: str, version: int = 1) ->
 
 
 def open_store(tmp_path: Path) -> TraceStore:
-    made = TraceStore(f"sqlite:///{tmp_path / 'store.sqlite'}", clock=SystemClock())
+    made = TraceStore(lay(f"sqlite:///{tmp_path / 'store.sqlite'}"), clock=SystemClock())
     made.upgrade()
     return made
 

@@ -44,6 +44,7 @@ from storage.text_sample import TextSample
 from storage.trace import Span
 from tests.storage.calls import ask, capture_of, id_of
 from tests.storage.saying import label, said_id, score, verdict
+from tests.stores import lay
 
 
 @dataclass
@@ -94,7 +95,7 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     (tmp_path / "poison").mkdir()
-    store = TraceStore(f"sqlite:///{tmp_path / 'shalt.sqlite'}", clock=SystemClock())
+    store = TraceStore(lay(f"sqlite:///{tmp_path / 'shalt.sqlite'}"), clock=SystemClock())
     store.upgrade()
     yield Place(tmp_path, store)
     store.close()
