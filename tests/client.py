@@ -34,7 +34,7 @@ def request(
     headers: dict[str, str] | None = None,
 ) -> Answer:
     """Send a request on a connection of its own and read all of the answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         sized = {"content-length": str(len(body))} if body or method == "POST" else {}
         named = "host" in (headers or {})
@@ -54,7 +54,7 @@ def request(
 
 def send_and_leave(port: int, path: str) -> socket.socket:
     """Send a request and return the socket, for the caller to close when it likes."""
-    client = socket.create_connection(("127.0.0.1", port), timeout=30)
+    client = socket.create_connection(("127.0.0.1", port), timeout=60)
     client.sendall(
         b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}" % path.encode("ascii")
     )
@@ -63,7 +63,7 @@ def send_and_leave(port: int, path: str) -> socket.socket:
 
 def exchange(port: int, sent: bytes) -> bytes:
     """Send raw bytes and read until the connection ends."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall(sent)
         received = b""
         while data := client.recv(65536):

@@ -21,8 +21,10 @@ from dataclasses import dataclass, field
 
 from tests.threads import running_loop
 
-# What the upstream waits for a caller to leave; longer than shalt's time-outs in these tests.
+# What the upstream waits for a caller to leave: longer than shalt's time-outs in these tests, and
+# than any client takes to leave that means to.
 PATIENCE_SECONDS = 3.0
+LEAVES_SECONDS = 60.0
 # Of these faults the body is not read; clients keep sending it.
 POURED = ("early", "hang_up")
 
@@ -74,7 +76,8 @@ class _Answer:
     async def _wait(self) -> None:
         """Wait until the caller leaves, or for long."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            leaves = "/before/" in self._path or "/after/" in self._path
+            async with asyncio.timeout(LEAVES_SECONDS if leaves else PATIENCE_SECONDS):
                 while await self._reader.read(65536):
                     pass
                 self._seen.left.add(self._path)

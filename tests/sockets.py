@@ -130,7 +130,7 @@ def running_sockets(
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
     thread.start()
-    assert started.wait(5)
+    assert started.wait(60)
     try:
         yield seen
     finally:

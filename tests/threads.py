@@ -25,7 +25,7 @@ def running_loop(start: Callable[[], Awaitable[asyncio.Server]]) -> Iterator[Non
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
-    assert started.wait(5)
+    assert started.wait(60)
     try:
         yield
     finally:

@@ -21,7 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.relaying import wait_until
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-WAIT_SECONDS = 20.0  # longest wait for the browser to answer, or for a condition in a page
+WAIT_SECONDS = 60.0  # longest wait for the browser to answer, or for a condition in a page
 MESSAGE_BYTES_MAX = 64 * 2**20
 
 _KEYS = {"Enter": 13, "Escape": 27, "Tab": 9}

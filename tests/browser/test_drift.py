@@ -14,7 +14,7 @@ from tests.exporters.found import full_report
 @pytest.fixture(scope="module")
 def report_url(site_url: str) -> str:
     """The address of a report that has something of everything, hostile texts too."""
-    with urllib.request.urlopen(f"{site_url}/review/drift", timeout=20) as answer:
+    with urllib.request.urlopen(f"{site_url}/review/drift", timeout=60) as answer:
         (report_id,) = re.findall(r"/review/drift/(\w{32})", answer.read().decode())
     return f"{site_url}/review/drift/{report_id}"
 

@@ -169,11 +169,11 @@ def plant_in_sockets(port: int, canaries: Canaries) -> None:
     offered = [Subprotocol("realtime"), Subprotocol(protocol)]
     mails = {"x-user": MAIL}
     with connect(there, additional_headers=mails, subprotocols=offered, compression=None) as socket:
-        socket.recv(timeout=10)
+        socket.recv(timeout=60)
         key = canaries.key("frames")
         for text in (f"whole {key} of {MAIL}", " " + key[:9], key[9:], " end"):
             socket.send(json.dumps({"type": "x", "delta": text}))
-            socket.recv(timeout=10)
+            socket.recv(timeout=60)
 
 
 def plant_in_what_is_said(shalt: Shalt, canaries: Canaries) -> None:

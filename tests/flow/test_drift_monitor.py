@@ -85,7 +85,7 @@ def running_model() -> Iterator[str]:
 
 def send(shalt: Shalt, period: str, logs: Iterable[tuple[int, int]]) -> int:
     """Send call logs (number and year), each a session of its own; return how many."""
-    connection = http.client.HTTPConnection("127.0.0.1", shalt.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", shalt.port, timeout=60)
     count = 0
     for number, year in logs:
         asked, _ = call_log(number, year)
@@ -174,13 +174,13 @@ def running_prometheus(shalt: Shalt, folder: Path) -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def firing(port: int) -> list[dict[str, str]]:
     """The labels of the alerts that Prometheus fires."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/alerts", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/alerts", timeout=60) as answer:
             alerts = json.load(answer)["data"]["alerts"]
     except OSError:  # it is still starting
         return []

@@ -39,6 +39,12 @@ FAULTS = {
     "unframed": (Outcome.COMPLETE, ""),
 }
 ELSEWHERE = ("no_name", "nobody", "no_tls")  # upstreams of their own: nobody answers there
+# What they are given of the time-outs; who leaves, leaves an upstream that is waited for.
+SECONDS = {
+    "faulty": {},
+    "hurried": {"first_byte_seconds": 1.0, "idle_seconds": 1.0},
+    **dict.fromkeys(ELSEWHERE, {"connect_seconds": 5.0}),
+}
 PIECE, POURED_PIECES = b" " * 20_000, 20
 CELLS = list(product(FAULTS, ("stream", "whole"), ("waits", "before", "after")))
 
@@ -98,6 +104,8 @@ class Cell:
 
     @property
     def name(self) -> str:
+        if self.outcomes == {Outcome.UPSTREAM_TIMEOUT}:
+            return "hurried"
         return self.fault if self.fault in ELSEWHERE else "faulty"
 
     @property
@@ -130,7 +138,7 @@ class Cell:
         received = b""
         pouring = asyncio.create_task(pour(writer, more))
         try:
-            async with asyncio.timeout(9):
+            async with asyncio.timeout(60):
                 if self.client == "before":
                     while self.fault not in ELSEWHERE and self.path not in upstream.paths:
                         await asyncio.sleep(0.01)
@@ -173,18 +181,18 @@ def ran(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
     """
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nobody: int = taken.getsockname()[1]
-    seconds = {"connect_seconds": 5.0, "first_byte_seconds": 1.0, "idle_seconds": 1.0}
     with running_faults() as upstream, socket.create_server(("127.0.0.1", 0)) as no_tls:
         tls = Address("127.0.0.1", no_tls.getsockname()[1], ssl.create_default_context())
         where = {
             "faulty": Address("127.0.0.1", upstream.port),
+            "hurried": Address("127.0.0.1", upstream.port),
             "no_name": Address("nowhere.invalid", 443),
             "nobody": Address("127.0.0.1", nobody),
             "no_tls": tls,
         }
         pools = {name: UpstreamPool(each, connections_max=100) for name, each in where.items()}
         upstreams = [
-            upstream_at(1, name, pool=pool, base_path=b"", **seconds)
+            upstream_at(1, name, pool=pool, base_path=b"", **SECONDS[name])
             for name, pool in pools.items()
         ]
         folder = tmp_path_factory.mktemp("faults")

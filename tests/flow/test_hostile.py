@@ -23,7 +23,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 SIZED = OK + b"content-length: 2\r\n\r\nok"
 CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
 INTERIM = b"HTTP/1.1 103 Early Hints\r\nlink: </a>; rel=preload\r\n\r\n"
-ASK = b"POST /v1/%b HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
+ASK = b"POST /u/%b HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
 LONG = 4 * HEAD_BYTES_MAX
 ENDS = (b"\r\n\r\nok", b"0\r\n\r\n", b"}}")  # of whole answers
 
@@ -162,10 +162,11 @@ def running_hostile() -> Iterator[Hostile]:
 async def attacked(port: int, name: str) -> bytes:
     """Make a call and return all that comes of it, to its end or to where it tells enough."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(ASK % name.encode())
+    slow = CASES[name].outcome is Outcome.UPSTREAM_TIMEOUT
+    writer.write(ASK % f"{'hurried' if slow else 'openai'}/{name}".encode())
     data = b""
     try:
-        async with asyncio.timeout(9):
+        async with asyncio.timeout(60):
             while piece := await reader.read(65536):
                 data += piece
                 if data.endswith(ENDS) or CASES[name].status == 204:
@@ -192,15 +193,18 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("spool")
     with running_hostile() as upstream:
         hostile = upstream_at(upstream.port, base_path=b"")
-        with running_relay(folder, [hostile]) as relay:
+        hurried = upstream_at(upstream.port, "hurried", base_path=b"", first_byte_seconds=1.0)
+        with running_relay(folder, [hostile, hurried]) as relay:
 
             async def run() -> list[bytes]:
                 return await asyncio.gather(*(attacked(relay.port, name) for name in CASES))
 
             got = dict(zip(CASES, asyncio.run(run()), strict=True))
             calls = relay.calls(len(CASES))
-            wait_until(lambda: relay.recording.open_count == hostile.pool.busy_count == 0)
-            wait_until(lambda: upstream.open_count == hostile.pool.idle_count)
+            wait_until(lambda: relay.recording.open_count == 0)
+            pools = hostile.pool, hurried.pool
+            wait_until(lambda: [pool.busy_count for pool in pools] == [0, 0])
+            wait_until(lambda: upstream.open_count == sum(pool.idle_count for pool in pools))
             for _ in range(3):
                 assert request(relay.port, "/v1/interim_100").body == b"ok"
     by_name = {call.target.rpartition("/")[2]: call for call in calls}

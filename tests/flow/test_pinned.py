@@ -115,7 +115,7 @@ def relay(upstream: Upstream, tmp_path: Path) -> Iterator[RunningRelay]:
 
 def send(port: int, line: str, headers: str = "Host: x", body: bytes = b"{}") -> bytes:
     """Send a request as it is and return what comes back."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         head = f"{line}\r\n{headers}\r\nAuthorization: {CLIENTS.decode()}\r\nConnection: close\r\n"
         client.sendall(head.encode() + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
         received = b""

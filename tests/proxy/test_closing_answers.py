@@ -20,7 +20,9 @@ def test_a_client_of_http_1_0_gets_the_body_and_no_chunks(
 ) -> None:
     with (
         running_upstream() as upstream,
-        running_relay(tmp_path, [upstream_at(upstream.port, first_byte_seconds=0.2)]) as relay,
+        running_relay(
+            tmp_path, [upstream_at(upstream.port, first_byte_seconds=0.2 if body is None else 60)]
+        ) as relay,
     ):
         lines = b"Expect: 100-continue\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n{}"
         answer = exchange(relay.port, b"POST /v1/%b HTTP/1.0\r\n" % path.encode() + lines)

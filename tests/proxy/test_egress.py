@@ -30,7 +30,7 @@ def asked(egress: Egress, answers: list[bytes], host: str = "api.example") -> by
         for piece in answers:
             await asyncio.sleep(0)
             asking.data_received(piece)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await answer
         return transport.data
 

@@ -16,7 +16,7 @@ from tests.upstream import running_upstream
 
 def answer_to(port: int, pieces: list[bytes]) -> Answer:
     """Send raw bytes piece by piece and read what comes back."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             for piece in pieces:
@@ -156,7 +156,7 @@ def test_more_requests_ahead_than_may_wait_are_not_answered(tmp_path: Path) -> N
 def test_a_client_that_leaves_with_requests_waiting_cancels_the_first(tmp_path: Path) -> None:
     with (
         running_upstream() as upstream,
-        running_relay(tmp_path, [upstream_at(upstream.port, first_byte_seconds=60)]) as relay,
+        running_relay(tmp_path, [upstream_at(upstream.port)]) as relay,
     ):
         client = send_and_leave(relay.port, "/v1/hang")
         client.sendall(SIZED % (2, b"{}"))
@@ -220,7 +220,7 @@ def test_a_head_that_does_not_come_to_its_end_is_refused(tmp_path: Path) -> None
         answer = exchange(relay.port, b"POST /v1/plain HTTP/1.1\r\nhost: x\r\n")
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"x-shalt-error: head_too_slow\r\n" in answer
-        with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", relay.port), timeout=60) as client:
             client.sendall(b"POST /v1/chunked HTTP/1.1\r\nhost: x\r\n")
             client.sendall(b"connection: close\r\ncontent-length: 2\r\n\r\n{")
             time.sleep(0.15)  # a body may take longer

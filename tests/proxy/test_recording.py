@@ -50,7 +50,7 @@ def recording_in(spool: Path) -> Recording:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -90,7 +90,7 @@ def test_durable_waits_for_the_sync(tmp_path: Path) -> None:
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(recording.run())
             recording.append(FrameKind.CALL, capture_of(1))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await asyncio.gather(*(recording.durable() for _ in range(10)))
             assert read_tally(tmp_path / writers(tmp_path)[0]).spooled == 1
             running.cancel()

@@ -20,7 +20,7 @@ def run(scenario: Callable[[UpstreamPool, Upstream], Awaitable[None]], most: int
 
     async def with_pool(upstream: Upstream) -> None:
         pool = UpstreamPool(Address("127.0.0.1", upstream.port), connections_max=most)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await scenario(pool, upstream)
         pool.close()
 
@@ -143,7 +143,7 @@ def test_connections_of_a_burst_are_let_go_when_they_are_closed() -> None:
             await whole_answer(connection)
             pool.release(connection)
         assert pool.idle_count == 5
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not all(connection.closed for connection in held):
                 await asyncio.sleep(0.005)
         for _ in range(5):

@@ -44,9 +44,8 @@ def upstream() -> Iterator[SocketUpstream]:
 @pytest.fixture
 def relay(upstream: SocketUpstream, tmp_path: Path) -> Iterator[RunningRelay]:
     raw = upstream_at(upstream.raw_port, "raw")
-    # Two hundred sockets want the pool's hundred connections: a busy machine may take its time.
-    patient = upstream_at(upstream.port, connect_seconds=20.0)
-    with running_relay(tmp_path, [patient, raw]) as running:
+    hurried = upstream_at(upstream.port, "hurried", first_byte_seconds=0.2)
+    with running_relay(tmp_path, [upstream_at(upstream.port), raw, hurried]) as running:
         yield running
 
 
@@ -68,7 +67,7 @@ def handshake(relay: RunningRelay, more: str = "", path: str = "/u/raw/raw") -> 
 
 def switched(relay: RunningRelay, more: str = "") -> tuple[socket.socket, bytes]:
     """Shake hands by hand; return the socket, and the answer with what came behind it."""
-    client = socket.create_connection(("127.0.0.1", relay.port), timeout=10)
+    client = socket.create_connection(("127.0.0.1", relay.port), timeout=60)
     client.sendall(handshake(relay, more))
     answer = b""
     while not answer.endswith(b"early"):
@@ -159,7 +158,7 @@ def test_compression_and_subprotocols_are_the_upstreams_business(
 
 def test_pings_pass_through(relay: RunningRelay) -> None:
     with opened(relay) as client:
-        assert client.ping(b"are you there").wait(5)
+        assert client.ping(b"are you there").wait(60)
     assert b"are you there" in relay.calls(1)[0].response_body.data
 
 
@@ -216,7 +215,7 @@ def test_a_refusal_passes_like_any_answer(relay: RunningRelay) -> None:
 
 def test_a_handshake_without_an_answer_times_out(relay: RunningRelay) -> None:
     with pytest.raises(InvalidStatus) as refused:
-        opened(relay, "/v1/hang")
+        opened(relay, "/u/hurried/hang")
     assert refused.value.response.status_code == 504
     assert relay.calls(1)[0].outcome is Outcome.UPSTREAM_TIMEOUT
 
@@ -256,7 +255,7 @@ def test_garbage_passes_both_ways_and_is_recorded(relay: RunningRelay) -> None:
 
 def test_what_the_client_sends_before_the_answer_is_passed_first(relay: RunningRelay) -> None:
     data = b"\x81\x85\0\0\0\0hello\x81\x85\0\0\0\0again"
-    with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", relay.port), timeout=60) as client:
         client.sendall(handshake(relay) + data)
         answer = b""
         while not answer.endswith(b"again"):
@@ -268,7 +267,7 @@ def test_what_follows_a_refused_handshake_is_no_request(tmp_path: Path) -> None:
     with (
         running_upstream() as plain,
         running_relay(tmp_path, [upstream_at(plain.port)]) as relay,
-        socket.create_connection(("127.0.0.1", relay.port), timeout=10) as client,
+        socket.create_connection(("127.0.0.1", relay.port), timeout=60) as client,
     ):
         hidden = b"POST /v1/hidden HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
         client.sendall(handshake(relay, path="/v1/plain") + hidden)
@@ -280,7 +279,7 @@ def test_what_follows_a_refused_handshake_is_no_request(tmp_path: Path) -> None:
 
 def test_more_than_may_wait_before_the_answer_passes_too(relay: RunningRelay) -> None:
     data = b"\x82\xff" + (400_000).to_bytes(8) + bytes(4) + b"e" * 400_000
-    with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", relay.port), timeout=60) as client:
         sending = threading.Thread(target=client.sendall, args=(handshake(relay) + data,))
         sending.start()
         received = b""
@@ -318,7 +317,7 @@ def test_an_upstream_is_not_read_while_the_client_does_not_read(
 def test_two_hundred_sockets_at_once_never_mix(relay: RunningRelay) -> None:
     def talk(number: int) -> bool:
         mark = f"{number:04d}-" * 40
-        with opened(relay, open_timeout=30) as client:
+        with opened(relay, open_timeout=60) as client:
             client.recv()
             for turn in range(5):
                 client.send(f"{mark}{turn}")
@@ -453,7 +452,7 @@ def test_other_protocols_that_are_offered_are_ignored(tmp_path: Path) -> None:
         running_sockets() as upstream,
         running_relay(tmp_path, [upstream_at(upstream.port)]) as relay,
     ):
-        with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", relay.port), timeout=60) as client:
             ask = (
                 b"GET /v1/refuse HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
             )
@@ -477,7 +476,7 @@ def test_a_body_behind_an_offer_that_is_ignored_is_kept(tmp_path: Path, cut: int
     with (
         running_upstream() as plain,
         running_relay(tmp_path, [upstream_at(plain.port)]) as relay,
-        socket.create_connection(("127.0.0.1", relay.port), timeout=10) as client,
+        socket.create_connection(("127.0.0.1", relay.port), timeout=60) as client,
     ):
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for at in range(0, len(data), cut):

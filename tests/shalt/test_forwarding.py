@@ -214,7 +214,7 @@ def test_two_do_not_forward_the_same(settings: Settings, collector: Collector) -
         process.send_signal(signal.SIGTERM)  # it does not wait out the minute
         assert process.stdout is not None
         assert process.stdout.read() == b"0 calls sent, 0 refused\n"
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 def test_it_goes_on_with_what_comes_until_it_is_told_to_end(
@@ -231,7 +231,7 @@ def test_it_goes_on_with_what_comes_until_it_is_told_to_end(
         importing.import_files(settings, [path], wanted, as_json=True)
         wait_until(lambda: len(collector.spans) == CALLS + 3)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize(

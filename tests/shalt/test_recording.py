@@ -27,6 +27,6 @@ def test_a_spool_left_behind_is_stored_by_the_recorder_alone(tmp_path: Path) -> 
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
         wait_until(lambda: not writer.directory.exists())
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     with closing(open_store(load(data_dir=tmp_path))) as store:
         assert store.get(capture_of(1).id) is not None

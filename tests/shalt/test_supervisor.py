@@ -184,7 +184,7 @@ def test_an_authority_that_cannot_be_read_is_said_so_at_once(
         (tmp_path / "authority.pem").write_text(content)
     found = subprocess.run(
         [sys.executable, "-m", "shalt", "serve", "--port", "0"],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30,
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert found.returncode == 2
@@ -195,7 +195,7 @@ def test_a_held_key_that_is_not_there_is_said_so_at_once(tmp_path: Path) -> None
     (tmp_path / "shalt.toml").write_text('[upstreams.openai]\nkey = "env:NOT_SET_42"\n')
     found = subprocess.run(
         [sys.executable, "-m", "shalt", "serve", "--port", "0"],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30,
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert found.returncode == 2

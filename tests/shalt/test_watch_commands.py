@@ -98,7 +98,7 @@ def test_in_the_foreground_it_goes_on_until_sigterm(tmp_path: Path) -> None:
     try:
         state = state_of(tmp_path / "data", "m")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.communicate()

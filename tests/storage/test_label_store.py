@@ -125,5 +125,5 @@ def test_who_says_something_waits_for_the_batch_that_is_being_stored(store: Trac
             adding = threads.submit(put, store, score(2, provider_id="chatcmpl-3"))
             wait_until(lambda: ask(store, waiters) == [(1,)])
             assert not adding.done()
-        adding.result(10)
+        adding.result(60)
     assert waiting(store) == 1

@@ -198,7 +198,7 @@ def test_the_ends_of_a_link_may_come_from_two_hosts_at_once(postgres: Server, fi
     def pause(connection: Connection) -> None:
         if connection.get_execution_options().get("writes"):
             about_to_commit.set()
-            assert go_on.wait(30)
+            assert go_on.wait(60)
 
     event.listen(one._engine, "commit", pause)
     hosts = [
@@ -208,7 +208,7 @@ def test_the_ends_of_a_link_may_come_from_two_hosts_at_once(postgres: Server, fi
         ),
     ]
     hosts[0].start()
-    assert about_to_commit.wait(30)
+    assert about_to_commit.wait(60)
     hosts[1].start()
     waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     wait_until(lambda: bool(ask(url, waiting)) or not hosts[1].is_alive())

@@ -150,7 +150,7 @@ def test_a_lock_is_held_until_the_transaction_ends(engine: Engine) -> None:
     with writing(engine) as connection:
         lock(connection, "a", "b")
         other.start()
-        assert waiting.wait(10)
+        assert waiting.wait(60)
         lock(connection, "another")
         order.append("first")
     other.join()

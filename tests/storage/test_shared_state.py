@@ -38,7 +38,7 @@ def test_what_is_recorded_while_others_join_waits_or_is_seen_by_nobody(store: Tr
 
     with share(store, invite) as reader:
         counts.append(reader.count("default"))
-    recorder.join(30)
+    recorder.join(60)
     assert counts == [3, 3]
     assert store.count("default") == 6
 
