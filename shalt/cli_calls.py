@@ -136,8 +136,9 @@ def query(
 ) -> None:
     """Ask DuckDB over the columns of the store; nothing is changed.
 
-    Tables: calls (the columns of --where, started_at in UTC, and the MAP tags) and features
-    (call_id, and what drift is measured on). With --where fewer calls are read to begin with.
+    Tables: calls (the columns of --where, started_at in UTC, and the MAP tags), features
+    (call_id, and what drift is measured on), text_features, tool_sets, scores and labels. With
+    --where fewer calls are read to begin with.
     """
     if as_json and as_csv:
         raise typer.BadParameter("--json or --csv, not both")

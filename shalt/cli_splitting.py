@@ -58,6 +58,9 @@ def top_up(
         int | None,
         typer.Option(metavar="N", min=1, help="Groups that test is to have; else its ratio."),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Even if it takes more than half of train, for ever.")
+    ] = False,
     as_json: AsJson = False,
     config: Config = None,
     data_dir: DataDir = None,
@@ -69,7 +72,7 @@ def top_up(
     and nothing more happens. Prints which difference the test set shows, before and after.
     """
     loaded = settings.load(config, data_dir=data_dir, project=project)
-    splitting.split_top_up(loaded, groups=groups, as_json=as_json)
+    splitting.split_top_up(loaded, groups=groups, yes=yes, as_json=as_json)
 
 
 @command("shalt testset create hard --where \"tags['topic'] = 'refund'\"", to=test_set)

@@ -8,6 +8,7 @@ serve, each has a file of its own, or they share one by `access_file`.
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from storage.capture import SystemClock
 
 _ID_BYTES = 4
 _SECRET_BYTES = 32
+_PROJECT = re.compile(r"[A-Za-z0-9._-]{1,64}")  # as Settings.project
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 Keys = list[AccessKey]
@@ -42,7 +44,13 @@ def create(
     calls_per_minute: int | None,
     expires: str | None,
 ) -> None:
-    """Make a key and print it: the one time that it can be read."""
+    """Make a key and print it: the one time that it can be read. Raise AccessKeyError."""
+    if not name.strip():
+        raise AccessKeyError("a key has a name, by which the list tells whose it is")
+    if project is not None and not _PROJECT.fullmatch(project):
+        raise AccessKeyError(
+            f"{project!r} is no name of a project: that is 1 to 64 letters, digits, - _ and ."
+        )
     now = SystemClock().wall_ns() // 10**9
     lifetime = None if expires is None else _seconds(expires)
     id = secrets.token_hex(_ID_BYTES)

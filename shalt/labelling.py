@@ -12,6 +12,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import orjson
+
 from shalt.acceptance import About, Acceptance
 from shalt.corrections import read_answer, read_answer_json, read_value, refuse_unknown_tools
 from shalt.intake import Intake
@@ -102,7 +104,8 @@ def score(
     with _desk(settings) as desk:
         about = desk.acceptance.of_id(call_id, settings.project)
         said = desk.acceptance.score(about, name, read_value(value), comment=comment, author=author)
-        _deliver(desk, said, f"score {name} = {said.value!r} of call {about.call_id}")
+        shown = orjson.dumps(said.value).decode()
+        _deliver(desk, said, f"score {name} = {shown} of call {about.call_id}")
 
 
 @contextmanager

@@ -1,8 +1,11 @@
 """Requests that change something, refused where a page of another site sends them.
 
-A browser says where a request comes from (Sec-Fetch-Site), and asks before it sends JSON for a page
-of another origin; it is never told yes. What is no browser says neither, and is let through.
+A browser says where a request comes from, and asks before it sends JSON for a page of another
+origin; it is never told yes. It says so by Sec-Fetch-Site, or, to a plain http address that is not
+this machine's, by Origin alone. What is no browser says neither, and is let through.
 """
+
+from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request
 
@@ -20,4 +23,8 @@ def refuse_other_pages(asked: Request) -> None:
 
 def is_of_another_page(asked: Request) -> bool:
     """Tell whether a browser says that a page of another site sent this."""
-    return asked.headers.get("sec-fetch-site", "none") not in _OURS
+    site = asked.headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in _OURS
+    origin = asked.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != asked.headers.get("host")

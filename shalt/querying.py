@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from shalt.recording import open_store
 from shalt.settings import Settings
-from shalt.terminal import print_bytes, print_line, print_table
+from shalt.terminal import print_bytes, print_json, print_line, print_table
 from storage.query import answering
 
 TABLE_ROWS_MAX = 1_000  # a table on a terminal is as wide as its widest row: it is held whole
@@ -38,13 +38,13 @@ def query(
 def _print(answer: pa.RecordBatchReader, form: Form) -> None:
     names = list(answer.schema.names)
     rows = (
-        [_plain(column[at].as_py()) for column in batch.columns]
+        [_plain(column[at].as_py(maps_as_pydicts="lossy")) for column in batch.columns]
         for batch in answer
         for at in range(batch.num_rows)
     )
     if form == "json":
         for row in rows:
-            print_bytes(orjson.dumps(dict(zip(names, row, strict=True)), default=str) + b"\n")
+            print_json(dict(zip(names, row, strict=True)))
     elif form == "csv":
         _print_csv(names, rows)
     else:
@@ -58,12 +58,16 @@ def _print(answer: pa.RecordBatchReader, form: Form) -> None:
 
 
 def _print_csv(names: list[str], rows: Iterable[list[object]]) -> None:
-    """Print RFC 4180: lines end in CR LF, NULL is an empty field."""
+    """Print RFC 4180: lines end in CR LF, NULL is an empty field. To a terminal, harmlessly."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
+    is_seen = sys.stdout.isatty()
     for row in (names, *((_field(value) for value in row) for row in rows)):
         writer.writerow(row)
-        print_bytes(text.getvalue().encode("utf-8", "replace"))
+        if is_seen:
+            print_line(text.getvalue().removesuffix("\r\n"))
+        else:
+            print_bytes(text.getvalue().encode("utf-8", "replace"))
         text.seek(0)
         text.truncate()
 
@@ -82,8 +86,6 @@ def _plain(value: object) -> object:
         case dict():
             return {str(key): _plain(each) for key, each in value.items()}
         case list():
-            if value and all(isinstance(each, tuple) and len(each) == 2 for each in value):
-                return {str(key): _plain(each) for key, each in value}
             return [_plain(each) for each in value]
         case None | bool() | int() | float() | str():
             return value

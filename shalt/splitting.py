@@ -13,7 +13,7 @@ from storage.capture import SystemClock
 from storage.group_counts import count_causes, count_sources
 from storage.ratios import TOP_UP_BELOW, Effect, TopUp, change_ratios, preview_ratios, top_up
 from storage.reader import StoreReader
-from storage.reservation import Policy
+from storage.reservation import Policy, validate_ratios
 from storage.rows import GroupSize, SideCount
 from storage.targeted import create_test_set, remove_test_set
 from storage.trace import Side
@@ -23,7 +23,7 @@ GROUPS_SHOWN = 5
 REFUSED_SHOWN = 20
 # A group with more than this share of all calls makes the sides uneven and hides what is in it.
 LARGE_GROUP_RATIO = 0.05
-# A set that takes more of train than this was hardly meant; its groups never come back.
+# A set, or a top-up, that takes more of train was hardly meant; its groups never come back.
 LARGE_SET_RATIO = 0.5
 DISAGREEMENTS = (0.2, 0.4)  # of two outputs, how often one is right and the other is not
 JOINED = "previous_response"  # a source beside that of the group that was joined
@@ -34,7 +34,7 @@ class NoTestSet(Exception):
 
 
 class LargeTestSet(Exception):
-    """A targeted set would take most of what can be trained on, and nobody said it may."""
+    """A test set would take most of what can be trained on, and nobody said it may."""
 
 
 class _Shown(msgspec.Struct, frozen=True):
@@ -60,6 +60,7 @@ def split(
             policy = _policy(store, settings)
             test = policy.test_ratio if test_ratio is None else test_ratio
             val = policy.val_ratio if val_ratio is None else val_ratio
+            validate_ratios(test, val)  # before a plan is shown of what is not going to be
             if not as_json:
                 _print_effect("to move", preview_ratios(store, project, test, val))
             changed = change_ratios(store, project, test, val, clock=SystemClock())
@@ -73,10 +74,15 @@ def split(
     _print_shown(settings, shown)
 
 
-def split_top_up(settings: Settings, *, groups: int | None, as_json: bool) -> None:
-    """Reserve groups for test that nothing was trained on, until there are enough of them."""
+def split_top_up(settings: Settings, *, groups: int | None, yes: bool, as_json: bool) -> None:
+    """Reserve groups for test that nothing was trained on, until there are enough of them.
+
+    As a number of `groups`, a large part of train only with `yes`.
+    """
     with closing(open_store(settings)) as store:
         store.check()
+        if groups is not None and not yes:
+            _refuse_most(store.sides(settings.project), groups)
         done = top_up(store, settings.project, groups, clock=SystemClock())
     if as_json:
         shown = msgspec.to_builtins(done)
@@ -154,6 +160,16 @@ def remove_set(settings: Settings, name: str) -> None:
         f"test set {name} is no longer exported. Its {gone.groups:,} groups stay out of train and "
         "val for ever: a model may have been tested with them"
     )
+
+
+def _refuse_most(sides: dict[Side, SideCount], groups: int) -> None:
+    train = sides[Side.TRAIN].groups
+    asked = groups - sides[Side.TEST].groups
+    if asked > LARGE_SET_RATIO * train:
+        raise LargeTestSet(
+            f"{asked:,} more groups for test are most of the {train:,} of train, and none of them "
+            "could be trained on any more, for ever: ask for fewer, or say --yes"
+        )
 
 
 def _policy(reader: StoreReader, settings: Settings) -> Policy:
@@ -259,7 +275,7 @@ def _print_sources(sources: dict[str, SideCount]) -> None:
 def _print_large(shown: _Shown) -> None:
     calls = sum(count.calls + count.synthetic for count in shown.sides.values())
     for group in shown.largest:
-        if group.calls <= LARGE_GROUP_RATIO * calls:
+        if group.calls <= max(1, LARGE_GROUP_RATIO * calls):
             continue
         if group.group_source == "root":
             advice = "that begin alike: if they are different conversations, send x-shalt-session"
@@ -294,7 +310,7 @@ def _print_top_up(done: TopUp, *, asked: bool) -> None:
         )
     elif done.after < done.wanted:
         print_line(
-            f"wanted were {done.wanted:,}: all other groups have left in train or val files",
+            f"wanted were {done.wanted:,}: train has no other group that has not left in a file",
             style="yellow",
         )
     print_line(f"before: {_detectable_text(done.before)}")

@@ -22,6 +22,8 @@ ELASTIC_CHARS_MIN = 10
 # Lone surrogates: no output can encode them. Marks of direction that reach beyond themselves (not
 # U+200E and U+200F): with them a line reads as other than it is.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+# Those of them that JSON need not escape, all in the basic plane.
+_UNESCAPED = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def harmless(text: str) -> str:
@@ -76,8 +78,10 @@ def one_line(text: str) -> str:
 
 
 def print_json(value: object) -> None:
-    """Print one JSON object as one line."""
-    print_bytes(orjson.dumps(value, option=orjson.OPT_UTC_Z) + b"\n")
+    """Print one JSON object as one line, what acts on a terminal escaped: it says the same."""
+    text = orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
+    escaped = _UNESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    print_bytes(escaped.encode() + b"\n")
 
 
 def print_bytes(data: bytes) -> None:

@@ -87,6 +87,17 @@ def test_a_time_to_live_that_is_none_is_refused(tmp_path: Path, text: str) -> No
     assert not (tmp_path / "access.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "project", "why"), [("", None, "a name"), ("ana", "../x", "no name of a project")]
+)
+def test_a_key_of_nobody_or_of_no_possible_project_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, project: str | None, why: str
+) -> None:
+    with pytest.raises(AccessKeyError, match=why):
+        make(load(data_dir=tmp_path), capsys, name, project=project)
+    assert not (tmp_path / "access.json").exists()
+
+
 def test_keys_made_at_once_are_all_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = load(data_dir=tmp_path)
     threads = [

@@ -101,7 +101,9 @@ def test_a_score_is_a_boolean_a_number_or_a_text_and_kept_once(
     for name, value in (("thumbs", "true"), ("quality", "4"), ("tone", "curt"), ("tone", "curt")):
         labelling.score(settings, id_of(1), name, value, comment="", author="")
     assert [each.value for each in scores_of(settings, 1)] == [True, 4.0, "curt"]
-    assert capsys.readouterr().out.endswith("said before, nothing is added\n")
+    printed = capsys.readouterr().out
+    assert "score thumbs = true of call " in printed
+    assert printed.endswith("said before, nothing is added\n")
 
 
 def test_what_was_said_is_shown_with_the_call(

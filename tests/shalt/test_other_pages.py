@@ -25,6 +25,17 @@ def test_pages_of_other_sites_are_refused(site: str) -> None:
         refuse_other_pages(asked("DELETE", sec_fetch_site=site))
 
 
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://10.0.0.7:8401"])
+def test_where_only_the_origin_tells_pages_of_other_sites_are_refused(origin: str) -> None:
+    assert is_of_another_page(asked("DELETE", origin=origin, host="10.0.0.7:8400"))
+
+
+def test_where_only_the_origin_tells_our_own_pages_are_let_through() -> None:
+    origin = "http://10.0.0.7:8400"
+    assert not is_of_another_page(asked("DELETE", origin=origin, host="10.0.0.7:8400"))
+    assert not is_of_another_page(asked("DELETE", origin="null", sec_fetch_site="same-origin"))
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
 def test_what_a_form_can_send_is_refused(kind: str) -> None:
     with pytest.raises(HTTPException, match="415"):

@@ -63,6 +63,24 @@ def test_an_answer_is_json_an_object_a_line(filled: Settings, capsysbinary: Prin
     }
 
 
+def test_an_empty_map_is_an_empty_object(filled: Settings, capsysbinary: Printed) -> None:
+    sql = "SELECT MAP {} AS none, [MAP {'a': 1}] AS list"
+    assert json.loads(ask(filled, capsysbinary, sql, "json")) == {
+        "none": {},
+        "list": [{"a": 1}],
+    }
+    assert ask(filled, capsysbinary, "SELECT MAP {} AS none", "table") == "none\n{}\n"
+
+
+def test_csv_acts_on_no_terminal(
+    filled: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql = "SELECT chr(27) || '[31mred' AS model"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    querying.query(filled, sql, where=None, all_projects=False, form="csv")
+    assert capsys.readouterr().out == "model\n\\x1b[31mred\n"
+
+
 def test_an_answer_is_csv_that_quotes(filled: Settings, capsysbinary: Printed) -> None:
     sql = "SELECT request_model AS model, tags['a'] AS a, NULL AS n FROM calls ORDER BY id LIMIT 1"
     text = ask(filled, capsysbinary, sql, "csv")

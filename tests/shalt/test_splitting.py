@@ -2,6 +2,7 @@
 
 import json
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ import pytest
 from shalt import splitting
 from shalt.recording import open_store
 from shalt.settings import Settings
+from storage.reservation import PolicyError
 from storage.rows import DatasetItem
 from storage.trace import Side
+from tests.storage.calls import at, recorded
 
 Printed = pytest.CaptureFixture[bytes]
 
@@ -65,16 +68,34 @@ def test_a_top_up_prints_what_it_took_and_what_the_set_shows(
 ) -> None:
     splitting.split(own, test_ratio=None, val_ratio=None, as_json=True)
     before = shown(capsysbinary)["sides"]["test"]["groups"]
-    splitting.split_top_up(own, groups=before + 2, as_json=True)
+    splitting.split_top_up(own, groups=before + 2, yes=False, as_json=True)
     fields = shown(capsysbinary)
     assert (fields["before"], fields["after"], len(fields["taken"])) == (before, before + 2, 2)
     assert fields["detectable_after"]["0.4"] < (fields["detectable_before"]["0.4"] or 1)
-    splitting.split_top_up(own, groups=before + 2, as_json=False)
+    splitting.split_top_up(own, groups=before + 2, yes=False, as_json=False)
     text = capsysbinary.readouterr().out.decode()
     assert "0 taken from train" in text
     assert "after:  test of" in text
-    splitting.split_top_up(own, groups=None, as_json=False)
+    splitting.split_top_up(own, groups=None, yes=False, as_json=False)
     assert "give --groups" in capsysbinary.readouterr().out.decode()
+
+
+def test_a_top_up_that_takes_most_of_train_asks_for_a_yes(
+    own: Settings, capsysbinary: Printed
+) -> None:
+    with pytest.raises(splitting.LargeTestSet, match="for ever: ask for fewer, or say --yes"):
+        splitting.split_top_up(own, groups=10_000, yes=False, as_json=False)
+    splitting.split_top_up(own, groups=10_000, yes=True, as_json=False)
+    text = capsysbinary.readouterr().out.decode()
+    assert "wanted were 10,000: train has no other group that has not left in a file" in text
+
+
+def test_ratios_that_leave_no_train_are_refused_before_a_plan_is_shown(
+    own: Settings, capsysbinary: Printed
+) -> None:
+    with pytest.raises(PolicyError, match="whose sum is below 1"):
+        splitting.split(own, test_ratio=0.7, val_ratio=0.7, as_json=False)
+    assert capsysbinary.readouterr().out == b""
 
 
 def test_a_targeted_set_is_made_listed_shown_and_removed(
@@ -120,6 +141,15 @@ def test_calls_that_were_trained_on_are_listed_and_not_taken(
     text = capsysbinary.readouterr().out.decode()
     assert "not taken: " in text
     assert row.id in text
+
+
+def test_a_group_of_one_call_is_not_told_as_large(tmp_path: Path, capsysbinary: Printed) -> None:
+    settings = Settings(data_dir=tmp_path)
+    with closing(open_store(settings)) as store:
+        store.upgrade()
+        store.insert([recorded(1)], at(1))
+    splitting.split(settings, test_ratio=None, val_ratio=None, as_json=False)
+    assert " holds " not in capsysbinary.readouterr().out.decode()
 
 
 def test_largest_groups_and_groups_of_two_sources_are_told_with_advice(

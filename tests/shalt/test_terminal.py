@@ -1,5 +1,6 @@
 """What commands print, and what they never let through to a terminal."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -48,6 +49,15 @@ def test_json_is_one_object_a_line(capsysbinary: pytest.CaptureFixture[bytes]) -
     assert (
         capsysbinary.readouterr().out == '{"at":"2026-10-01T00:00:00Z","text":"a\\nü"}\n'.encode()
     )
+
+
+def test_json_acts_on_no_terminal_and_says_the_same(
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    print_json({"model": "\x9b31m \u202e é"})
+    line = capsysbinary.readouterr().out
+    assert line == b'{"model":"\\u009b31m \\u202e \xc3\xa9"}\n'
+    assert json.loads(line) == {"model": "\x9b31m \u202e é"}
 
 
 def test_bytes_are_written_as_they_are_and_in_order(
