@@ -20,7 +20,6 @@ from storage import database, search
 from storage.partitions import WEEK_MS, Partitions
 from storage.schema import (
     body,
-    body_base,
     body_part,
     call,
     feature,
@@ -30,7 +29,7 @@ from storage.schema import (
 )
 
 # What is referred to comes first.
-TABLES: Final = (reservation, call, body, body_base, body_part, tag, feature, text_feature)
+TABLES: Final = (reservation, call, body, body_part, tag, feature, text_feature)
 IDS: Final = frozenset({"id", "call_id", "base_id", "regenerated_from", "edited_from"})
 NAMES: Final = frozenset({"session_id", "provider_id", "previous_id", "linked_to"})
 MOVED_IN_POSTGRESQL: Final = """

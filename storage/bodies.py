@@ -45,7 +45,7 @@ from storage.packing import (
 )
 from storage.reservation import IN_MAX
 from storage.rows import Recorded, Values
-from storage.schema import body, body_base, body_part, dictionary, part
+from storage.schema import body, body_part, dictionary, part
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ CONTENTS_MAX: Final = 16  # of dictionaries, 112 KB each, that a process remembe
 _contents: dict[tuple[URL, int], bytes] = {}
 _LOCK: Final = 0x7368616C74  # "shalt": any number that nobody else in the database takes
 PART_LEVEL: Final = 1  # base64 shrinks to three quarters at any level
-_ROW_BYTES: Final = 38  # of a row of `body` in SQLite beside what is encoded: id, codec, header
+_ROW_BYTES: Final = 39  # of a row of `body` in SQLite beside what is encoded: id, codec, header
 
 
 class Encoded(msgspec.Struct):
@@ -82,7 +82,6 @@ class BodyRows(NamedTuple):
     dictionaries: list[Values]
     bodies: list[Values]
     body_bytes: list[int]  # of each row of `bodies`, in SQLite
-    bases: list[Values]
     parts: list[Values]
     body_parts: list[Values]
 
@@ -129,7 +128,7 @@ class BodyWriter:
 
     def rows(self, connection: Connection, encoded: Sequence[Encoded], now_us: int) -> BodyRows:
         """Make the rows of some bodies, in the transaction that will write them."""
-        rows = BodyRows([], [], [], [], [], [])
+        rows = BodyRows([], [], [], [], [])
         if self._unstored is not None:
             content = self._unstored.content
             rows.dictionaries.append(
@@ -142,10 +141,9 @@ class BodyWriter:
         for digest in sorted(contents.keys() - _existing_parts(connection, contents)):
             rows.parts.append(part_values(digest, contents[digest]))
         for each in encoded:
-            rows.bodies.append({"call_id": each.call_id, "codec": each.codec, "capture": each.data})
-            rows.body_bytes.append(len(each.data) + _ROW_BYTES)
-            if each.base_id:
-                rows.bases.append({"call_id": each.call_id, "base_id": each.base_id})
+            values: Values = {"call_id": each.call_id, "codec": each.codec, "capture": each.data}
+            rows.bodies.append(values | {"base_id": each.base_id or None})
+            rows.body_bytes.append(len(each.data) + len(each.base_id) + _ROW_BYTES)
             for digest in each.parts:
                 rows.body_parts.append({"call_id": each.call_id, "hash": digest.hex()})
         return rows
@@ -247,7 +245,7 @@ class BodyReader:
             return known
         codec, data, base_id = self._stored[call_id]
         if codec == CODEC_BASED:
-            assert base_id is not None, f"body_base has no row for {call_id}"
+            assert base_id is not None, f"the body of {call_id} names none that it needs"
             packed = decompress_against(self.packed(base_id), data)
         elif number := dictionary_of(data):
             packed = self._dictionary(number).decompress(data)
@@ -269,12 +267,9 @@ class BodyReader:
         for _ in range(DEPTH_MAX + 1):
             bases: set[str] = set()
             for ids in _slices(wanted):
-                query = (
-                    select(body.c.call_id, body.c.codec, body.c.capture, body_base.c.base_id)
-                    .outerjoin_from(body, body_base, body_base.c.call_id == body.c.call_id)
-                    .where(body.c.call_id.in_(ids))
-                )
-                for call_id, codec, data, base_id in self._connection.execute(query):
+                query = select(body.c.call_id, body.c.codec, body.c.capture, body.c.base_id)
+                found = self._connection.execute(query.where(body.c.call_id.in_(ids)))
+                for call_id, codec, data, base_id in found:
                     self._stored[call_id] = (codec, data, base_id)
                     if base_id is not None and base_id not in self._packed:
                         bases.add(base_id)
@@ -331,7 +326,6 @@ def release(connection: Connection, call_ids: Sequence[str]) -> None:
         query = select(body_part.c.hash).where(body_part.c.call_id.in_(ids)).distinct()
         hashes.update(connection.scalars(query))
         connection.execute(delete(body_part).where(body_part.c.call_id.in_(ids)))
-        connection.execute(delete(body_base).where(body_base.c.call_id.in_(ids)))
     for ids in _slices(call_ids):
         connection.execute(delete(body).where(body.c.call_id.in_(ids)))
     for names in _slices(sorted(hashes)):
@@ -356,13 +350,12 @@ def write(connection: Connection, rows: BodyRows) -> None:
     if connection.dialect.name == "sqlite":  # PostgreSQL looks for a page that has room
         bodies = [bodies[place] for place in fill_order(rows.body_bytes)]
     insert_rows(connection, body, bodies)
-    insert_rows(connection, body_base, rows.bases)
     insert_rows(connection, body_part, rows.body_parts)
 
 
 def _free_dependants(connection: Connection, ids: Sequence[str], going: set[str]) -> None:
     """Write without a base the bodies that stay and whose base goes."""
-    query = select(body_base.c.call_id).where(body_base.c.base_id.in_(ids))
+    query = select(body.c.call_id).where(body.c.base_id.in_(ids))
     staying = [each for each in connection.scalars(query) if each not in going]
     if not staying:
         return
@@ -370,10 +363,8 @@ def _free_dependants(connection: Connection, ids: Sequence[str], going: set[str]
     reader.load(staying)
     for call_id in staying:
         alone = zstandard.compress(reader.packed(call_id), ZSTD_LEVEL)
-        values = {"codec": CODEC_PACKED, "capture": alone}
+        values = {"codec": CODEC_PACKED, "capture": alone, "base_id": None}
         connection.execute(update(body).where(body.c.call_id == call_id).values(values))
-    for part_of in _slices(staying):
-        connection.execute(delete(body_base).where(body_base.c.call_id.in_(part_of)))
 
 
 def _hold(connection: Connection, *, erasing: bool) -> None:

@@ -18,7 +18,10 @@ ID: TypeEngine[str] = String(32).with_variant(_BYTEWISE, "postgresql")
 HASH: TypeEngine[str] = String(64).with_variant(_BYTEWISE, "postgresql")
 
 
-def partial_index(name: str, condition: str, *columns: str) -> Index:
-    """Make an index of few rows. A query uses it where the condition stands in it literally."""
+def partial_index(name: str, condition: str, *columns: str, using: str = "btree") -> Index:
+    """Make an index of few rows. A query uses it where the condition stands in it literally.
+
+    `using`: its kind in PostgreSQL. By "hash" values are only found whole, and take fewer bytes.
+    """
     where = text(condition)
-    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where, postgresql_using=using)

@@ -195,7 +195,7 @@ class Links:
     def _earliest(self, answers: Iterable[str]) -> dict[str, Link]:
         """Find the earliest call, stored or new, of each of these answers.
 
-        Index (project, provider_id); the primary key.
+        Index of the provider_id; the primary key.
         """
         wanted = set(answers)
         stored: list[Link] = []

@@ -5,7 +5,7 @@ A codec is never reused:
     0   MessagePack of a Capture, as it is
     1   the same, zstd
     2   MessagePack of a Packed, zstd; with the dictionary its frame names, if it names one
-    3   the same against the Packed of another call, which `body_base` names
+    3   the same against the Packed of another call, which `body.base_id` names
 
 A `Packed` is a capture out of whose bodies the `Cut`s have been taken: runs of base64 of at least
 CUT_BYTES_MIN, images mostly. They are stored by their SHA-256, once, however often they recur.

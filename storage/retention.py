@@ -33,7 +33,7 @@ from storage.hour_files import HourFiles
 from storage.labels import WAITING_DAYS
 from storage.partitions import PARTITIONED, partition_of
 from storage.reader import StoreReader
-from storage.schema import body, body_base, call, text_feature
+from storage.schema import body, call, text_feature
 from storage.schema import erasure as erasure_table
 
 log = logging.getLogger(__name__)
@@ -262,13 +262,13 @@ def _with_dependants(connection: Connection, oldest: Sequence[str], horizon: str
     one after. Index (base_id); a chain of bases is storage.packing.DEPTH_MAX long at most.
     """
     chosen: dict[str, None] = {}
-    dependants = select(body_base.c.call_id).where(body_base.c.call_id < horizon)
+    dependants = select(body.c.call_id).where(body.c.call_id < horizon)
     for start in range(0, len(oldest), OLDEST_AT_ONCE):
         some: Sequence[str] = oldest[start : start + OLDEST_AT_ONCE]
         while (room := CHUNK_CALLS - len(chosen)) and some:
             chosen |= dict.fromkeys(some[:room])
-            on_these = database.among(connection, body_base.c.base_id, some)
-            found = connection.scalars(dependants.where(on_these).order_by(body_base.c.call_id))
+            on_these = database.among(connection, body.c.base_id, some)
+            found = connection.scalars(dependants.where(on_these).order_by(body.c.call_id))
             some = [each for each in found if each not in chosen]
     return list(chosen)
 

@@ -38,7 +38,6 @@ __all__ = [  # with those of other modules, so that one import has them all
     "SCHEMA_REVISION",
     "TEXT",
     "body",
-    "body_base",
     "body_part",
     "call",
     "dataset",
@@ -64,7 +63,7 @@ __all__ = [  # with those of other modules, so that one import has them all
     "tool_set",
 ]
 
-SCHEMA_REVISION = "0004"  # the last one in migrations/versions: what this code reads and writes
+SCHEMA_REVISION = "0005"  # the last one in migrations/versions: what this code reads and writes
 
 # One row per recorded call: what lists show and filters ask for.
 call = Table(
@@ -123,7 +122,9 @@ call = Table(
     partial_index("ix_call_project_id_failed", "outcome <> 'complete'", "project", "id", "outcome"),
     Index(None, "project", "group_id"),
     Index(None, "project", "session_id"),
-    Index(None, "project", "provider_id"),
+    # Looked up whole, by an answer's id alone: in PostgreSQL hashes take half of the bytes.
+    Index(None, "project", "provider_id").ddl_if("sqlite"),
+    Index(None, "provider_id", postgresql_using="hash").ddl_if("postgresql"),
     # Most calls continue nothing, and would fill the index with the empty text.
     partial_index("ix_call_project_linked_to", "linked_to <> ''", "project", "linked_to"),
     postgresql_partition_by="RANGE (id)",
@@ -136,17 +137,11 @@ body = Table(
     Column("call_id", ID, ForeignKey("call.id"), primary_key=True),
     Column("codec", Integer, nullable=False),
     Column("capture", LargeBinary, nullable=False),
+    # The call of its group whose body this one is encoded against, and cannot be read without. No
+    # foreign key: those that belong together come, and go, in any order within a transaction.
+    Column("base_id", ID),
+    partial_index("ix_body_base_id", "base_id IS NOT NULL", "base_id", using="hash"),
     postgresql_partition_by="RANGE (call_id)",
-)
-
-# A body that is encoded against that of an earlier call of its group, and cannot be read without.
-body_base = Table(
-    "body_base",
-    metadata,
-    Column("call_id", ID, ForeignKey("body.call_id"), primary_key=True),
-    Column("base_id", ID, ForeignKey("body.call_id"), nullable=False),
-    Index(None, "base_id"),
-    sqlite_with_rowid=False,
 )
 
 # What many bodies hold in common, such as an image sent with every turn: once, by its hash.

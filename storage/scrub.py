@@ -40,7 +40,6 @@ from storage.replay import call_id_of, held_frames, raw_frames
 from storage.reservation import IN_MAX
 from storage.rows import Checkpoint
 from storage.schema import (
-    body_base,
     body_part,
     dataset_item,
     drift_report,
@@ -73,7 +72,7 @@ REWRITES_AT_ONCE: Final = 2
 POLL_SECONDS: Final = 0.1
 # Not partitioned, and with names of people or pieces of what they said.
 _SMALL_TABLES: Final = (
-    *(reservation, erasure, dataset_item, part, body_part, body_base),
+    *(reservation, erasure, dataset_item, part, body_part),
     *(score, label, tool_set, drift_report),
 )
 

@@ -21,7 +21,6 @@ from storage.labels import decode_message
 from storage.reader import StoreReader
 from storage.schema import (
     body,
-    body_base,
     body_part,
     call,
     dataset,
@@ -44,13 +43,13 @@ _REFERENCES: Final[tuple[tuple[Table, str, Table, str], ...]] = (
     (body, "call_id", call, "id"),
     (feature, "call_id", call, "id"),
     (tag, "call_id", call, "id"),
-    (body_base, "call_id", body, "call_id"),
-    (body_base, "base_id", body, "call_id"),
     (body_part, "call_id", body, "call_id"),
     (body_part, "hash", part, "hash"),
     (dataset_item, "dataset_id", dataset, "id"),
     (erased_call, "erasure_id", erasure, "id"),
 )
+# The same where no foreign key says so in SQLite either.
+_BASES: Final = (body, "base_id", body, "call_id")
 
 
 class Findings(msgspec.Struct, frozen=True):
@@ -75,7 +74,8 @@ def examine(
             faults = [
                 each for reference in _REFERENCES for each in _orphans(connection, *reference)
             ]
-        faults += [*_strays(connection), *_unreadable_labels(connection)]
+        faults += [*_orphans(connection, *_BASES), *_strays(connection)]
+        faults += _unreadable_labels(connection)
         faults = faults[:SHOWN_MAX]
         unreadable: list[str] = []
         count = 0
@@ -103,8 +103,10 @@ def _orphans(
     connection: Connection, table: Table, column: str, parent: Table, key: str
 ) -> Iterator[str]:
     """Name rows that refer to what is not there. Scans both tables."""
-    there = select(parent.c[key]).where(parent.c[key] == table.c[column])
-    query = select(table.c[column], func.count()).where(~there.exists())
+    known = parent.alias()  # it may be the same table
+    there = select(known.c[key]).where(known.c[key] == table.c[column])
+    query = select(table.c[column], func.count())
+    query = query.where(table.c[column].is_not(None), ~there.exists())
     query = query.group_by(table.c[column]).order_by(table.c[column]).limit(SHOWN_MAX)
     for value, count in connection.execute(query):
         yield f"{table.name}: {count} rows of {column} {value}, which {parent.name} does not have"

@@ -50,6 +50,13 @@ def test_a_row_without_its_call_is_found(store: TraceStore, store_url: str, tabl
     assert any(fault.startswith(f"{table}: ") for fault in examine(store).faults)
 
 
+def test_a_body_without_what_it_is_encoded_against_is_found(store: TraceStore) -> None:
+    store.insert([recorded(1)], at(1))
+    ask(store, f"UPDATE body SET base_id = '{id_of(9)}' WHERE call_id = '{id_of(1)}'")
+    (fault,) = examine(store).faults
+    assert fault == f"body: 1 rows of base_id {id_of(9)}, which body does not have"
+
+
 def test_what_was_said_is_looked_at_too(store: TraceStore) -> None:
     said: list[Said] = [score(2, 1), label(3, 1), label(4, 1), score(5, 9)]
     store.insert([recorded(1)], at(1), said=said)
