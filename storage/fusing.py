@@ -12,9 +12,8 @@ padding some servers add (`obfuscation`) does not count as a difference.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
-from itertools import chain
 from typing import Final
 
 SLICE_BYTES: Final = 2**18  # of a stream taken apart at once: what its chunks take in memory
@@ -26,7 +25,10 @@ _CHUNK: Final = re.compile(
     + rb')("\}[^\[{\n]*)'
 )
 _ONLY_TEXT: Final = re.compile(_TEXT).fullmatch
+_ONLY_TEXTS: Final = re.compile(rb"(?:" + _TEXT + rb"\n)*" + _TEXT).fullmatch  # a line each
 _PADDING: Final = b',"obfuscation":"'
+_LOOKED_AT: Final = 3  # chunks: who pads, pads all of them
+_AT_ONCE: Final = 16  # chunks that are compared together
 _BETWEEN: Final = b"\n\ndata: "
 
 
@@ -42,29 +44,55 @@ def fuse(stream: bytes) -> bytes:
     fused.write(b"data: ")
     head = tail = b""
     pieces: list[bytes] = []  # of the run; its chunk is head, these, tail
-    shortest = len(stream)
-    chunks: Iterator[bytes] = chain.from_iterable(_slices(stream, 6, last_at))
-    if _PADDING in stream:
-        chunks = (_without_padding(chunk) if _PADDING in chunk else chunk for chunk in chunks)
-    for chunk in chunks:
-        if len(chunk) >= shortest and chunk.startswith(head) and chunk.endswith(tail):
-            piece = chunk[len(head) : -len(tail)]
-            if piece.isalnum() or _ONLY_TEXT(piece):
-                pieces.append(piece)
-                continue
-        if pieces:
-            fused.write(b"".join((head, *pieces, tail, _BETWEEN)))
-            pieces, shortest = [], len(stream)
-        match = _CHUNK.fullmatch(chunk)
-        if match is None:
-            fused.write(chunk + _BETWEEN)
-        else:
-            head, piece, tail = match.groups()
-            pieces, shortest = [piece], len(head) + len(tail)
+    for chunks in _slices(stream, 6, last_at):
+        if any(_PADDING in chunk for chunk in chunks[:_LOOKED_AT]):
+            chunks = [_without_padding(each) if _PADDING in each else each for each in chunks]
+        at = 0
+        while at < len(chunks):
+            if pieces:
+                found = _pieces(chunks, at, head, tail)
+                pieces += found
+                at += len(found)
+                if at == len(chunks):
+                    break
+                fused.write(b"".join((head, *pieces, tail, _BETWEEN)))
+                pieces = []
+            match = _CHUNK.fullmatch(chunks[at])
+            if match is None:
+                fused.write(chunks[at] + _BETWEEN)
+            else:
+                head, piece, tail = match.groups()
+                pieces = [piece]
+            at += 1
     if pieces:
         fused.write(b"".join((head, *pieces, tail, _BETWEEN)))
     fused.write(stream[last_at + len(_BETWEEN) :])
     return fused.getvalue()
+
+
+def _pieces(chunks: Sequence[bytes], at: int, head: bytes, tail: bytes) -> list[bytes]:
+    """Take the texts of the chunks from a place on, up to the first that differs in more.
+
+    Most of a stream goes through here, so some chunks at once are taken for alike, and put together
+    again to see whether they are: a third of the time of looking at each.
+    """
+    first, last = len(head), -len(tail)
+    between = b"".join((tail, _BETWEEN, head))
+    pieces: list[bytes] = []
+    for start in range(at, len(chunks), _AT_ONCE):
+        some = chunks[start : start + _AT_ONCE]
+        texts = [chunk[first:last] for chunk in some]
+        is_alike = b"".join((head, between.join(texts), tail)) == _BETWEEN.join(some)
+        if is_alike and _ONLY_TEXTS(b"\n".join(texts)):
+            pieces += texts
+            continue
+        for chunk, text in zip(some, texts, strict=True):
+            if len(chunk) < first - last or not (chunk.startswith(head) and chunk.endswith(tail)):
+                return pieces
+            if not _ONLY_TEXT(text):
+                return pieces
+            pieces.append(text)
+    return pieces
 
 
 def _slices(stream: bytes, at: int, end: int) -> Iterator[list[bytes]]:

@@ -61,6 +61,15 @@ def test_a_long_stream_becomes_one_chunk_in_little_more_than_its_own_memory() ->
     assert peak < 1.5 * len(data)  # all chunks taken apart at once are more than twice of it
 
 
+@pytest.mark.parametrize("at", [1, 16, 17, 30, 39])
+@pytest.mark.parametrize("odd", [chunk("b", index=1), chunk("\ud83d"), b"data: {}\n\n"])
+def test_a_run_ends_where_a_chunk_differs(at: int, odd: bytes) -> None:
+    chunks = [chunk(text) for text in ('two "words"\n', " and", "more") * 14][:40]
+    data = b"".join([*chunks[:at], odd, *chunks[at:], LAST])
+    assert len(events(fuse(data))) == 4  # the run, the odd one, another run, the end
+    assert answer_of(data, fused=True) == answer_of(data, fused=False)
+
+
 def test_padding_is_no_difference() -> None:
     padded = [
         chunk(text).replace(b"}\n\n", b',"obfuscation":"%s"}\n\n' % (b"x" * n))
