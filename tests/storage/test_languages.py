@@ -19,6 +19,11 @@ def test_the_language_of_a_sentence_is_told(text: str, language: str) -> None:
     assert language_of(text) == language
 
 
+def test_a_sentence_in_capitals_has_the_language_of_a_small_one() -> None:
+    text = "Where is the parcel that I ordered on Monday?"
+    assert language_of(text.upper()) == language_of(f"{text.upper()} x") == "en"
+
+
 @pytest.mark.parametrize("text", ["", "ok", "x" * (TEXT_CHARS_MIN - 1), " \n " * 40])
 def test_a_text_too_short_has_no_language(text: str) -> None:
     assert language_of(text) == ""
