@@ -105,13 +105,14 @@ def features_of(span: Span) -> Features:
     answer_years = years_of(answer_read, answer_classes)
     answer_json = read_json(answer_text)
     template_hash, system_hash = _system_hashes(messages)
+    roles = [message.role for message in messages]
     return Features(
         feature_version=FEATURE_VERSION,
         prompt_chars=prompt.chars,
         prompt_words=prompt.words,
         answer_chars=answer.chars,
         answer_words=answer.words,
-        turn_count=sum(message.role == "user" for message in messages),
+        turn_count=roles.count("user"),
         message_count=len(messages),
         tool_count=len(understood.tools),
         tool_call_count=len(tool_calls),
@@ -147,7 +148,7 @@ def features_of(span: Span) -> Features:
         answer_json=answer_json.kind,
         answer_new_years=_json_list(_new_years(answer_years, messages)),
         answer_keys=keys_hash(answer_json.value),
-        roles=",".join(sorted({message.role for message in messages})),
+        roles=",".join(sorted(set(roles))),
         system_hash=system_hash,
         system_fingerprint=_encodable(understood.system_fingerprint),
         parameters=parameters_of(understood.settings),

@@ -32,7 +32,10 @@ MARKS: Final = ("code", "heading", "link", "list", "table")
 
 _NOT_SPACES: Final = bytes(32 if each == 32 else 120 for each in range(256))
 _ENDED: Final = ENDER + SPACE
-_LINE_MARK: Final = re.compile(r"\n[ \t]*([-*+•](?= )|#(?=#{0,5} )|\||[0-9]{1,3}[.)](?= ))")
+# No mark begins with white space, so none of it is given back; and few lines begin like a mark.
+_LINE_MARK: Final = re.compile(
+    r"\n[ \t]*+(?=[-*+•#|0-9])([-*+•](?= )|#(?=#{0,5} )|\||[0-9]{1,3}[.)](?= ))"
+)
 _MARK_NAMES: Final = {"#": "heading", "|": "table"}
 
 
@@ -71,7 +74,9 @@ def measure(text: str, read: str, classes: bytes) -> TextMeasures:
     is_ascii = read.isascii()
     ascii_count = size if is_ascii else len(read.encode("ascii", "ignore"))
     full_stops = 0 if is_ascii else count(FULL_STOP)
-    sentences = full_stops + count(_ENDED) + classes.endswith(ENDER)
+    enders = count(ENDER)
+    capitals = count(b"L") if is_ascii else sum(map(count, CAPITALS))
+    sentences = full_stops + (count(_ENDED) + classes.endswith(ENDER) if enders else 0)
     first = read[:UNIQUE_CHARS].lower().split()
     return TextMeasures(
         chars=len(text),
@@ -80,11 +85,11 @@ def measure(text: str, read: str, classes: bytes) -> TextMeasures:
         lines=read.count("\n") + 1,
         word_length=min((size - count(SPACE)) * 100 // words, WORD_LENGTH_MAX) if words else 0,
         digits_permille=count(DIGIT) * 1000 // size,
-        punctuation_permille=(count(PUNCTUATION) + count(ENDER) + full_stops) * 1000 // size,
-        uppercase_permille=sum(map(count, b"L" if is_ascii else CAPITALS)) * 1000 // size,
+        punctuation_permille=(count(PUNCTUATION) + enders + full_stops) * 1000 // size,
+        uppercase_permille=capitals * 1000 // size,
         non_ascii_permille=(size - ascii_count) * 1000 // size,
         unique_words_permille=len(set(first)) * 1000 // len(first) if first else 0,
-        scripts=scripts_of(classes),
+        scripts=_latin(classes) if is_ascii else scripts_of(classes),
         marks=_marks(read),
     )
 
@@ -93,11 +98,16 @@ WORD_LENGTH_MAX: Final = 32_000  # what a column of 16 bits holds; a text withou
 _EMPTY: Final = TextMeasures(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (), ())
 
 
+def _latin(classes: bytes) -> Sequence[str]:
+    """Do `scripts_of` for ASCII, in a fifth of the time."""
+    return ("latin",) if b"l" in classes or b"L" in classes else ()
+
+
 def _marks(read: str) -> Sequence[str]:
     found = set()
     if "```" in read:
         found.add("code")
-    if "http://" in read or "https://" in read:
+    if "://" in read and ("http://" in read or "https://" in read):
         found.add("link")
     for mark in set(_LINE_MARK.findall("\n" + read)):
         found.add(_MARK_NAMES.get(mark, "list"))
