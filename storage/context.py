@@ -24,6 +24,8 @@ from storage.capture import Headers
 _OURS = b"x-shalt-tag-"
 _HELICONE = b"helicone-property-"
 _PREFIXES = (b"x-shalt-", b"helicone-", b"x-litellm-", b"op-tags")
+_BEGINNING_BYTES = 4  # few other names begin like these, and looking them up is faster
+_BEGINNINGS = frozenset(prefix[:_BEGINNING_BYTES] for prefix in _PREFIXES)
 _SESSIONS = (b"x-shalt-session", b"helicone-session-id", b"x-litellm-session-id")
 _USERS = (b"helicone-user-id", b"x-litellm-end-user-id", b"x-litellm-customer-id")
 _JSON_TAGS = (b"x-litellm-spend-logs-metadata", b"op-tags")
@@ -45,16 +47,23 @@ _NONE = Context()
 
 def context_of(headers: Headers) -> Context:
     """Read the context of a call from the headers of its request, names in lower case."""
-    said = [(name, header_text(value)) for name, value in headers if name.startswith(_PREFIXES)]
+    said = [
+        (name, header_text(value))
+        for name, value in headers
+        if name[:_BEGINNING_BYTES] in _BEGINNINGS and name.startswith(_PREFIXES)
+    ]
     if not said:
         return _NONE
-    named = {name: text for name, text in reversed(said)}
+    named = dict(reversed(said))
     tags = [(_rest(name, _OURS), text) for name, text in said if name.startswith(_OURS)]
-    tags += [(_rest(name, _HELICONE), text) for name, text in said if name.startswith(_HELICONE)]
+    if len(tags) < len(said):
+        theirs = [each for each in said if each[0].startswith(_HELICONE)]
+        tags += [(_rest(name, _HELICONE), text) for name, text in theirs]
     for name in _JSON_TAGS:
         if text := named.get(name):
             tags += _object(text)
-    tags += [(word, "true") for word in _words(named.get(_WORD_TAGS, ""))]
+    if text := named.get(_WORD_TAGS):
+        tags += [(word, "true") for word in _words(text)]
     return Context(_first(named, _SESSIONS), _first(named, _USERS), tuple(tags))
 
 
@@ -72,7 +81,10 @@ def _rest(name: bytes, prefix: bytes) -> str:
 
 
 def _first(named: dict[bytes, str], names: tuple[bytes, ...]) -> str:
-    return next((text for name in names if (text := named.get(name))), "")
+    for name in names:
+        if text := named.get(name):
+            return text
+    return ""
 
 
 def _words(text: str) -> list[str]:

@@ -210,11 +210,15 @@ def _time_to_first_token_ms(capture: Capture, streamed: bool) -> float | None:
 
 
 def _header(headers: Headers, wanted: bytes) -> str:
-    return next((header_text(value) for name, value in headers if name == wanted), "")
+    for name, value in headers:
+        if name == wanted:
+            return header_text(value)
+    return ""
 
 
 def _trace_id(headers: Headers) -> str:
-    found = _TRACEPARENT.fullmatch(_header(headers, b"traceparent"))
+    parent = _header(headers, b"traceparent")
+    found = _TRACEPARENT.fullmatch(parent) if parent else None
     if not found or (found["version"] == "00" and found["more"]):
         return ""
     return found["trace_id"]
@@ -257,12 +261,11 @@ def _bounded(understood: Understood, streamed: bool, notes: Notes) -> Understood
             msgspec.structs.replace(choice, finish_reason=_name(choice.finish_reason, notes))
             for choice in understood.choices
         )
-    names = _names_of(understood)
-    if _is_out_of_bounds(max(names, key=len)) or "\0" in "".join(names):
+    if _is_out_of_bounds("".join(_names_of(understood))):  # of all together: it may be none
         changed |= {key: _name(getattr(understood, key), notes) for key in _NAMES}
     if understood.note:
         notes.append(understood.note)
-    note = "; ".join(dict.fromkeys(notes))
+    note = "; ".join(dict.fromkeys(notes)) if notes else ""
     if note != understood.note or len(note) > NOTE_CHARS_MAX:
         changed["note"] = note[:NOTE_CHARS_MAX]
     if streamed != understood.streamed:

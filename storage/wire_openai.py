@@ -48,9 +48,9 @@ _ROLES: dict[str, Role] = {
 _PART_KINDS = {"image_url": "image", "input_audio": "audio", "file": "file", "document_url": "file"}
 
 _REQUEST_KEYS = frozenset({"model", "messages", "tools", "functions", "metadata"})
-_MESSAGE_KEYS = frozenset({"role", "content"})  # of most messages, so looked at first
-_MESSAGE_KEYS_ALL = _MESSAGE_KEYS | {"tool_calls", "tool_call_id", "name", "refusal"}
+_MESSAGE_KEYS = frozenset({"role", "content", "tool_calls", "tool_call_id", "name", "refusal"})
 _ANSWER_KEYS = frozenset({"id", "model", "choices", "system_fingerprint", "error"})
+_ERROR_KEYS = frozenset({"message", "type", "code"})
 _CHOICE_KEYS = frozenset({"index", "message", "finish_reason", "logprobs"})
 
 
@@ -88,17 +88,16 @@ def read_request(request: Object, notes: Notes) -> Understood:
     if request and not isinstance(messages, list):
         notes.append("the request has no list of messages")
     user_key = "safety_identifier" if request.get("safety_identifier") is not None else "user"
-    known = (
-        _REQUEST_KEYS
-        if isinstance(request.get("metadata"), dict | None)
-        else (_REQUEST_KEYS - {"metadata"})
-    )
+    metadata = request.get("metadata")
+    known = _REQUEST_KEYS
+    if metadata is not None and not isinstance(metadata, dict):
+        known -= {"metadata"}
     return Understood(
         request_model=as_text(request.get("model")),
         messages=tuple(_messages(as_array(messages), notes)),
         tools=tuple(_tools(request, notes)),
         settings=rest(request, known | {user_key}) or {},
-        metadata=metadata_texts(request.get("metadata")),
+        metadata=metadata_texts(metadata) if metadata else {},
         user_id=as_text(request.get(user_key)),
     )
 
@@ -115,9 +114,9 @@ def _message(raw: Object, notes: Notes) -> Message:
     said = raw.get("role")
     role = _ROLES.get(said, "user") if isinstance(said, str) else "user"
     content = raw.get("content")
-    if raw.keys() <= _MESSAGE_KEYS and isinstance(content, str) and role == said:
+    if len(raw) == 2 and isinstance(content, str) and role == said:  # most messages, and no more
         return Message(role, content)
-    extra = rest(raw, _MESSAGE_KEYS_ALL) or {}
+    extra = rest(raw, _MESSAGE_KEYS) or {}
     if said != role:
         extra["role"] = said
         if said != "function":
@@ -139,7 +138,7 @@ def _message(raw: Object, notes: Notes) -> Message:
         tool_calls=tuple(calls),
         tool_call_id=as_text(raw.get("tool_call_id")),
         name=as_text(raw.get("name")),
-        reasoning=_take_reasoning(extra, content),
+        reasoning=_take_reasoning(extra, content) if extra or parts is not content else "",
         refusal=as_text(refusal),
         extra=extra or None,
     )
@@ -237,8 +236,9 @@ def _read_answer(answer: Object, ended: bool, notes: Notes) -> Understood:
         for position, value in enumerate(as_array(answer.get("choices")))
         if isinstance(value, dict)
     ]
-    error_code, error_message = error_of(answer.get("error"))
-    if answer and not choices and answer.get("error") is None:
+    error = answer.get("error")
+    error_code, error_message = error_of(error)
+    if answer and not choices and error is None:
         # Frameworks in front of models say what is wrong in words of their own.
         error_message = as_text(answer.get("message", answer.get("detail")))
         if not error_message:
@@ -252,8 +252,8 @@ def _read_answer(answer: Object, ended: bool, notes: Notes) -> Understood:
     if tier is None and isinstance(usage, dict):
         tier = usage.get("service_tier")  # Mistral
     extra = rest(answer, _ANSWER_KEYS)
-    if rest(as_object(answer.get("error")), {"message", "type", "code"}):
-        extra = {**(extra or {}), "error": answer["error"]}
+    if isinstance(error, dict) and rest(error, _ERROR_KEYS):
+        extra = {**(extra or {}), "error": error}
     return Understood(
         response_model=as_text(answer.get("model")),
         choices=tuple(choices),
