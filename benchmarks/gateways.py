@@ -4,8 +4,10 @@
 
 NAMEs are those of ../shared/bench/peers.toml; without any, nginx and shalt. Shalt records every
 call, and after each cell its ledger must hold as many stored calls as were answered. `shalt_off`
-is the same with `x-shalt-record: none`. Every proxy runs on core 0 with one worker; load and
-upstream run on core 1; all are started before the first cell and measured in turn.
+is the same with `x-shalt-record: none`; `shalt_alone` is shalt with its recorder stopped while the
+load lasts: what recording costs the worker itself, and not what a recorder does to the caches and
+the turns of a core that both have to share here. Every proxy runs on core 0 with one worker; load
+and upstream run on core 1; all are started before the first cell and measured in turn.
 
     cell       load
     plain_c1   wrk, 1 KB request, 1.2 KB answer, one connection
@@ -26,12 +28,13 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +49,7 @@ from tests.relaying import wait_until
 
 START_SECONDS: Final = 90.0  # LiteLLM takes 20
 LIMIT: Final = "nginx"
-OURS: Final = ("shalt", "shalt_off")
+OURS: Final = ("shalt", "shalt_off", "shalt_alone")
 # The harness's configurations name the streams of its own cells only.
 STREAM_MODELS: Final = {"mock-n32-g20": "mock-n64-g10"}
 
@@ -173,6 +176,7 @@ def listed(names: Sequence[str], bench: Path, work: Path, peers: Path) -> list[P
     ours = {
         "shalt": Peer("shalt", tuple(serve.split()), url),
         "shalt_off": Peer("shalt_off", (), url, headers=("x-shalt-record: none",)),
+        "shalt_alone": Peer("shalt_alone", (), url),
     }
     return [
         ours.get(name)
@@ -209,7 +213,7 @@ def pinned(command: Sequence[str], core: int, cwd: Path, **environment: str) -> 
 
 @contextmanager
 def started(peer: Peer, shalt_pid: int | None, work: Path) -> Iterator[int | None]:
-    """Start a proxy and wait for its first good answer; `shalt_off` is the shalt that runs."""
+    """Start a proxy and wait for its first good answer; our other names are the shalt that runs."""
     if not peer.command:
         yield shalt_pid
         return
@@ -246,7 +250,8 @@ def measure(
         settle(SHALT_PORT)
     before = ledger() if ours else {}
     cpu = tree_cpu(pid) if pid else {}
-    counted = load(peer, cell, body, seconds, bench)
+    with recorder_stopped(cpu if peer.name == "shalt_alone" else ()):
+        counted = load(peer, cell, body, seconds, bench)
     if counted is None:
         return None
     if ours:
@@ -262,6 +267,21 @@ def measure(
         counted["p50_ms"],
         counted.get("ttft_p50_ms"),
     )
+
+
+@contextmanager
+def recorder_stopped(processes: Iterable[int]) -> Iterator[None]:
+    """Stop shalt's recorder, if it is among these processes, and let it go on afterwards."""
+    found = [
+        pid for pid in processes if b"shalt.recording" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    for pid in found:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in found:
+            os.kill(pid, signal.SIGCONT)
 
 
 def load(peer: Peer, cell: Cell, body: Path, seconds: int, bench: Path) -> dict[str, float] | None:
@@ -309,7 +329,7 @@ def check_ledger(
     before: Mapping[str, int], after: Mapping[str, int], calls: int, name: str
 ) -> None:
     """Fail unless every answered call is stored, or opted out, and none is unaccounted for."""
-    kept = "stored" if name == "shalt" else "opted_out"
+    kept = "opted_out" if name == "shalt_off" else "stored"
     grown = {each: after[each] - before[each] for each in ("accepted", kept)}
     assert grown["accepted"] == grown[kept] >= calls, (grown, calls)
 
