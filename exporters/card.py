@@ -17,6 +17,7 @@ from exporters.selection import NEEDS_LABEL, Reason
 from exporters.selection_text import selection_text
 from exporters.statistics import detectable_difference
 from exporters.versions import TemplateVersion, ToolVersion
+from storage.counted import counted
 from storage.trace import Side
 
 CARD_FILE: Final = "README.md"
@@ -76,9 +77,9 @@ def _contents(manifest: Manifest) -> Iterator[str]:
     yield f"# Dataset of project {_code(manifest.project)}"
     yield ""
     yield (
-        f"{_rows(manifest):,} rows in the format `{manifest.format}`, made of {manifest.calls:,} "
-        f"recorded calls by shalt {manifest.shalt_version}. `manifest.json` has everything that "
-        "is said here, in full, and the SHA-256 of every file."
+        f"{counted(_rows(manifest), 'row')} in the format `{manifest.format}`, made of "
+        f"{counted(manifest.calls, 'recorded call')} by shalt {manifest.shalt_version}. "
+        "`manifest.json` has everything that is said here, in full, and the SHA-256 of every file."
     )
     yield ""
     yield "| file | rows | groups | what for |"

@@ -7,6 +7,7 @@ slices and LINES_MAX numbers are shown, those that changed most beyond chance; t
 from exporters.findings import percent, shown
 from exporters.report import WIDTH_MIN, bar, wrapped
 from exporters.selection_report import ALPHA, MeanDifference, SelectionReport, SliceShare
+from storage.counted import counted
 
 LINES_MAX = 8
 _STEPS = {
@@ -22,7 +23,7 @@ def selection_text(report: SelectionReport, width: int = 80) -> str:
     width = max(width, WIDTH_MIN)
     lines = wrapped(f"selection  {shown(report.where)}", width)
     for step in report.funnel:
-        lines.append(f"{step.calls:>12,}  {_STEPS[step.name]}, in {step.groups:,} groups")
+        lines.append(f"{step.calls:>12,}  {_STEPS[step.name]}, in {counted(step.groups, 'group')}")
     moved = [each for each in report.slices if each.p_adjusted < ALPHA]
     moved.sort(key=lambda each: -each.smd.bound)
     differing = [each for each in report.differences if each.p_adjusted < ALPHA]

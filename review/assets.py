@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from review import addresses, facts, passages
+from storage.counted import counted, plural
 from storage.filter_columns import FEATURES
 from storage.filters import COLUMNS, FUNCTIONS
 
@@ -78,6 +79,8 @@ class Assets:
         self._templates.filters["plain"] = passages.plain
         self._templates.filters["moment"] = facts.moment
         self._templates.filters["count"] = facts.count
+        self._templates.filters["counted"] = counted
+        self._templates.filters["plural"] = plural
         self._templates.globals["options"] = f" {options}" if options else ""
         self._templates.globals["static"] = self._address
         self._templates.globals["list_address"] = addresses.LIST

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from storage.counted import counted
 from storage.rows import PeriodCount
 
 BARS: Final = 72
@@ -67,8 +68,8 @@ class Picture(msgspec.Struct, frozen=True):
     def description(self) -> str:
         """What the picture shows, for those who do not see it."""
         return (
-            f"{self.calls:,} calls in {self.step.all}, {self.failed:,} of them not complete; "
-            f"at most {self.highest:,} in {self.step.each}"
+            f"{counted(self.calls, 'call')} in {self.step.all}, {self.failed:,} of them "
+            f"not complete; at most {self.highest:,} in {self.step.each}"
         )
 
 
@@ -112,7 +113,7 @@ def _bar(
         x=(start - since) // step.length * WIDTH,
         complete=_height(count.calls - count.failed, highest),
         failed=_height(count.failed, highest),
-        title=f"{start:%a %d %b %H:%M}–{end:%H:%M} UTC: {count.calls:,} calls{failed}",
+        title=f"{start:%a %d %b %H:%M}–{end:%H:%M} UTC: {counted(count.calls, 'call')}{failed}",
         href=address(
             f"started_at >= '{start:%Y-%m-%dT%H:%MZ}' and started_at < '{end:%Y-%m-%dT%H:%MZ}'"
         ),

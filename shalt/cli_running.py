@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shalt.arguments import AsJson, Config, DataDir, Later, Port, Project, command
+from storage.counted import counted
 
 if TYPE_CHECKING:
     from shalt import demo as demonstration
@@ -109,7 +110,7 @@ def record(
     if not poison:
         raise typer.Exit(recording.record_alone(loaded))
     stored, left = recording.retry_poison(loaded)
-    typer.echo(f"stored {stored} calls; {left} still cannot be stored")
+    typer.echo(f"stored {counted(stored, 'call')}; {left:,} still cannot be stored")
     raise typer.Exit(1 if left else 0)
 
 

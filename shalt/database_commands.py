@@ -12,6 +12,7 @@ from shalt.sources import without_password
 from shalt.terminal import print_json, print_line, print_table
 from storage import backup as copying
 from storage import database, sizes, soundness
+from storage.counted import counted
 from storage.schema import SCHEMA_REVISION
 
 
@@ -75,8 +76,8 @@ def stats(settings: Settings, *, as_json: bool) -> None:
     per_call = "" if found.bytes_a_call is None else f", {found.bytes_a_call:,.0f} bytes a call"
     print_line(f"{found.bytes / 1e6:,.1f} MB{per_call}")
     print_line(
-        f"{found.calls:,} calls, {found.bodies:,} with their bodies; {found.scores:,} scores, "
-        f"{found.labels:,} labels"
+        f"{counted(found.calls, 'call')}, {found.bodies:,} with their bodies; "
+        f"{counted(found.scores, 'score')}, {counted(found.labels, 'label')}"
     )
     if found.oldest and found.newest:
         print_line(f"from {found.oldest:%Y-%m-%d %H:%M} to {found.newest:%Y-%m-%d %H:%M} UTC")

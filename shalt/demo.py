@@ -25,6 +25,7 @@ from shalt.recording import open_store
 from shalt.serving import announce
 from shalt.settings import Settings, Upstream
 from shalt.terminal import print_line
+from storage.counted import counted
 from storage.database import StoreError, StoreNotReady
 from storage.store import TraceStore
 
@@ -140,7 +141,7 @@ def _tell_what_to_try(settings: Settings, store: TraceStore) -> None:
     wanted = "tags['app'] = 'support' and finish_reason = 'stop'"
     rows = store.list("default", wanted, limit=1)  # none, if the traffic was broken off
     example = rows[0].id if rows else "ID"
-    print_line(f"\n{_count(store):,} calls are recorded. In another terminal:\n")
+    print_line(f"\n{counted(_count(store), 'call')} recorded. In another terminal:\n")
     for title, command in (
         ("list", f"shalt ls {place} --limit 10"),
         ("filter", f"shalt ls {place} --where \"outcome <> 'complete'\""),

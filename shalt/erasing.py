@@ -21,6 +21,7 @@ from shalt.recording import build_recorder, build_upkeep, open_store
 from shalt.settings import Settings
 from shalt.terminal import one_line, print_json, print_line
 from storage.capture import SystemClock
+from storage.counted import counted, plural
 from storage.erasure import Kind, Selection
 from storage.receipts import Holding, Receipt, preview, receipt, request
 from storage.retention import Policy, Retention
@@ -50,7 +51,10 @@ def erase(
         found = preview(store, settings.project, selection, clock=clock)
         if not as_json:
             span = f"from {found.first:%Y-%m-%d %H:%M} to {found.last:%Y-%m-%d %H:%M} UTC"
-            print_line(f"{found.calls:,} calls of project {settings.project}, {span}", style="bold")
+            print_line(
+                f"{counted(found.calls, 'call')} of project {settings.project}, {span}",
+                style="bold",
+            )
             _print_datasets(found.datasets)
         elif dry_run:
             print_json(msgspec.to_builtins(found))
@@ -102,9 +106,10 @@ def retain(settings: Settings, *, now: bool, as_json: bool) -> None:
         ("calls", policy.calls_days, due.calls),
     ):
         kept = f"kept for {days:g} days" if days else "kept for ever"
-        print_line(f"{name:<8}{kept}, {count:,} are older")
+        print_line(f"{name:<8}{kept}, {count:,} {plural(count, 'is', 'are')} older")
     if now:
-        print_line(f"deleted {retention.bodies_count:,} bodies, {retention.calls_count:,} calls")
+        bodies = counted(retention.bodies_count, "body")
+        print_line(f"deleted {bodies}, {counted(retention.calls_count, 'call')}")
 
 
 def _wait(settings: Settings, store: TraceStore, made: Receipt, calls: int) -> Receipt:

@@ -14,13 +14,14 @@ from rich.progress import TaskID
 from exporters import dataset
 from exporters.dataset import Stage
 from exporters.estimate import Estimate
-from exporters.manifest import Manifest
+from exporters.manifest import Manifest, PartEntry, SubsetEntry
 from exporters.request import ExportError, ExportRequest
 from exporters.selection_text import selection_text
 from exporters.tool_files import read_text
 from shalt.recording import open_store
 from shalt.settings import Settings
 from shalt.terminal import print_line, stage_bar
+from storage.counted import counted, plural
 from storage.trace import Side
 
 
@@ -95,22 +96,28 @@ def _end(number: int, frame: object) -> None:
 
 def _print_estimate(expected: Estimate) -> None:
     print_line(
-        f"{expected.calls:,} calls: about {expected.rows:,} rows and "
+        f"{counted(expected.calls, 'call')}: about {counted(expected.rows, 'row')} and "
         f"{expected.bytes / 1e6:,.0f} MB; {expected.free_bytes / 1e9:,.0f} GB are free"
     )
+
+
+def _rows(part: PartEntry | SubsetEntry) -> str:
+    return f"{part.rows:>8,} {plural(part.rows, 'row')} of {counted(part.groups, 'group')}"
 
 
 def _print_manifest(manifest: Manifest, directory: Path) -> None:
     """Say what was written, and what became of every call that is no row."""
     parts = {side.value: entry for side, entry in manifest.sides.items()} | manifest.sets
     rows = sum(entry.rows for entry in parts.values())
-    print_line(f"{directory}: {rows:,} rows of {manifest.calls:,} calls", style="bold")
+    print_line(
+        f"{directory}: {counted(rows, 'row')} of {counted(manifest.calls, 'call')}", style="bold"
+    )
     for part, entry in parts.items():
         if part != Side.QUARANTINE:
-            print_line(f"  {part:<20}{entry.rows:>8,} rows of {entry.groups:,} groups")
+            print_line(f"  {part:<20}{_rows(entry)}")
     for subset in manifest.subsets:
         name = f"{subset.percent:g} % of train"
-        print_line(f"  {name:<20}{subset.rows:>8,} rows of {subset.groups:,} groups")
+        print_line(f"  {name:<20}{_rows(subset)}")
     reasons: Counter[str] = Counter()
     for entry in manifest.sides.values():
         reasons.update({reason.value: count for reason, count in entry.reasons.items()})

@@ -39,6 +39,7 @@ from shalt.recording import open_store
 from shalt.settings import Settings
 from shalt.terminal import print_line
 from storage.capture import Clock, SystemClock
+from storage.counted import counted
 from storage.known import ids_after
 from storage.rows import StoredCall
 from storage.store import TraceStore
@@ -105,7 +106,7 @@ def forward(
                     break
                 if not sent:
                     stop.wait(max(POLL_SECONDS, LOOK_RATIO * (time.monotonic() - began)))
-        print_line(f"{run.sent_count:,} calls sent, {run.refused_count:,} refused")
+        print_line(f"{counted(run.sent_count, 'call')} sent, {run.refused_count:,} refused")
     return 1 if run.refused_count else 0
 
 

@@ -30,6 +30,7 @@ from shalt.recording import build_recorder, open_store
 from shalt.settings import Settings
 from shalt.terminal import harmless, print_json, print_line
 from storage.capture import Capture, SystemClock
+from storage.counted import counted
 from storage.counters import is_alive
 from storage.segments import writers
 from storage.store import TraceStore
@@ -339,7 +340,10 @@ def _print(counts: Counts, *, as_json: bool) -> None:
             }
         )
         return
-    print_line(f"{counts.new_count:,} calls added of {counts.record_count:,} records", "bold")
+    print_line(
+        f"{counted(counts.new_count, 'call')} added of {counted(counts.record_count, 'record')}",
+        "bold",
+    )
     if known:
         print_line(f"  already there  {known:>9,}")
     if counts.other_count:

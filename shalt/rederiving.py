@@ -11,6 +11,7 @@ from shalt.settings import Settings
 from shalt.terminal import counting_bar, one_line, print_json, print_line
 from storage import rederive as storage_rederive
 from storage.capture import SystemClock
+from storage.counted import counted, plural
 from storage.marking import Marked, mark_again
 from storage.rederive import Report
 from storage.store import TraceStore
@@ -72,19 +73,19 @@ def _print(report: Report, marked: Marked | None, *, dry_run: bool, as_json: boo
         print_json({"dry_run": dry_run, **msgspec.to_builtins(report), **marks})
         return
     verb = "would change" if dry_run else "changed"
-    print_line(f"{report.calls:,} calls read, {report.changed:,} {verb}", style="bold")
+    print_line(f"{counted(report.calls, 'call')} read, {report.changed:,} {verb}", style="bold")
     if report.without_body:
-        print_line(f"{report.without_body:,} have no bytes any more and stay as they are")
+        print_line(f"{report.without_body:,} without bytes any more, left as they are")
     if report.texts:
-        print_line(f"{report.texts:,} are in the sample of which the texts are measured")
+        print_line(f"{report.texts:,} in the sample of which the texts are measured")
     if marked is not None:
         print_line(
-            f"{marked.groups:,} groups compared, {marked.changed:,} calls {verb} that repeat or "
-            "edit another"
+            f"{counted(marked.groups, 'group')} compared, "
+            f"{counted(marked.changed, 'call')} {verb}: those that repeat or edit another"
         )
     columns = sorted(report.columns.items(), key=lambda each: (-each[1].calls, each[0]))
     for name, change in columns:
-        print_line(f"  {name:<24}{change.calls:>9,} calls")
+        print_line(f"  {name:<24}{change.calls:>9,} {plural(change.calls, 'call')}")
         for example in change.examples:
             before, after = map(_value, (example.before, example.after))
             print_line(one_line(f"    {example.call_id}  {before} → {after}"), style="dim")

@@ -8,6 +8,7 @@ from shalt.recording import open_store
 from shalt.settings import Settings
 from shalt.terminal import counting_bar, print_json, print_line
 from storage import database, search
+from storage.counted import counted, plural
 from storage.derive import derive
 from storage.search_words import Entry, entry_of
 from storage.store import TraceStore
@@ -38,9 +39,10 @@ def search_index(settings: Settings, *, build: bool, drop: bool, as_json: bool) 
         )
         return
     if not exists:
-        print_line(f"there is no index of words; {stored:,} calls are stored")
+        there_are = f"{counted(stored, 'call')} {plural(stored, 'is', 'are')}"
+        print_line(f"there is no index of words; {there_are} stored")
         return
-    print_line(f"{indexed:,} of {stored:,} calls are indexed, {added:,} of them now")
+    print_line(f"{indexed:,} of {counted(stored, 'call')} indexed, {added:,} of them now")
     if not settings.search:
         print_line("calls to come are not: the setting search is false")
 

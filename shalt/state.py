@@ -8,6 +8,7 @@ from shalt.recording import open_store
 from shalt.settings import Settings
 from shalt.sources import without_password
 from shalt.terminal import print_json, print_line
+from storage.counted import counted, plural
 from storage.database import StoreUnavailable
 from storage.labels import WAITING_DAYS
 from storage.ledger import Ledger, is_balanced, read_ledger
@@ -81,12 +82,15 @@ def status(settings: Settings, *, as_json: bool) -> None:
         print_line(f"          {ledger.store_error}", style="bold red")
     if poisoned:
         print_line(
-            f"poison    {poisoned:,} calls in {poison.directory}, {_megabytes(poison_bytes)}: "
-            "`shalt record --retry-poison` after an upgrade"
+            f"poison    {counted(poisoned, 'call')} in {poison.directory}, "
+            f"{_megabytes(poison_bytes)}: `shalt record --retry-poison` after an upgrade"
         )
     _print_waiting(said_waiting)
     for side, count in sides.items():
-        print_line(f"{side:<10}{count['calls']:>9,} calls in {count['groups']:,} groups")
+        print_line(
+            f"{side:<10}{count['calls']:>9,} {plural(count['calls'], 'call')}"
+            f" in {counted(count['groups'], 'group')}"
+        )
 
 
 def _sides(store: StoreReader, project: str) -> dict[str, Counts]:
@@ -105,7 +109,7 @@ def _print_waiting(count: int) -> None:
 
 
 def _print_ledger(ledger: Ledger) -> None:
-    print_line(f"accepted    {ledger.accepted:>9,} calls, of these")
+    print_line(f"accepted    {ledger.accepted:>9,} {plural(ledger.accepted, 'call')}, of these")
     for name in ("stored", "sampled_out", "opted_out", "backlog", "in_flight"):
         print_line(f"  {name:<12}{getattr(ledger, name):>7,}")
     for reason, count in ledger.dropped.items():

@@ -15,6 +15,7 @@ from exporters.verify import Verification
 from shalt.recording import open_store
 from shalt.settings import Settings
 from shalt.terminal import counting_bar, print_json, print_line
+from storage.counted import counted, plural
 from storage.departures import find_departure
 
 EXIT_HOLDS = 0
@@ -68,9 +69,11 @@ def _check_recorded(settings: Settings, manifest_sha256: str) -> Check:
             "from there, or was changed since"
         )
         return problems.check("recorded", "")
-    says = f"the store recorded it on {left.created_at:%Y-%m-%d %H:%M} UTC, {left.calls:,} calls"
+    says = f"the store recorded it on {left.created_at:%Y-%m-%d %H:%M} UTC, "
+    says += counted(left.calls, "call")
     if left.erased:
-        says += f"; {left.erased:,} of them were erased since: export again, and delete this one"
+        were = plural(left.erased, "was", "were")
+        says += f"; {left.erased:,} of them {were} erased since: export again, and delete this one"
     return problems.check("recorded", says)
 
 
@@ -80,7 +83,7 @@ def _print(found: Verification) -> None:
     for check in found.checks:
         says = check.says
         if check.state is State.FAILED:
-            says = "1 problem" if check.problem_count == 1 else f"{check.problem_count:,} problems"
+            says = counted(check.problem_count, "problem")
         print_line(f"  {check.state.value:<8}{check.name:<10}{says}", style=_STYLES[check.state])
         for problem in check.problems:
             print_line(f"{'':<20}{problem}")
@@ -89,7 +92,8 @@ def _print(found: Verification) -> None:
     for tokens in found.tokens:
         about = "" if tokens.exact else "about "
         print_line(
-            f"  {tokens.file:<26}{tokens.rows:>9,} rows, {about}{tokens.total:,} tokens; the "
+            f"  {tokens.file:<26}{tokens.rows:>9,} {plural(tokens.rows, 'row')}, "
+            f"{about}{counted(tokens.total, 'token')}; the "
             f"longest, row {tokens.longest_row}, has {tokens.longest:,}"
         )
     print_line(f"  tokens: {found.tokenizer}; manifest: SHA-256 {found.manifest_sha256}")

@@ -2,6 +2,7 @@
 
 In reading order; a module imports only those above it:
 
+    counted         how many there are of something, in words
     capture         what the worker saw of one call, as bytes, times and outcome; new_id()
     trace           the vocabulary: Span, Message, Choice, Usage
     labels          what is said of an answer: Score, Label, Verdict

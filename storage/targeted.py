@@ -16,6 +16,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from storage import database
 from storage.capture import Clock
+from storage.counted import counted
 from storage.erasure import visible
 from storage.lists import conditions
 from storage.reservation import Cause, Policy, find_policy
@@ -122,8 +123,8 @@ def _choose(
     trained = left_for_training(connection, project, policy.salt, groups)
     if len(trained) == len(groups):
         raise TestSetError(
-            f"all {len(found):,} calls that match are of groups of which something has left in a "
-            "train or val file: nothing can be tested with them"
+            f"all that match, {counted(len(found), 'call')}, are of groups of which something "
+            "has left in a train or val file: nothing can be tested with them"
         )
     of_set = {"project": project, "name": name}
     connection.execute(

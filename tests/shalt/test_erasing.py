@@ -66,7 +66,7 @@ def test_a_dry_run_shows_and_a_no_leaves_everything(
     settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     erase(settings, BY_ID, reason="", yes=False, dry_run=True, wait=False, as_json=False)
-    assert "1 calls of project default" in capsys.readouterr().out
+    assert "1 call of project default" in capsys.readouterr().out
     monkeypatch.setattr(typer, "confirm", lambda *_, **__: False)
     with pytest.raises(typer.Exit):
         erase(settings, BY_ID, reason="", yes=False, dry_run=False, wait=False, as_json=False)

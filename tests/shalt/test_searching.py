@@ -104,7 +104,7 @@ def test_without_the_setting_new_calls_are_not_indexed(
     fill(settings, asking(2, "two"))
     searching.search_index(settings, build=False, drop=False, as_json=False)
     text = capsysbinary.readouterr().out.decode()
-    assert "1 of 2 calls are indexed" in text
+    assert "1 of 2 calls indexed" in text
     assert "the setting search is false" in text
 
 

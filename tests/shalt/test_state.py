@@ -68,6 +68,6 @@ def test_poison_is_counted_and_its_place_named(
     poison = PoisonDirectory(tmp_path / "poison")
     poison.put(undigested(capture_of(1), ValueError("x")), "f" * 32, SystemClock())
     state.status(Settings(data_dir=tmp_path), as_json=False)
-    assert f"1 calls in {tmp_path / 'poison'}" in capsysbinary.readouterr().out.decode()
+    assert f"1 call in {tmp_path / 'poison'}" in capsysbinary.readouterr().out.decode()
     state.status(Settings(data_dir=tmp_path), as_json=True)
     assert json.loads(capsysbinary.readouterr().out)["poison"]["calls"] == 1
