@@ -14,6 +14,7 @@
 /echo        the request's head and body         /upload    length and SHA-256 of the body
 /tired       closes a connection that it has answered on, 0.1 s after the next request
 /stale       answers, then closes the connection that it had promised to keep
+/leaving     the same, but not before the test says so
 /moved       the status and the place that x-status and x-location of the request say
 /refuse      413 as soon as the head is here, the body unread
 """
@@ -41,7 +42,7 @@ class Upstream:
     heads: list[bytes] = field(default_factory=list)
     connection_count: int = 0
     lost: list[str] = field(default_factory=list)  # paths whose client went away
-    go_on: threading.Event = field(default_factory=threading.Event)  # what /held waits for
+    go_on: threading.Event = field(default_factory=threading.Event)  # what such paths wait for
 
     def sent(self) -> bytes:
         """The head of the last request, as it came."""
@@ -183,10 +184,19 @@ class _Connection:
         self.seen.lost.append("slow")
         return False
 
-    async def do_held(self, head: bytes, body: bytes) -> None:
-        self.begin_chunks(first=b"hello ")
+    async def wait(self) -> None:
         while not self.seen.go_on.is_set():
             await asyncio.sleep(0.005)
+
+    async def do_leaving(self, head: bytes, body: bytes) -> bool:
+        self.send(b"ok")
+        await self.writer.drain()
+        await self.wait()
+        return False
+
+    async def do_held(self, head: bytes, body: bytes) -> None:
+        self.begin_chunks(first=b"hello ")
+        await self.wait()
         self.chunk(b"world")
         self.writer.write(b"0\r\n\r\n")
 

@@ -139,10 +139,11 @@ def test_connections_of_a_burst_are_let_go_when_they_are_closed() -> None:
     async def scenario(pool: UpstreamPool, upstream: Upstream) -> None:
         held = [await pool.acquire() for _ in range(5)]
         for connection in held:
-            connection.start(GET % b"stale", bodyless=False)
+            connection.start(GET % b"leaving", bodyless=False)
             await whole_answer(connection)
             pool.release(connection)
         assert pool.idle_count == 5
+        upstream.go_on.set()
         async with asyncio.timeout(60):
             while not all(connection.closed for connection in held):
                 await asyncio.sleep(0.005)
