@@ -4,7 +4,6 @@ import contextlib
 import gc
 import re
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -64,7 +63,10 @@ def test_a_client_is_not_read_while_the_upstream_does_not_read(tmp_path: Path) -
     head = b"POST /v1/x HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % 2**30
     with (
         socket.create_server(("127.0.0.1", 0)) as deaf,
-        running_relay(tmp_path, [upstream_at(deaf.getsockname()[1])]) as relay,
+        # Who is not read is not seen to leave: the time-out ends the call.
+        running_relay(
+            tmp_path, [upstream_at(deaf.getsockname()[1], first_byte_seconds=1.0)]
+        ) as relay,
         socket.create_connection(("127.0.0.1", relay.port), timeout=0.3) as client,
     ):
         client.sendall(head)
@@ -79,14 +81,14 @@ def test_a_client_is_not_read_while_the_upstream_does_not_read(tmp_path: Path) -
 def test_an_upstream_is_not_read_while_the_client_does_not_read(tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
-        running_relay(tmp_path, [upstream_at(server.getsockname()[1], idle_seconds=60)]) as relay,
+        running_relay(tmp_path, [upstream_at(server.getsockname()[1])]) as relay,
         send_and_leave(relay.port, "/v1/x"),
     ):
         connection, _ = server.accept()
         with connection, contextlib.suppress(TimeoutError):
-            connection.settimeout(0.3)
             assert connection.recv(1000).startswith(b"POST ")
             connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % 2**30)
+            connection.settimeout(0.3)
             sent = 0
             while sent < 2**26:
                 sent += connection.send(bytes(2**20))
@@ -96,8 +98,7 @@ def test_an_upstream_is_not_read_while_the_client_does_not_read(tmp_path: Path) 
 
 def test_a_call_under_way_at_the_end_is_told_so_and_recorded(tmp_path: Path) -> None:
     with running_upstream() as upstream, contextlib.ExitStack() as clients:
-        slow = upstream_at(upstream.port, first_byte_seconds=60, idle_seconds=60)
-        with running_relay(tmp_path, [slow]) as relay:
+        with running_relay(tmp_path, [upstream_at(upstream.port)]) as relay:
             waiting = clients.enter_context(send_and_leave(relay.port, "/v1/hang"))
             begun = clients.enter_context(send_and_leave(relay.port, "/v1/slow"))
             wait_until(lambda: len(upstream.heads) == 2)
@@ -134,7 +135,7 @@ def test_a_client_that_leaves_while_we_connect_is_one_record(tmp_path: Path) -> 
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         port = full.getsockname()[1]
         taken = [socket.create_connection(("127.0.0.1", port)) for _ in range(1)]
-        with running_relay(tmp_path, [upstream_at(port, connect_seconds=60)]) as relay:
+        with running_relay(tmp_path, [upstream_at(port)]) as relay:
             clients = [send_and_leave(relay.port, "/v1/x") for _ in range(4)]
             wait_until(lambda: relay.recording.open_count == 4)
             for client in clients:
@@ -151,10 +152,8 @@ def test_an_event_is_passed_on_before_the_next_one_comes(tmp_path: Path) -> None
     ):
         with send_and_leave(relay.port, "/v1/slow") as client:
             received = b""
-            began = time.monotonic()
-            while received.count(EVENTS[0]) < 3:
+            while received.count(EVENTS[0]) < 3:  # it never ends: whoever waits for that gets none
                 received += client.recv(65536)
-            assert time.monotonic() - began < 5
         assert relay.by_application == []
 
 

@@ -102,7 +102,7 @@ def test_ctrl_c_ends_a_long_query(filled: Settings) -> None:
         try:
             _wait_for_work(process)
             process.send_signal(signal.SIGINT)
-            assert process.wait(20) == 130
+            assert process.wait(60) == 130
         finally:
             if process.poll() is None:
                 process.kill()
