@@ -15,10 +15,10 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from storage import segments
+from storage import database, segments
 from storage.capture import DropReason
 from storage.counters import CountersError, Tally, read_tally
-from storage.database import StoreUnavailable
+from storage.database import StoreTooNew, StoreUnavailable
 from storage.reader import StoreReader
 from storage.rows import Checkpoint, LedgerTotals, Writer
 
@@ -26,7 +26,7 @@ NOTHING = LedgerTotals(0, 0, Tally(0, 0, 0, 0, {}))
 
 
 class Ledger(NamedTuple):
-    """The ledger at one moment; numbers of calls. `store_ready`: the store could be read."""
+    """The ledger at one moment; numbers of calls. `store_ready`: it can be recorded into."""
 
     accepted: int
     stored: int
@@ -48,7 +48,8 @@ def is_balanced(ledger: Ledger) -> bool:
 def read_ledger(spool: Path, store: StoreReader) -> Ledger:
     """Add up the ledger of a data directory's spool and its store.
 
-    A store that cannot be read counts as empty: everything spooled is backlog then.
+    A store that cannot be read, or that a newer shalt has upgraded, counts as empty: everything
+    spooled is backlog then.
     """
     return LedgerReader(spool, store).read()
 
@@ -70,9 +71,11 @@ class LedgerReader:
         # The store first: a call it takes meanwhile is still counted once, as backlog.
         error = ""
         try:
+            # Tables of a newer shalt may be readable, but nothing is recorded into them from here.
+            database.check(self._store.engine)
             with self._store.snapshot() as snapshot:
                 self._last = snapshot.ledger_totals(), snapshot.writers()
-        except StoreUnavailable as unavailable:
+        except (StoreTooNew, StoreUnavailable) as unavailable:
             error = str(unavailable)
         totals, known = self._last
         return _add_up(totals, known, self._live_tallies(known), error)

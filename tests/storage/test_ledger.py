@@ -42,6 +42,16 @@ def test_while_the_store_is_away_nothing_goes_back(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_store_of_a_newer_shalt_is_not_ready_and_says_why(tmp_path: Path) -> None:
+    store = TraceStore(f"sqlite:///{tmp_path / 'shalt.sqlite'}", clock=SystemClock())
+    store.upgrade()
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    ledger = read_ledger(tmp_path / "spool", store)
+    assert (ledger.store_ready, "run the newer shalt" in ledger.store_error) == (False, True)
+    store.close()
+
+
 def test_of_a_writer_elsewhere_what_was_taken_counts_as_accepted(tmp_path: Path) -> None:
     store = new_store(url_of(tmp_path))
     store.insert([recorded(1), recorded(2)], at(1), poisoned=1)
