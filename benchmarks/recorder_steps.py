@@ -1,13 +1,15 @@
 """What a row costs the recorder, step by step: CPU of its thread in microseconds.
 
-    python -m benchmarks.recorder_steps [--calls 30000] [--streamed]
+    python -m benchmarks.recorder_steps [--calls 30000] [--streamed] [--texts]
 
 Realistic calls (benchmarks.realistic) go into a spool, then a recorder empties it into SQLite.
 A step is a function that the recorder calls; its time is its own, without that of steps within it,
 and each is measured at a microsecond's cost. Of all batches the median is printed, and the sum
-beside what a core has time for at the limit of benchmarks.store_limits. CPU and not the clock, so
-that it can be compared on a machine that does other things, too; it rises with the load all the
-same, by half at three processes a core: run what is compared in turn.
+beside what a core has time for at the limit of benchmarks.store_limits; then what all batches took
+together, in which looking for rings of objects is seen, too. `--texts` measures the texts of every
+call, as is done with the first 42,000 of a day. CPU and not the clock, so that it can be compared
+on a machine that does other things, too; it rises with the load all the same, by half at three
+processes a core: run what is compared in turn.
 """
 
 import argparse
@@ -29,6 +31,7 @@ from storage import bodies, erasure, feed, label_store, recorder, store
 from storage.capture import SystemClock
 from storage.metrics import RecorderMetrics
 from storage.spool import FrameKind, SpoolLimits, SpoolWriter
+from storage.text_sample import TextSample
 
 CLOCK: Final = SystemClock()
 SMALLEST_BATCH: Final = 100  # the last one may have too few rows to divide by
@@ -39,6 +42,7 @@ STEPS: Final = (
     (recorder, "derive", "understand"),
     (recorder, "group_of", "group"),
     (recorder, "features_of", "features"),
+    (recorder, "text_features_of", "texts"),
     (bodies.BodyWriter, "encode", "encode bodies"),
     (bodies.BodyWriter, "rows", "rows of bodies"),
     (bodies, "write", "insert bodies"),
@@ -89,11 +93,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=30_000)
     parser.add_argument("--streamed", action="store_true", help="64 chunks each")
+    parser.add_argument("--texts", action="store_true", help="measure the texts of all calls")
     given = parser.parse_args()
     gc.set_threshold(COLLECT_OBJECTS)  # as the recorder's process does
     with tempfile.TemporaryDirectory() as folder:
         fill(Path(folder) / "spool", Traffic(given.calls, streamed=given.streamed))
-        batches = record(Path(folder))
+        batches, taken_us = record(Path(folder), texts=given.texts)
     total = 0.0
     for _, _, label in STEPS:
         median = statistics.median(batch.get(label, 0.0) for batch in batches)
@@ -103,6 +108,7 @@ def main() -> None:
     print(
         f"{total:8.1f}  µs a row of {given.calls:,}; limit {limit:.0f}, ratio {total / limit:.2f}"
     )
+    print(f"{taken_us / given.calls:8.1f}  µs a row, all batches together")
 
 
 def fill(spool: Path, traffic: Traffic) -> None:
@@ -117,8 +123,9 @@ def fill(spool: Path, traffic: Traffic) -> None:
     writer.close()
 
 
-def record(directory: Path) -> list[dict[str, float]]:
-    """Empty the spool into a store; return for each batch what each step took, in µs a row."""
+def record(directory: Path, *, texts: bool) -> tuple[list[dict[str, float]], float]:
+    """Empty the spool into a store; return for each batch what each step took, in µs a row, and
+    what all of it took in µs."""
     (directory / "poison").mkdir()
     traces = store.TraceStore(f"sqlite:///{directory / 'shalt.sqlite'}", clock=CLOCK)
     traces.upgrade()
@@ -132,7 +139,9 @@ def record(directory: Path) -> list[dict[str, float]]:
         RecorderMetrics(CollectorRegistry(), ()),
         group_by=("session", "root"),
         clock=CLOCK,
+        texts=TextSample(traces.engine) if texts else None,
     )
+    start = time.thread_time_ns()
     batches: list[dict[str, float]] = []
     stored = 0
     while True:
@@ -142,8 +151,9 @@ def record(directory: Path) -> list[dict[str, float]]:
         before, stored = stored, traces.count("default")
         if stored - before >= SMALLEST_BATCH:
             batches.append({k: v / 1e3 / (stored - before) for k, v in watch.taken_ns.items()})
+    taken_us = (time.thread_time_ns() - start) / 1e3
     traces.close()
-    return batches
+    return batches, taken_us
 
 
 if __name__ == "__main__":
