@@ -21,5 +21,8 @@ class BatchHistogram(Histogram):
             return
         self._sum.inc(sum(values))
         bounds = self._upper_bounds  # ascending, the last one infinite
+        if len(values) == 1:  # as where streams end, each in a turn of its own
+            self._buckets[bisect_left(bounds, values[0])].inc(1)
+            return
         for index, count in Counter(bisect_left(bounds, value) for value in values).items():
             self._buckets[index].inc(count)
