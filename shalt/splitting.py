@@ -10,6 +10,7 @@ from shalt.recording import open_store
 from shalt.settings import Settings
 from shalt.terminal import print_json, print_line
 from storage.capture import SystemClock
+from storage.counted import counted, plural
 from storage.group_counts import count_causes, count_sources
 from storage.ratios import TOP_UP_BELOW, Effect, TopUp, change_ratios, preview_ratios, top_up
 from storage.reader import StoreReader
@@ -157,7 +158,8 @@ def remove_set(settings: Settings, name: str) -> None:
         store.check()
         gone = remove_test_set(store, settings.project, name, clock=SystemClock())
     print_line(
-        f"test set {name} is no longer exported. Its {gone.groups:,} groups stay out of train and "
+        f"test set {name} is no longer exported. Its "
+        f"{counted(gone.groups, 'group')} {plural(gone.groups, 'stays', 'stay')} out of train and "
         "val for ever: a model may have been tested with them"
     )
 
@@ -244,8 +246,8 @@ def _print_shown(settings: Settings, shown: _Shown) -> None:
         share = f"{count.groups / (groups or 1):.1%}"
         made_up = f"  and {count.synthetic:,} synthetic" if count.synthetic else ""
         print_line(
-            f"  {side.value:<11}{count.groups:>8,} groups {share:>6}  {count.calls:>9,} calls"
-            + made_up
+            f"  {side.value:<11}{count.groups:>8,} {plural(count.groups, 'group'):<6} {share:>6}  "
+            f"{count.calls:>9,} {plural(count.calls, 'call')}{made_up}"
         )
     print_line(f"  {_detectable_text(shown.sides[Side.TEST].groups)}")
     if 0 < groups < TOP_UP_BELOW:
@@ -284,23 +286,25 @@ def _print_large(shown: _Shown) -> None:
                 f"under one {group.group_source}: if it is not one conversation, send a session "
                 'for each, or group by a tag that tells them apart (group_by = ["tag:<key>"])'
             )
-        print_line(f"  group {group.group_id[:16]}… holds {group.calls:,} calls {advice}")
+        print_line(f"  group {group.group_id[:16]}… holds {counted(group.calls, 'call')} {advice}")
 
 
 def _print_effect(word: str, effect: Effect) -> None:
     for side, count in effect.moving.items():
         stays = effect.staying[side]
         print_line(
-            f"{word} from train to {side.value}: {count.groups:,} groups, {count.calls:,} calls; "
-            f"{stays.groups:,} groups stay, {stays.calls:,} calls: they left in train or val files"
+            f"{word} from train to {side.value}: {counted(count.groups, 'group')}, "
+            f"{counted(count.calls, 'call')}; "
+            f"{counted(stays.groups, 'group')} {plural(stays.groups, 'stays', 'stay')}, "
+            f"{counted(stays.calls, 'call')}: they left in train or val files"
         )
 
 
 def _print_top_up(done: TopUp, *, asked: bool) -> None:
     for each in done.taken:
-        print_line(f"  {each.group_id}  u {each.u:.6f}  {each.calls:,} calls")
+        print_line(f"  {each.group_id}  u {each.u:.6f}  {counted(each.calls, 'call')}")
     print_line(
-        f"test: {done.before:,} groups, now {done.after:,}, of {done.groups:,} in all; "
+        f"test: {counted(done.before, 'group')}, now {done.after:,}, of {done.groups:,} in all; "
         f"{len(done.taken):,} taken from train"
     )
     if not asked and done.groups >= TOP_UP_BELOW:
@@ -328,7 +332,7 @@ def _detectable_text(groups: int) -> str:
         found = detectable_difference(groups, disagreement)
         least = "no difference" if found is None else f"differences from {found:.1%}"
         told.append(f"{least} where they disagree on {disagreement:.0%} of the rows")
-    return f"test of {groups:,} groups shows, of two models, {'; '.join(told)}"
+    return f"test of {counted(groups, 'group')} shows, of two models, {'; '.join(told)}"
 
 
 def _as_json(each: TargetedSet) -> dict[str, object]:
@@ -340,8 +344,9 @@ def _print_set(each: TargetedSet) -> None:
     removed = ", removed" if each.removed_at is not None else ""
     note = f"  {each.note}" if each.note else ""
     print_line(
-        f"  test set {each.name}: {each.calls:,} calls of {each.groups:,} groups, targeted, "
-        f"random: false{removed}  where {each.where}{note}"
+        f"  test set {each.name}: {counted(each.calls, 'call')} of "
+        f"{counted(each.groups, 'group')}, targeted, random: false{removed}  "
+        f"where {each.where}{note}"
     )
 
 
@@ -349,8 +354,8 @@ def _print_refused(made: TargetedSet, refused: Sequence[str]) -> None:
     if not refused:
         return
     print_line(
-        f"not taken: {made.refused_calls:,} calls of {made.refused_groups:,} groups that have left "
-        "in a train or val file",
+        f"not taken: {counted(made.refused_calls, 'call')} of "
+        f"{counted(made.refused_groups, 'group')} that left in a train or val file",
         style="yellow",
     )
     for call_id in refused[:REFUSED_SHOWN]:
