@@ -129,7 +129,7 @@ FUNCTIONS: dict[str, str] = {
     "upper(text)": "The text in upper case.",
     "length(text)": "How many characters a text has.",
     "abs(number)": "The number without its sign.",
-    "round(number, digits)": "The number rounded, to whole ones where digits are left out.",
+    "round(number, digits)": "Rounded, halves away from zero; to whole numbers without digits.",
     "coalesce(value, …)": "The first of the values that is not NULL.",
     "has(list, text)": "Whether a list that is measured holds this: has(prompt_years, '2024').",
 }

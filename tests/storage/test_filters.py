@@ -69,6 +69,8 @@ def filled(
         ("1 - 2 - 3 = -4 and 1 - (2 - 3) = 2 and 8 / (4 / 2) = 4 and 2 + 3 * 4 = 14", 32),
         ("9223372036854775807 + 1 > 0", 32),
         ("round(duration_ms) = 13 and round(duration_ms, 1) = 12.5", 32),
+        ("round(0.5) = 1 and round(1.5) = 2 and round(2.5) = 3 and round(-2.5) = -3", 32),
+        ("round(2.675, 2) = 2.68 and round(1.005, 2) = 1.01 and round(8 / 3, 3) = 2.667", 32),
         ("case when streamed then 'a' else 'b' end = 'b'", 32),
         ("case status_code when 200 then 'ok' end = 'ok'", 32),
         ("case when streamed then 1 else null end is null", 32),
