@@ -88,7 +88,7 @@ In reading order; a module imports only those above it:
     scratch     the files that a segment writes
     group_rows  the calls of one group to rows, in every part that it is in
     segment     one range of groups to scratch files
-    pool        segments by several processes that see one state of the store
+    pool        parts of a plan, and segments, by several processes that see one state of the store
     estimate    how large a dataset will be, and whether the disk can hold it
     planning    what is decided before the first row is written
     merging     the scratch files of all segments to the files of a dataset

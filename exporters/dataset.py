@@ -20,7 +20,7 @@ that is held out, and what the guard keeps (exporters.guard).
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -38,8 +38,7 @@ from exporters.merging import entry_of, merge, read_ids
 from exporters.parts import TRAINED, side_of_part
 from exporters.planning import Plan, make_plan
 from exporters.pool import Pool, default_processes, open_pool
-from exporters.reference import Drawn, make_reference, write_reference
-from exporters.reference_facts import ReferenceEntry
+from exporters.reference import Drawn, write_reference
 from exporters.request import ExportRequest, check_request, shape_of
 from exporters.row_lines import IDS_FILE, CallLine, file_of
 from exporters.scratch import LISTS
@@ -95,21 +94,17 @@ def export(
         scratch = partial / _SCRATCH
         scratch.mkdir()
         with _open_state(store, request, processes) as (reader, pool):
-            plan = make_plan(reader, request)
+            plan = make_plan(reader, request, pool)
             expected = estimate(reader, plan.rows, plan.ranges, plan.size, scratch)
             expect(expected)
             check_room(expected)
             progress(Stage.PLAN, 1, 1)
             segments, measured = _write_segments(reader, pool, plan, scratch, progress)
-            reference = make_reference(reader, request.project, plan.samples, measured)
-            sides = write_reference(partial, reference)
-            reference = reference._replace(tables={})  # 80 MB, which the guard can use
+            reference = write_reference(partial, reader, request.project, plan.samples, measured)
         progress(Stage.GUARD, 0, 1)
         verdict = judge(scratch, segments, request, plan.rows.row_files, plan.rows.suffix)
         progress(Stage.GUARD, 1, 1)
-        manifest = _write_files(
-            partial, scratch, plan, segments, verdict, reference, sides, progress
-        )
+        manifest = _write_files(partial, scratch, plan, segments, verdict, reference, progress)
         check_disjoint(partial / IDS_FILE, plan.rows.suffix)
         with Lines(partial / MANIFEST_FILE) as file:
             file.write(manifest_json(manifest))
@@ -192,7 +187,6 @@ def _write_files(
     segments: Sequence[Segment],
     verdict: Verdict,
     reference: Drawn,
-    sides: Mapping[Side, ReferenceEntry],
     progress: Progress,
 ) -> Manifest:
     """Write everything but the manifest, and return that."""
@@ -208,7 +202,10 @@ def _write_files(
         *merge(partial, scratch, segments, rows=row_files, dropped=verdict.dropped, advance=advance)
     ]
     scratch.rmdir()
-    files += [FileEntry(each.name, each.sha256, each.bytes, each.groups) for each in sides.values()]
+    files += [
+        FileEntry(each.name, each.sha256, each.bytes, each.groups)
+        for each in reference.entries.values()
+    ]
     request, suffix = plan.rows.request, plan.rows.suffix
     subsets, of_subsets = write_subsets(
         partial, request.subsets, request.project, plan.policy, suffix
@@ -222,7 +219,7 @@ def _write_files(
     facts = _trainer_facts(plan, tally, files)
     for name, config in trainer_files(facts).items():
         files.append(_write_text(partial / name, config.decode()))
-    manifest = describe(plan, tally, verdict, reference, sides, subsets, files)
+    manifest = describe(plan, tally, verdict, reference, subsets, files)
     text = card_header(facts) + card(manifest)
     return with_file(manifest, _write_text(partial / CARD_FILE, text))
 

@@ -19,7 +19,6 @@ from exporters.parts import LEAVING
 from exporters.periods import iso_time
 from exporters.planning import Plan
 from exporters.reference import Drawn
-from exporters.reference_facts import ReferenceEntry
 from exporters.request import label_policy
 from exporters.row_lines import file_of
 from exporters.tally import Tally, of_part
@@ -34,7 +33,6 @@ def describe(
     tally: Tally,
     verdict: Verdict,
     reference: Drawn,
-    sides: Mapping[Side, ReferenceEntry],
     subsets: Sequence[SubsetEntry],
     files: Sequence[FileEntry],
 ) -> Manifest:
@@ -69,8 +67,8 @@ def describe(
         duplicates=verdict.duplicates,
         subsets=tuple(subsets),
         files=tuple(files),
-        reference=sides[Side.TRAIN],
-        reference_test=sides[Side.TEST],
+        reference=reference.entries[Side.TRAIN],
+        reference_test=reference.entries[Side.TEST],
         features=reference.facts,
         terms=reference.terms,
         warnings=tuple(_warnings(plan, tally, entries)),

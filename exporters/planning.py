@@ -4,17 +4,20 @@ The plan of a run is what all its rows have in common (exporters.group_rows.RowP
 groups that segments take, and what the manifest says of them all: which groups are withheld, what
 the filter does to the training data. A filter that changes what the data is like stops here.
 
-Cost: a scan of the project's calls for their number, one for the groups; with a filter what
-exporters.selection_report says; and one call of each of 10,000 groups with its body, from which the
-text that prompts share is learnt (exporters.templates).
+Cost: a scan of the project's calls for their number, one for the groups, one for the samples of
+each side; with a filter what exporters.selection_report says; and one call of each of 10,000 groups
+with its body, from which the text that prompts share is learnt (exporters.templates). What takes
+longest of this is looked at by all processes of a run at once (exporters.pool).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from exporters.group_rows import RowPlan
 from exporters.parts import Parts
-from exporters.reference import Samples, draw, unmeasured
+from exporters.pool import Here, Looker
+from exporters.reference import SIDES, Samples, draw_side, unmeasured
 from exporters.request import (
     ExportError,
     ExportRequest,
@@ -24,7 +27,7 @@ from exporters.request import (
 )
 from exporters.segment import SEGMENT_CALLS
 from exporters.selection_report import SelectionReport, selection_report
-from exporters.templates import Templates, TemplateSample
+from exporters.templates import Prompt, Templates, TemplateSample, prompt_of
 from storage.bodies import BodyReader
 from storage.derive import derive
 from storage.filters import compile_filter
@@ -58,13 +61,13 @@ class Plan:
     selection: SelectionReport | None
 
 
-def make_plan(reader: StoreReader, request: ExportRequest) -> Plan:
-    """Plan an export of one state of the store.
+def make_plan(reader: StoreReader, request: ExportRequest, looker: Looker | None = None) -> Plan:
+    """Plan an export of one state of the store; `looker`: who else looks at that state.
 
     Raises ExportError where there is nothing to export, FilterError for a bad filter, BiasError
     where the filter is one that needs a reason.
     """
-    project = request.project
+    project, looker = request.project, looker or Here(reader)
     policy = reader.policy(project)
     if policy is None:
         raise ExportError(f"project {project!r} has no calls to export")
@@ -82,12 +85,25 @@ def make_plan(reader: StoreReader, request: ExportRequest) -> Plan:
         },
         has_time_holdout=held_out is not None,
     )
-    size = size_of(reader, project)
-    samples = draw(reader, project, request.where, parts)
+    sizes = looker.begin(partial(size_of, project=project))
+    cut = looker.begin(partial(group_ranges, project=project, calls=SEGMENT_CALLS))
+    drawn = {
+        side: looker.begin(
+            partial(draw_side, project=project, where=request.where, parts=parts, side=side)
+        )
+        for side in SIDES
+    }
+    size, ranges = sizes.result(), cut.result()
+    looks = [
+        looker.begin(partial(_prompts, project=project, group_count=size.groups, among=among))
+        for among in ranges
+    ]
+    samples = {side: pending.result() for side, pending in drawn.items()}
+    templates = learn(size.groups, (look.result() for look in looks))
     return Plan(
         policy=policy,
         size=size,
-        ranges=group_ranges(reader, project, SEGMENT_CALLS),
+        ranges=ranges,
         rows=RowPlan(
             request=request,
             policy=policy,
@@ -95,7 +111,7 @@ def make_plan(reader: StoreReader, request: ExportRequest) -> Plan:
             labels=label_policy(request),
             has_labels=has_labels(reader),
             shape=shape_of(request),
-            templates=learn(reader, project, size.groups),
+            templates=templates,
             unmeasured=unmeasured(reader, samples),
         ),
         samples=samples,
@@ -113,13 +129,26 @@ def _refuse_bias(selection: SelectionReport, accepted: str) -> None:
         )
 
 
-def learn(reader: StoreReader, project: str, group_count: int) -> Templates:
-    """Learn the text that prompts share, from the first call of some groups."""
+def learn(group_count: int, prompts: Iterable[Sequence[Prompt]]) -> Templates:
+    """Learn the text that prompts share; they come in the order of their groups. Pure."""
     sample = TemplateSample(group_count)
-    wanted = [first for group_id, first in group_firsts(reader, project) if sample.wants(group_id)]
+    for some in prompts:
+        for prompt in some:
+            sample.count(prompt)
+    return sample.templates()
+
+
+def _prompts(
+    reader: StoreReader, project: str, group_count: int, among: GroupRange
+) -> Sequence[Prompt]:
+    """Read the first call of each group of a range that is in the sample."""
+    sample = TemplateSample(group_count)
+    firsts = group_firsts(reader, project, among)
+    wanted = [first for group_id, first in firsts if sample.wants(group_id)]
+    prompts: list[Prompt] = []
     with reader.reading() as connection:
         for start in range(0, len(wanted), PAGE_ROWS):
             bodies = BodyReader(connection)  # remembers 32 MB, and first calls are no others' base
             for _, capture in bodies.captures(wanted[start : start + PAGE_ROWS]):
-                sample.add(derive(capture).understood.messages)
-    return sample.templates()
+                prompts.append(prompt_of(derive(capture).understood.messages))
+    return prompts

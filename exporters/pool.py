@@ -1,7 +1,8 @@
-"""Segments by several processes, all of which see one state of the store.
+"""What is read of a store by several processes, all of which see one state of it.
 
 Each process is told the store, joins the state that the first one has pinned (storage.shared_state)
-and then takes one range after the other. Messages go through a pipe each. A process that dies ends
+and then takes one look after the other: a part of the plan (exporters.planning), a range of groups
+(exporters.segment). Messages go through a pipe each. A process that dies ends
 the run; when the run ends, well or not, the processes are ended. When this one is killed, the
 others end with their segment: their pipe is closed.
 
@@ -14,12 +15,14 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar, cast
 
 from exporters.group_rows import RowPlan
 from exporters.request import ExportError
@@ -45,6 +48,14 @@ class ProcessDied(ExportError):
 
 
 @dataclass(frozen=True)
+class _Given:
+    """What all segments of a run have in common, told once: it is 8 MB."""
+
+    plan: RowPlan
+    directory: Path
+
+
+@dataclass(frozen=True)
 class _Task:
     number: int
     among: GroupRange
@@ -56,22 +67,70 @@ class _Worker:
     pipe: Connection
 
 
+Found = TypeVar("Found")
+Found_co = TypeVar("Found_co", covariant=True)
+Look = Callable[[StoreReader], Found]  # at the state that all see; goes through a pipe
+
+
+class Pending(Protocol[Found_co]):
+    """What a look will find."""
+
+    def result(self) -> Found_co:
+        """Wait for it. Raises what the look raised, ProcessDied where its process is gone."""
+        ...
+
+
+class Looker(Protocol):
+    """Who looks at the state: processes, or nobody but who asks."""
+
+    def begin(self, look: Look[Found]) -> Pending[Found]:
+        """Have a look taken, after those that were begun before."""
+        ...
+
+
+@dataclass(frozen=True)
+class Here:
+    """Looks are taken in this process, each when its result is asked for."""
+
+    reader: StoreReader
+
+    def begin(self, look: Look[Found]) -> Pending[Found]:
+        """Keep a look for when its result is asked for."""
+        return _Kept(look, self.reader)
+
+
+@dataclass(frozen=True)
+class _Kept(Generic[Found]):
+    look: Look[Found]
+    reader: StoreReader
+
+    def result(self) -> Found:
+        return self.look(self.reader)
+
+
 def default_processes() -> int:
     """Say how many processes an export uses: the cores it may run on."""
     return min(len(os.sched_getaffinity(0)), PROCESSES_MAX)
 
 
 class Pool:
-    """Processes that write segments. Open it, `join` a state, then take `segments`."""
+    """Processes that look at the store. Open it, `join` a state, then begin to look."""
 
     def __init__(self, workers: Sequence[_Worker]) -> None:
         self._workers = workers
+        self._idle = list(workers)
+        self._waiting: deque[_Begun] = deque()
+        self._busy: dict[Connection, tuple[_Worker, _Begun]] = {}
 
     def join(self, name: str) -> None:
         """Let all see the state of that name (storage.shared_state). Bounded."""
         for worker in self._workers:
             _send(worker, name)
         _expect_all(self._workers, JOIN_SECONDS_MAX, "join the state of the store")
+
+    def begin(self, look: Look[Found]) -> Pending[Found]:
+        """Have a look taken by the next process that has nothing else to do."""
+        return _Expected(self, self._begin(look))
 
     def segments(
         self,
@@ -81,26 +140,61 @@ class Pool:
     ) -> Iterator[Segment]:
         """Yield the segments of the ranges as they are done, in any order.
 
-        Raises what a process raised, ProcessDied where one is gone.
+        All looks must be done. Raises what a process raised, ProcessDied where one is gone.
         """
+        assert not self._busy, "a process that is not listening cannot be told the plan"
         for worker in self._workers:
-            _send(worker, (plan, directory))
-        tasks = iter(enumerate(ranges))
-        busy: dict[Connection, _Worker] = {}
-        for worker in self._workers:
-            if (task := next(tasks, None)) is not None:
-                _send(worker, _Task(*task))
-                busy[worker.pipe] = worker
-        while busy:
-            for pipe in wait(list(busy)):
-                assert isinstance(pipe, Connection)
-                worker = busy.pop(pipe)
-                segment = _receive(worker)
-                assert isinstance(segment, Segment)
-                if (task := next(tasks, None)) is not None:
-                    _send(worker, _Task(*task))
-                    busy[pipe] = worker
-                yield segment
+            _send(worker, _Given(plan, directory))
+        for task in enumerate(ranges):
+            self._begin(_Task(*task))
+        while self._busy:
+            for begun in self.advance():
+                assert isinstance(begun.found, Segment)
+                yield begun.found
+
+    def advance(self) -> "Sequence[_Begun]":
+        """Wait until something is done, and have the next begun; return what is done."""
+        done: list[_Begun] = []
+        for pipe in wait(list(self._busy)):
+            assert isinstance(pipe, Connection)
+            worker, begun = self._busy.pop(pipe)
+            begun.found, begun.done = _receive(worker), True
+            self._idle.append(worker)
+            done.append(begun)
+            self._dispatch()
+        return done
+
+    def _begin(self, asked: object) -> "_Begun":
+        begun = _Begun(asked)
+        self._waiting.append(begun)
+        self._dispatch()
+        return begun
+
+    def _dispatch(self) -> None:
+        while self._idle and self._waiting:
+            worker, begun = self._idle.pop(0), self._waiting.popleft()
+            _send(worker, begun.asked)
+            self._busy[worker.pipe] = worker, begun
+
+
+@dataclass
+class _Begun:
+    """What a process was asked, and what it has found."""
+
+    asked: object
+    done: bool = False
+    found: object = None
+
+
+@dataclass(frozen=True)
+class _Expected(Generic[Found]):
+    pool: Pool
+    begun: _Begun
+
+    def result(self) -> Found:
+        while not self.begun.done:
+            self.pool.advance()
+        return cast(Found, self.begun.found)
 
 
 @contextmanager
@@ -185,10 +279,17 @@ def _serve(pipe: Connection) -> None:
         pipe.send(None)
         with shared_state.join(store, str(pipe.recv())) as reader:
             pipe.send(None)
-            plan, directory = pipe.recv()
+            given: _Given | None = None
             while True:
-                task = pipe.recv()
-                pipe.send(write_segment(reader, plan, task.number, task.among, directory))
+                asked = pipe.recv()
+                if isinstance(asked, _Given):
+                    given = asked
+                elif isinstance(asked, _Task):
+                    assert given is not None, "a segment before its plan"
+                    plan, directory = given.plan, given.directory
+                    pipe.send(write_segment(reader, plan, asked.number, asked.among, directory))
+                else:
+                    pipe.send(asked(reader))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise
     except Exception as error:  # noqa: BLE001  whatever it is, the first process must hear of it

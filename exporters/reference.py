@@ -81,7 +81,7 @@ Samples = Mapping[Side, Sample]
 
 def draw(reader: StoreReader, project: str, where: str | None, parts: Parts) -> Samples:
     """Choose the calls of both samples. Scans the calls of both sides; raises FilterError."""
-    return {side: _draw_side(reader, project, where, parts, side) for side in SIDES}
+    return {side: draw_side(reader, project, where, parts, side) for side in SIDES}
 
 
 def unmeasured(reader: StoreReader, samples: Samples) -> frozenset[str]:
@@ -91,9 +91,11 @@ def unmeasured(reader: StoreReader, samples: Samples) -> frozenset[str]:
         return frozenset(chosen) - measured_whole(connection, chosen, FEATURE_VERSION)
 
 
-def _draw_side(
+def draw_side(
     reader: StoreReader, project: str, where: str | None, parts: Parts, side: Side
 ) -> Sample:
+    """Choose the calls of one of them."""
+
     first, last = MICROSECONDS_MAX, 0
 
     def went_on(group_ids: Sequence[str]) -> Set[str]:
@@ -151,35 +153,43 @@ def measure(group_id: str, span: Span) -> Measured:
 
 
 class Drawn(NamedTuple):
-    """The samples as they leave: a table for each side, and what the manifest says of them."""
+    """The samples as they leave: the file of each side, and what the manifest says of them."""
 
-    tables: Mapping[Side, pa.Table]
+    entries: Mapping[Side, ReferenceEntry]
     samples: Samples
     facts: dict[str, Facts]
     terms: TermNames
 
 
-def make_reference(
-    reader: StoreReader, project: str, samples: Samples, measured: Iterable[Measured]
+def write_reference(
+    directory: Path,
+    reader: StoreReader,
+    project: str,
+    samples: Samples,
+    measured: Iterable[Measured],
 ) -> Drawn:
-    """Put the samples together: what is stored, what was `measured` again, scores, and what the
-    commonest terms are.
+    """Write the sample of each side: what is stored, and what was `measured` again, with scores;
+    say of that of train how it is distributed, and what its commonest terms are.
 
-    Raises what the store raises.
+    One side after the other: a table takes 80 MB. Raises what the store raises, and OSError.
     """
     again = {row.call_id: row for row in measured}
-    tables = {side: _table(reader, project, samples[side].call_ids, again) for side in SIDES}
-    train = window_of_table(tables[Side.TRAIN], "train")
-    return Drawn(tables, samples, facts_of(train), name_terms(reader, train))
+    facts: dict[str, Facts] = {}
+    terms: TermNames = {}
+    entries: dict[Side, ReferenceEntry] = {}
+    for side in SIDES:
+        sample = samples[side]
+        table = _table(reader, project, sample.call_ids, again)
+        if side is Side.TRAIN:
+            train = window_of_table(table, "train")
+            facts, terms = facts_of(train), name_terms(reader, train)
+            del train
+        entries[side] = _write_side(directory / FILES[side], table, sample)
+        del table
+    return Drawn(entries, samples, facts, terms)
 
 
-def write_reference(directory: Path, reference: Drawn) -> dict[Side, ReferenceEntry]:
-    """Write the file of each side; return what the manifest says of it. Raises OSError."""
-    return {side: _write_side(directory / FILES[side], reference, side) for side in SIDES}
-
-
-def _write_side(path: Path, reference: Drawn, side: Side) -> ReferenceEntry:
-    table, sample = reference.tables[side], reference.samples[side]
+def _write_side(path: Path, table: pa.Table, sample: Sample) -> ReferenceEntry:
     written = write_window_file(path, table)
     started = [iso_time(time) for time in sample.started or ()] or ["", ""]
     return ReferenceEntry(

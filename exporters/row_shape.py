@@ -134,6 +134,8 @@ def left_out_always(example: Example, shape: Shape) -> set[LeftOut]:
 
 def has_details(message: Message) -> bool:
     """Say whether a message holds more than a row of it: an empty list or null is no more."""
+    if message.extra is None and not message.tool_calls and isinstance(message.content, str):
+        return False  # as nearly all are, at a tenth of the cost
     return (
         any((message.extra or {}).values())
         or any(part.raw for part in parts_of(message) if part.kind == "text")

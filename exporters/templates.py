@@ -17,6 +17,7 @@ place in 10^10 is common by that alone.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -148,11 +149,13 @@ class TemplateSample:
 
     def add(self, messages: Sequence[Message]) -> None:
         """Count what stands in the prompt of one more group."""
-        text = folded(input_of(messages).text)
-        key = hashlib.blake2b(without_space(text), digest_size=16).digest()
-        if key not in self._inputs:
-            self._inputs.add(key)
-            places = np.unique(_places(word_shingles(words_of(text).hashes)))
+        self.count(prompt_of(messages))
+
+    def count(self, prompt: "Prompt") -> None:
+        """Count the same of a prompt that was read elsewhere."""
+        if prompt.key not in self._inputs:
+            self._inputs.add(prompt.key)
+            places = prompt.places
             self._counts[places] += self._counts[places] < COUNT_MAX
 
     def templates(self) -> Templates:
@@ -170,6 +173,21 @@ class TemplateSample:
         needed = max(FEW_INPUTS_MIN, inputs_needed(len(self._inputs)) // 4)
         common = told.common & (self._counts >= needed)
         return Templates(common if common.any() else None)
+
+
+class Prompt(NamedTuple):
+    """What the sample counts of a prompt: its input, and where in the table its shingles are."""
+
+    key: bytes
+    places: NDArray[np.uint32]
+
+
+def prompt_of(messages: Sequence[Message]) -> Prompt:
+    """Say what is counted of the prompt of a group. Pure."""
+    text = folded(input_of(messages).text)
+    key = hashlib.blake2b(without_space(text), digest_size=16).digest()
+    places = np.unique(_places(word_shingles(words_of(text).hashes)))
+    return Prompt(key, places.astype(np.uint32))
 
 
 def inputs_needed(inputs: int) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
-from sqlalchemy import Integer, Row, case, func, literal, select
+from sqlalchemy import ColumnElement, Integer, Row, case, func, literal, select
 
 from storage.bodies import BodyReader
 from storage.capture import Capture
@@ -99,14 +99,16 @@ def has_labels(reader: StoreReader) -> bool:
         return connection.scalar(select(label.c.id).limit(1)) is not None
 
 
-def group_firsts(reader: StoreReader, project: str) -> Generator[tuple[str, str]]:
-    """Yield the id of each group, in order, and that of its first call.
+def group_firsts(
+    reader: StoreReader, project: str, among: GroupRange
+) -> Generator[tuple[str, str]]:
+    """Yield the id of each group of a range, in order, and that of its first call.
 
     Index (project, group_id), and a row for each call.
     """
     query = (
         select(call.c.group_id, func.min(call.c.id).label("first_id"))
-        .where(call.c.project == project)
+        .where(call.c.project == project, *_within(among))
         .group_by(call.c.group_id)
         .order_by(call.c.group_id)
     )
@@ -145,9 +147,7 @@ def read_groups(
         call.c.regenerated_from,
         call.c.edited_from,
         (call.c.request_bytes + call.c.response_bytes).label("body_bytes"),
-    ).where(call.c.project == project, call.c.group_id >= among.start)
-    if among.end is not None:
-        query = query.where(call.c.group_id < among.end)
+    ).where(call.c.project == project, *_within(among))
     with reader.reading() as connection:
         query = query.where(*visible(connection)).order_by(call.c.group_id, call.c.id)
         bodies = BodyReader(connection)
@@ -170,6 +170,11 @@ def read_groups(
                         said.get(found.id, ()),
                         judged.get(found.id, ()),
                     )
+
+
+def _within(among: GroupRange) -> list[ColumnElement[bool]]:
+    end = [] if among.end is None else [call.c.group_id < among.end]
+    return [call.c.group_id >= among.start, *end]
 
 
 def _with_captures(

@@ -7,7 +7,7 @@ import pytest
 
 from exporters import reference
 from exporters.parts import Parts
-from exporters.reference import Samples, draw, make_reference, measure, unmeasured, write_reference
+from exporters.reference import Samples, draw, measure, unmeasured, write_reference
 from exporters.window_files import read_window_file
 from exporters.windows import Measured
 from storage.capture import Capture, Outcome
@@ -138,8 +138,8 @@ def test_stored_measures_and_new_ones_make_the_same_files(
     every = frozenset(one.id for one in captures)
     for name, wanted in (("few", unmeasured(store, samples)), ("all", every)):
         (tmp_path / name).mkdir()
-        drawn = make_reference(store, "default", samples, measured(samples, wanted, captures))
-        sides = write_reference(tmp_path / name, drawn)
+        rows = measured(samples, wanted, captures)
+        sides = write_reference(tmp_path / name, store, "default", samples, rows).entries
         train = read_window_file(tmp_path / name / sides[Side.TRAIN].name)
         assert train["call_id"].to_pylist() == list(samples[Side.TRAIN].call_ids)
         assert set(train["sample_bits"].to_pylist()) == {0}

@@ -62,7 +62,7 @@ def test_the_captures_are_those_that_were_stored(store: TraceStore) -> None:
 
 def test_the_first_call_of_each_group_is_named(store: TraceStore) -> None:
     fill(store, 3, 2)
-    firsts = dict(group_firsts(store, "default"))
+    firsts = dict(group_firsts(store, "default", GroupRange("", None)))
     calls = list(read_groups(store, "default", None, EVERYTHING))
     assert list(firsts) == sorted({call.group_id for call in calls})
     assert set(firsts.values()) == {f"{100 * group:032x}" for group in range(3)}
