@@ -7,8 +7,11 @@ go into a SQLite store, then out of it by `exporters.dataset.export`, on all cor
 DuckDB on the same cores: COPY (FORMAT JSON) of the same bodies, decompressed, from Parquet. DuckDB
 neither derives, groups, checks nor numbers anything; it is the pace at which JSON can be written.
 Then once more in one process, to say how much of its CPU time the guard takes: learning templates,
-fingerprints, comparing. Each figure stands beside its limit. `--keep` leaves store and Parquet
-there, to run again.
+fingerprints, comparing. Each figure stands beside its limit, and beside the export how long it was
+at each of its stages. What either process imports before it begins is not counted; what processes
+of the export import is. `--keep` leaves store and Parquet there, to run again.
+
+A million calls need 12 GB of disk for a while, 6 of them for what `--keep` keeps.
 """
 
 import argparse
@@ -19,7 +22,7 @@ import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -76,6 +79,7 @@ def main() -> None:
         print_cost("DuckDB COPY (FORMAT JSON)", rival, given.calls)
         ours = apart(export_by_shalt, directory, given.processes)
         print_cost(f"export, {given.processes} processes", ours, given.calls)
+        print((directory / "stages").read_text())
         print(
             f"with the guard: time {ours.wall / rival.wall:.2f} × DuckDB's, CPU "
             f"{ours.cpu / rival.cpu:.2f} ×; limit {GUARDED_RATIO_MAX:g} ×"
@@ -142,8 +146,19 @@ def export_by_shalt(directory: Path, processes: int) -> None:
     store = TraceStore(f"sqlite:///{directory / 'shalt.sqlite'}", clock=SystemClock())
     # Of a million texts out of 100,000 paragraphs, some are alike.
     request = ExportRequest(drop_contaminated=True)
-    dataset.export(store, request, directory / "out" / "dataset", processes=processes)
+    began = {"starting": time.perf_counter()}
+
+    def note(stage: dataset.Stage, done: int, total: int) -> None:
+        began.setdefault(stage.value, time.perf_counter())
+
+    dataset.export(
+        store, request, directory / "out" / "dataset", processes=processes, progress=note
+    )
     store.close()
+    ends = [*began.values(), time.perf_counter()][1:]
+    spent = zip(began, began.values(), ends, strict=True)
+    stages = ", ".join(f"{stage} {end - start:.1f} s" for stage, start, end in spent)
+    (directory / "stages").write_text(f"  {stages}")
 
 
 def export_alone(directory: Path, _: int) -> None:
@@ -213,12 +228,16 @@ def _measure(
     pipe: Connection,
 ) -> None:
     os.sync()
-    start = time.perf_counter()
+    start, before = time.perf_counter(), _used()
     work(directory, processes)
-    wall = time.perf_counter() - start
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    wall, used = time.perf_counter() - start, _used()
     cpu = sum(each.ru_utime + each.ru_stime for each in used)
+    cpu -= sum(each.ru_utime + each.ru_stime for each in before)
     pipe.send((wall, cpu, max(each.ru_maxrss for each in used) / 1024))
+
+
+def _used() -> Sequence[resource.struct_rusage]:
+    return [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
 
 
 if __name__ == "__main__":
