@@ -16,6 +16,7 @@ In reading order; a module imports only those above it:
     reading     one call as a page
     bodies      recorded bodies as files to download
     assets      templates, static files, and the headers of every page
+    remembered  the last few things that took long to make, each made once
     dataset_pages  datasets as pages
     drift_pages  drift reports as pages
     routes      which address is which page

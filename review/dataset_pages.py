@@ -15,8 +15,6 @@ those written elsewhere. A manifest of another version is not read: the page say
 the files.
 """
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -41,6 +39,7 @@ from exporters.manifest_reading import (
 from review import addresses
 from review.addresses import Selection
 from review.assets import Assets
+from review.remembered import Remembered
 from storage.departures import Departed, list_departed
 from storage.reader import StoreReader
 
@@ -123,8 +122,7 @@ class DatasetPages:
         self._datasets = datasets
         self._assets = assets
         self._draw = draw
-        self._drawn: OrderedDict[bytes, DatasetDrawing] = OrderedDict()
-        self._drawing = threading.Lock()
+        self._drawn = Remembered[bytes, DatasetDrawing](CACHED)
 
     def list(self, request: Request) -> Response:
         """Show what is there, the newest first, and above it what is not there yet.
@@ -247,17 +245,10 @@ class DatasetPages:
 
     def _drawing_of(self, manifest: bytes) -> DatasetDrawing:
         """Draw a dataset; one that could not be drawn is tried again when it is looked at again."""
-        with self._drawing:
-            found = self._drawn.get(manifest)
-            if found is None:
-                try:
-                    found = self._draw(WantedDataset(manifest))
-                except NotDrawn as error:
-                    return DatasetDrawing(problem=str(error))
-                self._drawn[manifest] = found
-                while len(self._drawn) > CACHED:
-                    self._drawn.popitem(last=False)
-        return found
+        try:
+            return self._drawn.get(manifest, lambda: self._draw(WantedDataset(manifest)))
+        except NotDrawn as error:
+            return DatasetDrawing(problem=str(error))
 
 
 def _parts(manifest: ShownManifest) -> Mapping[str, ShownPart]:

@@ -9,8 +9,6 @@ other pages, by a process of its own (exporters.report_drawing): 1.6 s of CPU an
 stays. One of the CACHED last takes nothing. They are written one at a time.
 """
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 from urllib.parse import quote
@@ -24,6 +22,7 @@ from exporters.report_drawing import Drawing, Wanted, draw_report
 from review import addresses
 from review.assets import PAGE_HEADERS, Assets
 from review.judging import FormError, Judging, read_form
+from review.remembered import Remembered
 from storage.drift_reports import (
     KeptReport,
     ListedReport,
@@ -71,8 +70,7 @@ class DriftPages:
         self._judging = judging
         self._export = export
         self._draw = draw
-        self._drawn: OrderedDict[tuple[str, bytes], Drawing] = OrderedDict()
-        self._drawing = threading.Lock()
+        self._drawn = Remembered[tuple[str, bytes], Drawing](CACHED)
 
     def list(self, request: Request) -> Response:
         """Show the reports of a project, newest first."""
@@ -137,23 +135,15 @@ class DriftPages:
 
     def _drawing_of(self, kept: KeptReport) -> Drawing:
         """Draw a report; what its calls said may have been erased since, so the text decides."""
-        report_id, project = kept.listed.id, kept.listed.project
-        key = report_id, kept.report
-        with self._drawing:
-            found = self._drawn.get(key)
-            if found is None:
-                wanted = Wanted(kept.report, project)
-                if self._judging is not None and self._export is not None:
-                    address = addresses.drift_report(report_id) + "/export"
-                    token = self._judging.token(report_id)
-                    wanted = Wanted(kept.report, project, address, token)
-                found = self._drawn_now(report_id, wanted)
-                self._drawn[key] = found
-                while len(self._drawn) > CACHED:
-                    self._drawn.popitem(last=False)
-        return found
+        key = kept.listed.id, kept.report
+        return self._drawn.get(key, lambda: self._drawn_now(kept))
 
-    def _drawn_now(self, report_id: str, wanted: Wanted) -> Drawing:
+    def _drawn_now(self, kept: KeptReport) -> Drawing:
+        report_id, project = kept.listed.id, kept.listed.project
+        wanted = Wanted(kept.report, project)
+        if self._judging is not None and self._export is not None:
+            address = addresses.drift_report(report_id) + "/export"
+            wanted = Wanted(kept.report, project, address, self._judging.token(report_id))
         try:
             found = self._draw(wanted)
         except NotDrawn as error:
