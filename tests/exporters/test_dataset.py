@@ -345,7 +345,16 @@ export(store, ExportRequest(), Path(sys.argv[2]), progress=die)
 """
 
 
-@pytest.mark.parametrize("stage", ["READ", "WRITE", "written down"])
+@pytest.mark.parametrize(
+    ("stage", "store_url"),
+    [
+        ("READ", "sqlite"),
+        ("WRITE", "sqlite"),
+        ("written down", "sqlite"),
+        ("written down", "postgresql"),
+    ],
+    indirect=["store_url"],
+)
 def test_kill_9_leaves_no_dataset_and_the_next_export_is_whole(
     stage: str, store: TraceStore, store_url: str, tmp_path: Path
 ) -> None:
@@ -434,7 +443,10 @@ def dialogue_calls(name: str, first: int) -> Iterator[tuple[str, Capture]]:
                 first += 1
 
 
-def test_no_dialogue_of_the_data_sets_is_on_two_sides(store: TraceStore, tmp_path: Path) -> None:
+def test_no_dialogue_of_the_data_sets_is_on_two_sides(
+    sqlite_store: TraceStore, tmp_path: Path
+) -> None:
+    store = sqlite_store  # tests/flow/test_both_stores.py: the other gives the same bytes
     dialogues: dict[str, str] = {}
     captures = []
     for position, name in enumerate(("sgd", "taskmaster4", "glaive_toolcall_en")):

@@ -23,7 +23,7 @@ from tests.postgres import wait_until
 from tests.storage.calls import WRITER, StillClock, ask, at, id_of, recorded, url_of
 
 CHECKOUT = Path(__file__).parents[2]
-KILLS = 5
+KILLS = 3
 
 
 def test_a_call_comes_back_as_it_was(store: TraceStore) -> None:
