@@ -17,6 +17,7 @@ from storage.trace import Message, ToolCall
 from tests.client import request
 from tests.serving import running_shalt
 from tests.storage.calls import at, id_of, recorded
+from tests.stores import laid
 from tests.upstream import running_upstream
 
 TOOLS = b'{"messages": [], "tools": [{"type": "function", "function": {"name": "find"}}]}'
@@ -27,7 +28,7 @@ def _settings(tmp_path: Path) -> Settings:
     """A data directory that nobody records into, with calls 1 and 2; 2 offered a tool."""
     settings = Settings(data_dir=tmp_path / "data")
     Places(settings.data_dir).prepare()
-    with closing(open_store(settings)) as store:
+    with closing(open_store(laid(settings))) as store:
         store.upgrade()
         store.insert([recorded(1), recorded(2, request=TOOLS)], at(1))
     return settings
