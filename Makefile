@@ -15,6 +15,9 @@ PYTHON ?= $(shell for python in $(CANDIDATES); do \
 	&& echo $$python && break; done)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# Hundreds of processes of the tests would compile our modules each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: serve demo test check docs lock clean
 
 serve: $(VENV)/serve
