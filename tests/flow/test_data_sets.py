@@ -60,13 +60,13 @@ def command(shalt: Shalt, *words: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_three_thousand_calls_of_all_sets_are_answered_and_stored(tmp_path: Path) -> None:
+def test_a_thousand_calls_of_all_sets_are_answered_and_stored(tmp_path: Path) -> None:
     with (
         answering() as port,
         running_shalt(tmp_path / "data", f"http://127.0.0.1:{port}/v1") as shalt,
     ):
-        assert drive(shalt, "*", count=3000) == 3000
-        assert shalt.status()["stored"] == 3000
+        assert drive(shalt, "*", count=1000) == 1000
+        assert shalt.status()["stored"] == 1000
         assert shalt.rows("select distinct outcome, note from call") == [("complete", "")]
 
 
@@ -100,7 +100,8 @@ def check_sides(shalt: Shalt) -> None:
     counted = shalt.rows("select side, count(distinct group_id) from call group by side")
     groups = {str(side): int(str(count)) for side, count in counted}
     for side, ratio in (("test", 0.10), ("val", 0.05)):
-        low, high = binom.interval(0.999, sum(groups.values()), ratio)
+        # The salt is drawn: once in a million runs chance alone is outside.
+        low, high = binom.interval(0.999_999, sum(groups.values()), ratio)
         assert low <= groups[side] <= high
 
 
