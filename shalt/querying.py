@@ -73,10 +73,17 @@ def _print_csv(names: list[str], rows: Iterable[list[object]]) -> None:
 
 
 def _plain(value: object) -> object:
-    """Make of a value what JSON has; MAPs become objects, times and intervals ISO 8601."""
+    """Make of a value what JSON has; MAPs become objects, times and intervals ISO 8601.
+
+    Integers beyond 64 bits, which few readers of JSON keep whole, become texts.
+    """
     match value:
+        case Decimal() if value.is_finite() and value == value.to_integral_value():
+            return _plain(int(value))
         case Decimal():
-            return int(value) if value == value.to_integral_value() else float(value)
+            return float(value)
+        case int() if not -(2**63) <= value < 2**64:
+            return str(value)
         case datetime() | date() | time():
             return value.isoformat()
         case pa.MonthDayNano():

@@ -72,6 +72,16 @@ def test_an_empty_map_is_an_empty_object(filled: Settings, capsysbinary: Printed
     assert ask(filled, capsysbinary, "SELECT MAP {} AS none", "table") == "none\n{}\n"
 
 
+def test_an_integer_beyond_64_bits_is_a_text_in_json(
+    filled: Settings, capsysbinary: Printed
+) -> None:
+    sql = "SELECT 18446744073709551615::hugeint AS fits, 18446744073709551616::hugeint AS large"
+    assert json.loads(ask(filled, capsysbinary, sql, "json")) == {
+        "fits": 18446744073709551615,
+        "large": "18446744073709551616",
+    }
+
+
 def test_csv_acts_on_no_terminal(
     filled: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
