@@ -207,6 +207,14 @@ class Connection(asyncio.Protocol):
         self._receiver = None
         self._transport.abort()
 
+    def give_up(self) -> None:
+        """Nobody waits for this attempt to connect any more, which is being cancelled.
+
+        uvloop may still say that the connection is made, and will not say that it is lost.
+        """
+        self.closed = True
+        self._release_socket()
+
     def rest(self) -> None:
         """Get ready for the next call."""
         self._busy = False
@@ -238,6 +246,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if self.closed:
+            return
         given = transport.get_extra_info("socket")
         if given is not None:
             self._poll = select.poll()

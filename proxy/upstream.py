@@ -63,13 +63,24 @@ class UpstreamPool:
                     self._wake_one()  # the turn came too late for us: pass it on
                 raise
         self._count += 1
+        loop = asyncio.get_running_loop()
+        attempts: list[Connection] = []
+
+        def attempt() -> Connection:
+            attempts.append(Connection(loop))
+            return attempts[-1]
+
         try:
-            loop = asyncio.get_running_loop()
-            return await self._dialler.dial(lambda: Connection(loop))
+            connection = await self._dialler.dial(attempt)
+            attempts.remove(connection)
+            return connection
         except BaseException:
             self._count -= 1
             self._wake_one()
             raise
+        finally:
+            for other in attempts:
+                other.give_up()
 
     def take_idle(self) -> Connection | None:
         """Take an idle connection, None where there is none that can be used."""

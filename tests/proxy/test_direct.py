@@ -51,6 +51,7 @@ def test_a_client_that_closes_its_side_is_taken_for_gone(tmp_path: Path) -> None
         send_and_leave(relay.port, "/v1/x") as client,
     ):
         upstream, _ = silent.accept()
+        upstream.settimeout(60)
         client.shutdown(socket.SHUT_WR)
         with upstream:
             while upstream.recv(1000):  # until the call there is cancelled, too

@@ -1,10 +1,13 @@
 """Tests of proxy.upstream: the pool, against a real upstream."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
+import uvloop
 
 from proxy.connection import Connection, ResponseHead, UpstreamCut, UpstreamNotHttp
 from proxy.dialling import Address
@@ -153,3 +156,28 @@ def test_connections_of_a_burst_are_let_go_when_they_are_closed() -> None:
         assert pool.busy_count == 0
 
     run(scenario)
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_an_attempt_that_is_given_up_leaves_no_connection(turns: int) -> None:
+    async def given_up_after(turns: int, port: int) -> None:
+        pool = UpstreamPool(Address("127.0.0.1", port), connections_max=1)
+        attempt = asyncio.create_task(pool.acquire())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        attempt.cancel()
+        with suppress(asyncio.CancelledError):
+            pool.discard(await attempt)
+        assert pool.busy_count == 0
+        kept.append(attempt)  # and with it the connection, which would be closed when collected
+        await asyncio.sleep(0.01)  # what the loop has still to say of it
+
+    kept: list[asyncio.Task[Connection]] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        uvloop.run(given_up_after(turns, server.getsockname()[1]))
+        server.settimeout(0)
+        with suppress(BlockingIOError):  # so early that there was no connection
+            accepted, _ = server.accept()
+            with accepted:
+                accepted.settimeout(10)
+                assert accepted.recv(1) == b""
