@@ -153,7 +153,7 @@ def _open_state(
 
 def _write_segments(
     reader: StoreReader, pool: Pool | None, plan: Plan, scratch: Path, progress: Progress
-) -> tuple[Sequence[Segment], Sequence[Measured]]:
+) -> tuple[Sequence[Segment], list[Measured]]:
     """Write all segments; return them in the order of their ranges, and what all have measured."""
     done = 0
 
