@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shalt.arguments import AsJson, Config, DataDir, Later, Port, Project, command
-from storage.counted import counted
 
 if TYPE_CHECKING:
     from shalt import demo as demonstration
     from shalt import recording, serving, settings, state
+    from storage import counted
 else:
+    counted = Later("storage.counted")
     demonstration = Later("shalt.demo")
     recording = Later("shalt.recording")
     serving = Later("shalt.serving")
@@ -110,7 +111,7 @@ def record(
     if not poison:
         raise typer.Exit(recording.record_alone(loaded))
     stored, left = recording.retry_poison(loaded)
-    typer.echo(f"stored {counted(stored, 'call')}; {left:,} still cannot be stored")
+    typer.echo(f"stored {counted.counted(stored, 'call')}; {left:,} still cannot be stored")
     raise typer.Exit(1 if left else 0)
 
 
