@@ -22,13 +22,13 @@ from proxy import errors
 from proxy.errors import OwnError
 from proxy.judged_names import JudgedNames
 from proxy.redact import looks_like_key
-from storage.capture import Headers
+from storage.capture import PROJECT_PATTERN, Headers
 
 # What is kept of a call: all of it; no bodies; nothing, but it is counted. `unrecorded` is for what
 # is not a call of an upstream at all (the console's pages): not even counted.
 RecordMode = Literal["full", "metadata", "none", "unrecorded"]
 
-_PROJECT: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_PROJECT: Final = re.compile(PROJECT_PATTERN.encode())
 _RECORD_MODES: Final[dict[bytes, RecordMode]] = {
     b"full": "full",
     b"metadata": "metadata",

@@ -21,7 +21,7 @@ from sqlalchemy import ColumnElement, select
 from shalt.corrections import read_answer
 from shalt.intake import Intake, SpoolFull, SpoolRefused
 from shalt.places import Places
-from storage.capture import Clock, new_id
+from storage.capture import PROJECT_PATTERN, Clock, new_id
 from storage.database import StoreUnavailable
 from storage.fate import State, parse_call_id, time_of_id
 from storage.label_rows import score_names
@@ -51,7 +51,6 @@ from storage.trace import Message
 from storage.tracing import explain
 
 _ID_CHARACTERS: Final = 32
-_PROJECT: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")  # as Settings.project
 _AHEAD_SECONDS: Final = 60.0  # of an id whose call has not begun, by a clock that is ahead
 
 
@@ -214,7 +213,7 @@ class Acceptance:
         if len(named) != 1:
             raise LabelError("name the call in one way: by id, provider_id or session")
         project = feedback.project or project
-        if not _PROJECT.fullmatch(project):
+        if not re.fullmatch(PROJECT_PATTERN, project):
             raise LabelError("project: 1 to 64 letters, digits, dots, dashes, underscores")
         if feedback.id:
             return self.of_id(feedback.id, project)

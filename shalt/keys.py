@@ -21,11 +21,10 @@ from proxy.access import FILE_VERSION, KEYS_MAX, AccessKey, KeyFile, read_keys
 from shalt.places import Places
 from shalt.settings import Settings
 from shalt.terminal import print_json, print_line, print_note
-from storage.capture import SystemClock
+from storage.capture import PROJECT_PATTERN, SystemClock
 
 _ID_BYTES = 4
 _SECRET_BYTES = 32
-_PROJECT = re.compile(r"[A-Za-z0-9._-]{1,64}")  # as Settings.project
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 Keys = list[AccessKey]
@@ -47,7 +46,7 @@ def create(
     """Make a key and print it: the one time that it can be read. Raise AccessKeyError."""
     if not name.strip():
         raise AccessKeyError("a key has a name, by which the list tells whose it is")
-    if project is not None and not _PROJECT.fullmatch(project):
+    if project is not None and not re.fullmatch(PROJECT_PATTERN, project):
         raise AccessKeyError(
             f"{project!r} is no name of a project: that is 1 to 64 letters, digits, - _ and ."
         )

@@ -12,6 +12,8 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from storage.capture import PROJECT_PATTERN
+
 MONITORS_MAX: Final = 12  # a scrape of so many takes 40 ms, most of it writing text
 WINDOWS_MAX: Final = 4
 EVERY_SECONDS_MIN: Final = 10.0  # an evaluation is a process of its own, of a second or two
@@ -33,7 +35,7 @@ class Monitor(BaseModel):
 
     reference: Annotated[Text, Field(min_length=1)]
     """Directory of an export, the name of a dataset, `FROM..TO`, or `previous`: the time before."""
-    project: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]{1,64})?$")] = ""
+    project: Annotated[str, Field(pattern=f"^({PROJECT_PATTERN})?$")] = ""
     """Project of the calls; empty: the setting `project`."""
     where: Text = ""
     """Only calls for which this holds, in the language of filters; empty: all."""

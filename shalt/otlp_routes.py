@@ -30,7 +30,7 @@ from importers.otlp_spans import OtlpSpan, SpansError, decode_json, decode_proto
 from review.bounded import read_body
 from shalt.intake import Intake, SpoolFull, SpoolRefused
 from shalt.settings import Settings
-from storage.capture import Capture, Clock
+from storage.capture import PROJECT_PATTERN, Capture, Clock
 from storage.wire import write_json
 
 BODY_BYTES_MAX: Final = 16 * 2**20
@@ -40,7 +40,6 @@ SOURCE: Final = "otlp"
 
 _PROTOBUF = "application/x-protobuf"
 _JSON = "application/json"
-_PROJECT = re.compile(r"[A-Za-z0-9._-]{1,64}")  # as Settings.project
 
 
 class _Refusal(Exception):
@@ -71,7 +70,7 @@ class _Receiver:
             if media_type not in (_PROTOBUF, _JSON):
                 raise _Refusal(415, f"send {_PROTOBUF} or {_JSON}")
             project = request.query_params.get("project", self._settings.project)
-            if not _PROJECT.fullmatch(project):
+            if not re.fullmatch(PROJECT_PATTERN, project):
                 raise _Refusal(400, "project: 1 to 64 letters, digits, dots, dashes, underscores")
             encoding = request.headers.get("content-encoding", "").strip().lower()
             data = await read_body(request, BODY_BYTES_MAX)

@@ -36,6 +36,7 @@ from shalt.mounts import check_mounts
 from shalt.redaction import RULES_MAX, Redaction, check_rule
 from shalt.sources import PREFIX, SettingsError, Tree, Words
 from shalt.upstreams import UPSTREAM_NAME, Seconds, Upstream, complete, guess_dialect
+from storage.capture import PROJECT_PATTERN
 from storage.grouping import validate_group_by
 
 __all__ = ["Explained", "Settings", "SettingsError", "Upstream", "explain", "load"]
@@ -81,7 +82,7 @@ class Settings(BaseSettings):
     """TOML file with settings; `./shalt.toml`, where there is one. Not to stand in a file."""
     store: str = Field(default="", repr=False)  # it may hold a password
     """SQLAlchemy URL of the store; empty: `shalt.sqlite` in `data_dir`."""
-    project: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "default"
+    project: Annotated[str, Field(pattern=f"^{PROJECT_PATTERN}$")] = "default"
     """Project of calls that name none, and of commands."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """Relaying processes; each can keep one core busy."""

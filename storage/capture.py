@@ -21,6 +21,7 @@ CLOCK_STEP_SECONDS = 60
 _STEP_TICKS = CLOCK_STEP_SECONDS * 1000 << 12
 _last_tick = 0  # of the last id: 4096ths of a millisecond since 1970
 
+PROJECT_PATTERN = r"[A-Za-z0-9._-]{1,64}"  # what the name of a project is made of
 RELAYED = "relay"  # the source of a call that passed through shalt
 
 Headers = list[tuple[bytes, bytes]]
