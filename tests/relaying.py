@@ -64,42 +64,52 @@ def upstream_at(port: int, name: str = "openai", **given: object) -> Upstream:
     return Upstream(name=name, **settings)  # type: ignore[arg-type]
 
 
-def recording_at(spool: Path, **given: object) -> Recording:
+def recording_at(
+    spool: Path,
+    *,
+    limits: SpoolLimits | None = None,
+    sync: Literal["interval", "always"] = "interval",
+    body_bytes_max: int = 2**26,
+    held_bytes_max: int = 2**28,
+    sample_ratio: float = 1.0,
+) -> Recording:
     """Make a worker's recording, with the limits of the default settings."""
-    settings: dict[str, object] = {
-        "limits": SpoolLimits(),
-        "sync": "interval",
-        "body_bytes_max": 2**26,
-        "held_bytes_max": 2**28,
-        "sample_ratio": 1.0,
-        "redactor": Redactor(b"key"),
-        "bodies": BodyRedactor(Redactor(b"key")),
-        "metrics": CallMetrics(CollectorRegistry()),
-        "clock": SystemClock(),
-        **given,
-    }
-    return Recording(spool, **settings)  # type: ignore[arg-type]
+    redactor = Redactor(b"key")
+    return Recording(
+        spool,
+        limits=limits or SpoolLimits(),
+        sync=sync,
+        body_bytes_max=body_bytes_max,
+        held_bytes_max=held_bytes_max,
+        sample_ratio=sample_ratio,
+        redactor=redactor,
+        bodies=BodyRedactor(redactor),
+        metrics=CallMetrics(CollectorRegistry()),
+        clock=SystemClock(),
+    )
 
 
 def gate_to(
-    upstreams: list[Upstream], recording: Recording, tasks: asyncio.TaskGroup, **given: object
+    upstreams: list[Upstream],
+    recording: Recording,
+    tasks: asyncio.TaskGroup,
+    *,
+    access: Access | None = None,
+    on_client_gone: Literal["cancel", "drain"] = "cancel",
+    refuse_when_full: bool = False,
+    open_calls_max: int = 1000,
 ) -> Gate:
     """Make a gate that asks for no key; the first upstream is the default one."""
     console = upstream_at(1, "console", host=None, base_path=b"")
-    settings: dict[str, object] = {
-        "default_project": "default",
-        "on_client_gone": "cancel",
-        "refuse_when_full": False,
-        "open_calls_max": 1000,
-        **given,
-    }
-    access = settings.pop("access", None)
     return Gate(
         Routes(upstreams, default=upstreams[0].name, console=console),
-        access or Access(None, None, allowed_origins=frozenset(), clock=SystemClock()),  # type: ignore[arg-type]
+        access or Access(None, None, allowed_origins=frozenset(), clock=SystemClock()),
         recording,
         tasks,
-        **settings,  # type: ignore[arg-type]
+        default_project="default",
+        on_client_gone=on_client_gone,
+        refuse_when_full=refuse_when_full,
+        open_calls_max=open_calls_max,
     )
 
 
@@ -181,7 +191,7 @@ def running_relay(
         loops.append(asyncio.get_running_loop())
         recording = recording_at(
             spool,
-            limits=limits or SpoolLimits(),
+            limits=limits,
             sync=sync,
             body_bytes_max=body_bytes_max,
             held_bytes_max=held_bytes_max,

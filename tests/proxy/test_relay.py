@@ -9,7 +9,6 @@ import hashlib
 import os
 import socket
 import threading
-import time
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
 
@@ -278,7 +277,7 @@ def test_a_large_answer_waits_for_a_slow_reader(
     given = [upstream_at(upstream.port)]
     with running_relay(tmp_path, given, direct=direct, body_bytes_max=2**24) as relay:
         client = send_and_leave(relay.port, "/v1/big")
-        time.sleep(0.2)  # the buffers fill
+        wait_until(relay.frames)  # it holds a MiB or 50 ms of it: nobody reads, the buffers fill
         received = 0
         while received < BIG_BYTES:
             received += len(client.recv(2**20))
