@@ -45,7 +45,6 @@ from benchmarks.drift_trials import (
 )
 from exporters.statistics import wilson
 
-NULL_UPPER: Final = 0.08  # what the interval of a share of false alarms may reach
 STREAMS: Final = (200, 100)  # without a step, with one
 STREAM_BAR: Final = 0.80
 RESENT_REPEATS: Final = 400

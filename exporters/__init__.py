@@ -29,7 +29,7 @@ In reading order; a module imports only those above it:
     term_sum            whether terms of two samples differ in sum, where none stands out
     text_differences    how texts differ as a whole: classifier, embeddings
     cycles      like hours of the week compared with like hours
-    alarms      alpha to days between false alarms, and back
+    alarms      alpha to days between false alarms
     drift       two windows to a DriftReport, findings ranked
     naming      the words of a report: hashes named, one line for each fact
     naming_keys  the fields of a set of keys, read out of example calls

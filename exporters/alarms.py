@@ -1,4 +1,4 @@
-"""How often a schedule of comparisons raises a false alarm: alpha to days, and days to alpha.
+"""How often a schedule of comparisons raises a false alarm: alpha to days.
 
 A comparison of unchanged traffic says `drift` with a chance of at most alpha; an evaluation that
 looks at several windows divides alpha among them. Expected false alarms add up whatever the
@@ -21,11 +21,6 @@ def days_between_false_alarms(alpha: float, every_hours: float) -> float:
     evaluation to the next. 0.001 every hour: one in 41.7 days.
     """
     return every_hours / HOURS_A_DAY / alpha
-
-
-def alpha_for(days: float, every_hours: float) -> float:
-    """Give the alpha of an evaluation that makes at most one false alarm in so many days."""
-    return min(1.0, every_hours / HOURS_A_DAY / days)
 
 
 def alarms_sentence(alpha: float, every_hours: float, window_count: int) -> str:

@@ -53,7 +53,6 @@ from exporters.value_differences import (
     compare_values,
     find_unseen,
     known_of,
-    ratio_unknown,
     values_of,
 )
 from exporters.windows import Window, with_sample_bits
@@ -242,15 +241,6 @@ def known_values(reference: Window) -> Mapping[str, frozenset[str]]:
         for feature in features_of(reference, reference)
         if isinstance(feature, Category | Set) and feature.unseen_from == 0
         if (known := known_of(reference, feature)) is not None
-    }
-
-
-def unseen_ratio(known: Mapping[str, frozenset[str]], current: Window) -> dict[str, float]:
-    """Give, for each feature of `known_values`, the share of calls with a value not known."""
-    return {
-        feature.name: ratio_unknown(current, feature, known[feature.name])
-        for feature in features_of(current, current)
-        if isinstance(feature, Category | Set) and feature.name in known
     }
 
 

@@ -30,7 +30,6 @@ from exporters.periods import (
     Matching,
     Previous,
     WindowSpec,
-    before,
     range_filter,
     range_text,
 )
@@ -60,15 +59,6 @@ BEGUN_GROUPS_MIN: Final = 200  # with fewer no verdict is given: exporters.drift
 # Where fewer than one of twenty groups began in the window they have a call in, they go on for more
 # than twenty windows: for ever, as a session does that is the name of a machine.
 BEGUN_RATIO_MIN: Final = 0.05
-
-
-def load_windows(
-    reader: StoreReader, project: str, reference: WindowSpec, current: WindowSpec
-) -> tuple[Window, Window]:
-    """Read the two windows of a comparison; `previous` is the time before the current one."""
-    if isinstance(reference, Previous):
-        reference = before(current)
-    return load_window(reader, project, reference), load_window(reader, project, current)
 
 
 def load_window(reader: StoreReader, project: str, spec: WindowSpec) -> Window:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from exporters.fingerprints import similarity
 
-SIMILARITY = 0.8
 SIMILARITY_MIN = 0.775
 BANDS = 32
 # Of rows held out that have a band in common, so many are compared with a candidate: the first.

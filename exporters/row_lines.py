@@ -4,19 +4,14 @@ What writes them (exporters.scratch) is loaded by every process of an export, so
 manifest needs is not here.
 """
 
-from typing import Final
-
 import msgspec
 
-from exporters.parts import LEAVING
 from exporters.row_shape import LeftOut
 from exporters.selection import Reason
 
 IDS_FILE = "ids.jsonl"
 NEEDS_LABEL_FILE = "needs_label.jsonl"
 UNFIT_FILE = "unfit.jsonl"
-# The sides that leave, in the order in which they are written down, but for Parquet's suffix.
-SIDE_FILES: Final = {side: f"{side.value}.jsonl" for side in LEAVING}
 
 
 class IdLine(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -89,7 +89,6 @@ class Reason(StrEnum):
     IMAGE_COUNT = "image_count"  # more than ten
     NO_LABEL = "no_label"  # the answer is no label, or its JSON has not the field asked for
     NO_PAIR = "no_pair"  # nothing that its answer is preferred to
-    NOT_UNICODE = "not_unicode"  # half of a surrogate pair: no loader reads it
 
 
 NEEDS_LABEL = frozenset(

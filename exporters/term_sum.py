@@ -46,7 +46,6 @@ class TermSum:
 
     p_value: float
     distance: Interval
-    term_count: int
     witness: tuple[FloatArray, FloatArray]
     rows: tuple[IntArray, IntArray]
 
@@ -86,7 +85,6 @@ def term_sum(reference: Terms, current: Terms, confidence: float) -> TermSum | N
         distance_interval(
             excess / unit, moments.variance / unit**2, of_shift / unit**2, confidence
         ),
-        has.shape[1],
         sides,
         rows,
     )

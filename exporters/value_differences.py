@@ -286,15 +286,6 @@ def _new_ones_expected(counts: CountArray, total: int) -> bool:
     return once >= ONCE_MIN and once > UNSEEN_EXPECTED_RATIO * total
 
 
-def ratio_unknown(window: Window, feature: Category | Set, known: frozenset[str]) -> float:
-    """Give the share, 0..1, of a window's calls that have a value which is not known."""
-    numbers: dict[str, int] = {}
-    occurrences = _occurrences(feature, window, numbers)
-    unknown = np.array([name not in known for name in numbers], dtype=bool)
-    total = len(occurrences.measured)
-    return len(occurrences.having(unknown)) / total if total else 0.0
-
-
 def find_unseen(values: Values) -> Unseen | None:
     """List the values no reference call has; None if there are none. No test: one call is enough.
 

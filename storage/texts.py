@@ -28,8 +28,6 @@ HEAD_CHARS: Final = 4_000  # the task stands at the beginning of a long prompt â
 TAIL_CHARS: Final = 2_000  # â€¦ or at its end, after the document
 UNIQUE_CHARS: Final = 300
 
-MARKS: Final = ("code", "heading", "link", "list", "table")
-
 _NOT_SPACES: Final = bytes(32 if each == 32 else 120 for each in range(256))
 _ENDED: Final = ENDER + SPACE
 # No mark begins with white space, so none of it is given back; and few lines begin like a mark.

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import msgspec
 
 from exporters.columns import window_of
+from exporters.parts import LEAVING
+from exporters.row_lines import file_of
 from exporters.windows import Measured, Window
 from storage.capture import Body, Capture, Dialect, Endpoint, Outcome
 from storage.derive import derive
@@ -16,6 +18,8 @@ from storage.rows import Checkpoint, Recorded
 from storage.store import TraceStore
 from storage.trace import Choice, Json, Message, Span, Tool, ToolCall, Understood
 
+# The files of the sides that leave, but for Parquet's suffix.
+SIDE_FILES = {side: file_of(side, "jsonl") for side in LEAVING}
 WORDS = [f"{first}{last}" for first in ("ba", "ko", "mi", "ru", "te") for last in "nrstlmpdgk"]
 
 

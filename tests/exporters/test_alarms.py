@@ -1,13 +1,8 @@
-"""Alpha to days between false alarms, and back."""
+"""Alpha to days between false alarms."""
 
 import pytest
 
-from exporters.alarms import (
-    alarms_sentence,
-    alpha_for,
-    days_between_false_alarms,
-    window_alpha,
-)
+from exporters.alarms import alarms_sentence, days_between_false_alarms, window_alpha
 
 
 def test_an_alpha_of_a_thousandth_every_hour_is_an_alarm_in_42_days() -> None:
@@ -15,14 +10,6 @@ def test_an_alpha_of_a_thousandth_every_hour_is_an_alarm_in_42_days() -> None:
     assert alarms_sentence(0.001, 1, 3) == (
         "At most one false alarm in 42 days: alpha 0.001 every hour, shared by 3 windows."
     )
-
-
-def test_days_and_alpha_are_each_others_inverse() -> None:
-    assert days_between_false_alarms(alpha_for(30, 6), 6) == pytest.approx(30)
-
-
-def test_no_alpha_is_more_than_one() -> None:
-    assert alpha_for(0.001, 24) == 1.0
 
 
 def test_windows_share_alpha_equally() -> None:

@@ -25,7 +25,7 @@ from exporters.dataset import export as run
 from exporters.guard import GuardError
 from exporters.manifest import Manifest
 from exporters.request import ExportError, ExportRequest
-from exporters.row_lines import IDS_FILE, NEEDS_LABEL_FILE, SIDE_FILES, IdLine
+from exporters.row_lines import IDS_FILE, NEEDS_LABEL_FILE, IdLine
 from exporters.selection import Reason, Turns
 from exporters.staging import StagingError
 from storage.capture import Capture, Outcome
@@ -36,7 +36,7 @@ from storage.receipts import request as request_erasure
 from storage.reservation import side_of, u_of
 from storage.store import ErasedMeanwhile, TraceStore
 from storage.trace import Json, Side
-from tests.exporters.calls import chat, conversation, opening, record, said
+from tests.exporters.calls import SIDE_FILES, chat, conversation, opening, record, said
 from tests.exporters.conftest import StillClock, make_store
 from tests.shared import data_set
 

@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 from exporters import drift, loading
 from exporters.dataset import export
-from exporters.loading import load_window, load_windows
+from exporters.loading import load_window
 from exporters.periods import Between, parse_window
 from exporters.request import ExportRequest
 from exporters.windows import Window, WindowError, in_sample
@@ -147,15 +147,6 @@ def test_an_export_is_the_window_of_its_train_side(
     of_the_store = load(store, "where:side = 'train'", clock)
     assert loaded.call_ids == of_the_store.call_ids
     assert loaded.call_count == of_the_store.call_count
-
-
-def test_the_previous_period_ends_where_the_current_one_begins(
-    store: TraceStore, clock: Clock
-) -> None:
-    specs = parse_window("previous", clock), parse_window("2026-10-02..2026-10-03", clock)
-    reference, current = load_windows(store, "default", *specs)
-    assert reference.label == "2026-10-01T00:00:00Z..2026-10-02T00:00:00Z"
-    assert current.label == "2026-10-02T00:00:00Z..2026-10-03T00:00:00Z"
 
 
 def test_the_previous_period_alone_is_no_window(store: TraceStore, clock: Clock) -> None:

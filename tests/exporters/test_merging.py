@@ -7,10 +7,11 @@ import msgspec
 
 from exporters.manifest import FileEntry
 from exporters.merging import Dropped, merge, read_ids
-from exporters.row_lines import IDS_FILE, SIDE_FILES, IdLine
+from exporters.row_lines import IDS_FILE, IdLine
 from exporters.scratch import LISTS, scratch_path
 from exporters.segment import Segment
 from exporters.tally import Tally
+from tests.exporters.calls import SIDE_FILES
 
 
 def segment(scratch: Path, number: int, texts: list[bytes]) -> Segment:

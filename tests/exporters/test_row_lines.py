@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from exporters.row_lines import SIDE_FILES, IdLine, file_of
+from exporters.row_lines import IdLine
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,10 +16,6 @@ def test_a_line_of_an_ordinary_row_is_short_and_reads_back() -> None:
     data = msgspec.json.encode(line)
     assert data == b'{"file":"train.jsonl","row":7,"call":"call","group":"group"}'
     assert msgspec.json.decode(data, type=IdLine) == line
-
-
-def test_the_files_of_the_sides_are_named_as_all_files_of_rows_are() -> None:
-    assert all(name == file_of(side, "jsonl") for side, name in SIDE_FILES.items())
 
 
 def test_the_processes_of_an_export_load_no_statistics() -> None:
