@@ -97,13 +97,23 @@ def wrong_project(project: str) -> OwnError:
 
 
 def render(
-    error: OwnError, dialect: Dialect, endpoint: Endpoint, call_id: str
+    error: OwnError,
+    dialect: Dialect,
+    endpoint: Endpoint,
+    call_id: str,
+    *,
+    console: bool = False,
 ) -> tuple[Headers, bytes]:
-    """Return the headers and the body of the answer. `call_id` is empty where there is no call."""
-    if dialect is Dialect.ANTHROPIC or endpoint is Endpoint.MESSAGES:
+    """Return the headers and the body of the answer. `call_id` is empty where there is no call.
+
+    In front of the console it is what the console itself says: `{"error": "one sentence"}`.
+    """
+    if console:
+        envelope: dict[str, object] = {"error": error.message}
+    elif dialect is Dialect.ANTHROPIC or endpoint is Endpoint.MESSAGES:
         kind = _ANTHROPIC_KINDS.get(error.status_code, "invalid_request_error")
         kind = "api_error" if error.status_code >= 500 else kind
-        envelope: dict[str, object] = {
+        envelope = {
             "type": "error",
             "error": {"type": kind, "message": error.message},
         }

@@ -225,7 +225,9 @@ class Passage:
         exchange = self.exchange
         endpoint = endpoint_of(exchange.method, self._asked.path.decode("latin-1"))
         call_id = exchange.id if exchange.recorded else ""
-        headers, body = errors.render(error, exchange.dialect, endpoint, call_id)
+        headers, body = errors.render(
+            error, exchange.dialect, endpoint, call_id, console=self._is_console
+        )
         exchange.response_started(error.status_code, headers)
         exchange.response_passed(body)
         exchange.wait_for_client()

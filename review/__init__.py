@@ -3,6 +3,7 @@
 In reading order; a module imports only those above it:
 
     bounded     the body of a request, of a bounded length
+    refusals    an answer that is an error, in one shape
     passages    a text on its way to a page: cut, laid out, nothing in it invisible
     pictures    images within messages: shown when small and of a known kind, else named
     dialogue    what was said, message by message

@@ -6,6 +6,7 @@ attachment, as plain text or as bytes, may not be sniffed for another type, and 
 
 from starlette.responses import Response
 
+from review.refusals import refuse
 from storage.capture import Headers
 from storage.encoding import UndecodableBodyError, decoded_body
 from storage.rows import StoredCall
@@ -26,14 +27,13 @@ def download(call: StoredCall, half: str, *, decoded: bool) -> Response:
     """
     capture = call.capture
     if capture is None:
-        gone = "the bodies of this call are deleted\n"
-        return Response(gone, 410, _HEADERS, "text/plain; charset=utf-8")
+        return refuse(410, "the bodies of this call are deleted", _HEADERS)
     headers = capture.request_headers if half == "request" else capture.response_headers
     body = capture.request_body if half == "request" else capture.response_body
     try:
         data = decoded_body(headers, body.data) if decoded else body.data
     except UndecodableBodyError as error:
-        return Response(f"{error}\n", 422, _HEADERS, "text/plain; charset=utf-8")
+        return refuse(422, str(error), _HEADERS)
     is_text = _is_text(data)
     kept = "" if not body.truncated else "-beginning"
     ending = _ending(headers) if is_text else "bin"

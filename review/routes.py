@@ -42,6 +42,7 @@ from review.judging import (
 )
 from review.listing import listing
 from review.reading import answer_of, neighbour, reading
+from review.refusals import refuse
 from storage.capture import Clock
 from storage.database import StoreUnavailable
 from storage.derive import derive
@@ -267,7 +268,7 @@ class _Pages:
 
     def _trouble(self, request: Request, status_code: int, title: str, sentence: str) -> Response:
         if request.url.path.startswith(addresses.BODIES):  # asked for by scripts too
-            return Response(f"{sentence}\n", status_code, PAGE_HEADERS, "text/plain; charset=utf-8")
+            return refuse(status_code, sentence, PAGE_HEADERS)
         return self.assets.page("trouble.html", status_code, title=title, sentence=sentence)
 
 

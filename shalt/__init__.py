@@ -33,6 +33,7 @@ In reading order; a module imports only those above it:
     dataset_job  an export as a process of its own
     dataset_routes  the API of datasets
     monitor_routes  the API of drift monitors
+    refusals    what goes wrong in the console, as an answer
     console     the application for people, scripts and Prometheus
     unseen      values that a reference never had, seen within seconds
     embedding   prompts of two windows as vectors, where a model is named

@@ -22,7 +22,7 @@ from typing import Annotated
 
 import msgspec
 import uvicorn
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import FastAPI, HTTPException, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.routing import Route
@@ -30,6 +30,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from review.drift_pages import ExportRefused
 from review.judging import Judging
+from review.refusals import refuse
 from review.routes import routes
 from shalt import dataset_routes, erasure_routes, feedback, monitor_routes, otlp_routes
 from shalt.acceptance import Acceptance
@@ -42,14 +43,12 @@ from shalt.metrics import LimitCollector, RestartCollector
 from shalt.monitor_list import MonitorList
 from shalt.places import Places
 from shalt.recording import open_store
+from shalt.refusals import add_refusals
 from shalt.settings import Settings
 from storage.capture import SystemClock
-from storage.database import StoreUnavailable
-from storage.fate import CallIdError, State
-from storage.filter_syntax import FilterError
+from storage.fate import State
 from storage.ledger import LedgerReader
 from storage.metrics import SpoolCollector
-from storage.search_words import SearchError
 from storage.store import TraceStore
 from storage.tracing import explain
 
@@ -66,8 +65,8 @@ class KnownHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._is_known(scope):
-            refusal = Response("this console does not go by that host name\n", 421)
-            await refusal(scope, receive, send)
+            sentence = "the console does not go by that host name: ask for it by its address"
+            await refuse(421, sentence)(scope, receive, send)
         else:
             await self._application(scope, receive, send)
 
@@ -118,7 +117,7 @@ def build(settings: Settings) -> FastAPI:
     if not (settings.insecure or settings.access_keys):
         application.add_middleware(KnownHosts, allowed=allowed)
 
-    _add_errors(application)
+    add_refusals(application)
 
     @application.get("/")
     def index() -> dict[str, str]:
@@ -185,20 +184,6 @@ def _registry(
     registry.register(LimitCollector(settings))
     registry.register(DriftCollector(monitors, places.watch_state))
     return registry
-
-
-def _add_errors(application: FastAPI) -> None:
-    """Say what the store and its languages complain of."""
-
-    @application.exception_handler(StoreUnavailable)
-    def _store_unavailable(_: Request, error: StoreUnavailable) -> Response:
-        return _json({"error": str(error)}, 503)
-
-    @application.exception_handler(FilterError)
-    @application.exception_handler(CallIdError)
-    @application.exception_handler(SearchError)
-    def _wrong_question(_: Request, error: FilterError | CallIdError | SearchError) -> Response:
-        return _json({"error": str(error)}, 400)
 
 
 def _add_api(application: FastAPI, settings: Settings, store: TraceStore, places: Places) -> None:

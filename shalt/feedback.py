@@ -20,6 +20,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from review.bounded import read_body
+from review.refusals import refuse
 from shalt.acceptance import Acceptance, CallErased, CallNotKnown, Feedback
 from shalt.intake import SpoolFull, SpoolRefused
 from shalt.other_pages import refuse_other_pages
@@ -32,6 +33,7 @@ BODY_BYTES_MAX: Final = MESSAGE_BYTES_MAX + 2**16
 REQUESTS_AT_ONCE: Final = 4
 RETRY_AFTER_SECONDS: Final = 2
 
+_RETRY: Final = {"retry-after": str(RETRY_AFTER_SECONDS)}
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 _STATUS_CODES: Final = {
     LabelError: 400,
@@ -52,7 +54,8 @@ def routes(store: StoreReader, acceptance: Acceptance, project: str) -> APIRoute
         try:
             kept = acceptance.take(_read(data), project, request_id)
         except tuple(_STATUS_CODES) as error:
-            return _refusal(_STATUS_CODES[type(error)], str(error))
+            status_code = _STATUS_CODES[type(error)]
+            return refuse(status_code, str(error), _RETRY if status_code == 503 else None)
         return _json(kept, 202 if kept.waiting else 200)
 
     @router.post("/feedback", dependencies=[Depends(refuse_other_pages)])
@@ -97,13 +100,6 @@ def _read(data: bytes) -> Feedback:
         return msgspec.convert(_decode(data), Feedback)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise LabelError(f"the feedback cannot be read: {error}") from None
-
-
-def _refusal(status_code: int, message: str) -> Response:
-    response = _json({"error": message}, status_code)
-    if status_code == 503:
-        response.headers["retry-after"] = str(RETRY_AFTER_SECONDS)
-    return response
 
 
 def _json(value: object, status_code: int) -> Response:

@@ -39,5 +39,12 @@ def test_the_envelope_is_the_dialects(dialect: Dialect, endpoint: Endpoint, keys
     assert (named[b"x-shalt-error"], named[b"x-shalt-call-id"]) == (b"upstream_cut", b"id")
 
 
+def test_in_front_of_the_console_an_error_is_said_as_the_console_says_it() -> None:
+    error = OwnError(502, "upstream_unreachable", "why")
+    headers, body = render(error, Dialect.RAW, Endpoint.OTHER, "", console=True)
+    assert json.loads(body) == {"error": "why"}
+    assert dict(headers)[b"x-shalt-error"] == b"upstream_unreachable"
+
+
 def test_an_unknown_upstream_is_answered_with_the_known_ones() -> None:
     assert "/u/openai/, /u/other/" in unknown_upstream(["openai", "other"]).message

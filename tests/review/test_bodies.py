@@ -49,6 +49,7 @@ def test_a_body_of_which_only_the_beginning_is_kept_is_named_so(site: Site) -> N
     assert "-response-beginning.json" in answer.headers["content-disposition"]
 
 
-def test_the_body_of_an_unknown_call_is_404_in_plain_text(site: Site) -> None:
+def test_the_body_of_an_unknown_call_is_404_and_no_page(site: Site) -> None:
     answer = site.get("/api/calls/none/request")
-    assert (answer.status, answer.headers["content-type"]) == (404, "text/plain; charset=utf-8")
+    assert (answer.status, answer.headers["content-type"]) == (404, "application/json")
+    assert answer.body.startswith(b'{"error":"There is no call none.')

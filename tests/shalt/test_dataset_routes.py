@@ -87,7 +87,7 @@ def test_what_cannot_be_asked_for_is_400_and_says_why(
 ) -> None:
     answer = ask(shalt, **body)
     assert answer.status == 400
-    assert message in str(answer.json()["detail"])
+    assert message in str(answer.json()["error"])
 
 
 def test_a_name_that_is_taken_is_409_and_an_unknown_one_404(shalt: Shalt) -> None:

@@ -11,6 +11,7 @@ from shalt.monitor_list import MonitorList
 from shalt.monitor_routes import BODY_BYTES_MAX, routes
 from shalt.monitor_state import Failure, Reason, WatchState, encode_state, new_state
 from shalt.monitors import Monitor
+from shalt.refusals import add_refusals
 from shalt.settings import Settings
 
 OF_SETTINGS = Monitor(reference="exports/a", project="default")
@@ -21,6 +22,7 @@ def client(tmp_path: Path) -> TestClient:
     settings = Settings(data_dir=tmp_path, monitors={"fixed": OF_SETTINGS})
     monitors = MonitorList(settings, tmp_path / "monitors.json")
     application = FastAPI()
+    add_refusals(application)
     application.include_router(routes(monitors, tmp_path / "watch.json"))
     return TestClient(application)
 
@@ -65,7 +67,7 @@ def test_what_was_found_is_shown(client: TestClient, tmp_path: Path) -> None:
 def test_what_cannot_be_watched_is_400(client: TestClient, wanted: object, message: str) -> None:
     answer = client.post("/api/monitors", json=wanted)
     assert answer.status_code == 400
-    assert message in answer.json()["detail"]
+    assert message in answer.json()["error"]
 
 
 def test_a_name_that_is_taken_is_409(client: TestClient) -> None:
