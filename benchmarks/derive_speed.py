@@ -16,12 +16,13 @@ from collections.abc import Callable
 
 import msgspec
 
-from storage.capture import Body, Capture, Dialect, Outcome, SystemClock, new_id
+from storage.capture import Capture, SystemClock, new_id
 from storage.derive import derive
 from storage.prices import billed, cost_of
 from storage.sse import events
 from storage.trace import Json, Usage
 from storage.usage import counted
+from tests.captures import plain_capture
 
 REPEATS = 15
 SECONDS_PER_REPEAT = 0.05
@@ -79,32 +80,18 @@ def load(request: bytes, response: bytes) -> None:
 
 def call_of(request: Json, response: bytes, kind: bytes) -> Capture:
     data = json.dumps(request).encode()
-    return Capture(
+    return plain_capture(
+        data,
+        response,
         id=new_id(SystemClock()),
-        project="default",
-        upstream="openai",
-        dialect=Dialect.OPENAI,
-        method="POST",
-        target="/v1/chat/completions",
         request_headers=[
             (b"host", b"localhost"),
             (b"content-type", b"application/json"),
             (b"user-agent", b"benchmark"),
             (b"x-shalt-tag-team", b"tides"),
         ],
-        request_body=Body(data, len(data)),
-        status_code=200,
         response_headers=[(b"content-type", kind), (b"server", b"benchmark")],
-        response_body=Body(response, len(response)),
-        outcome=Outcome.COMPLETE,
-        error="",
         started_at_ns=1_763_000_000_000_000_000,
-        forwarded_ns=1_000_000,
-        response_started_ns=2_000_000,
-        first_byte_ns=3_000_000,
-        ended_ns=4_000_000,
-        overhead_ns=100_000,
-        redacted=False,
     )
 
 

@@ -25,11 +25,12 @@ from typing import Final, TypeVar
 import msgspec
 
 from benchmarks.realistic import Traffic
-from storage.capture import Body, Capture, Dialect, Outcome
+from storage.capture import Capture
 from storage.derive import derive
 from storage.features import Features, features_of
 from storage.terms import text_features_of
 from storage.trace import Span
+from tests.captures import plain_capture
 
 FEATURES_US: Final = 60.0
 TEXTS_US: Final = 300.0
@@ -149,28 +150,7 @@ def exchange(number: int, request: dict[str, object], answer: str) -> Capture:
     """Make the capture of a chat completion."""
     choice = {"message": {"role": "assistant", "content": answer}, "finish_reason": "stop"}
     bodies = [json.dumps(each).encode() for each in (request, {"choices": [choice]})]
-    return Capture(
-        id=f"{number:032x}",
-        project="default",
-        upstream="openai",
-        dialect=Dialect.OPENAI,
-        method="POST",
-        target="/v1/chat/completions",
-        request_headers=[],
-        request_body=Body(bodies[0], len(bodies[0])),
-        status_code=200,
-        response_headers=[(b"content-type", b"application/json")],
-        response_body=Body(bodies[1], len(bodies[1])),
-        outcome=Outcome.COMPLETE,
-        error="",
-        started_at_ns=0,
-        forwarded_ns=1,
-        response_started_ns=2,
-        first_byte_ns=3,
-        ended_ns=4,
-        overhead_ns=0,
-        redacted=False,
-    )
+    return plain_capture(*bodies, id=f"{number:032x}")
 
 
 if __name__ == "__main__":

@@ -29,10 +29,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from storage.capture import Body, Capture, Dialect, Outcome, SystemClock, new_id
+from storage.capture import Body, Capture, SystemClock, new_id
 from storage.ledger import Ledger, is_balanced
 from storage.segments import spool_bytes
 from storage.spool import FrameKind, Part, SpoolLimits, SpoolWriter
+from tests.captures import plain_capture
 from tests.serving import Shalt, running_shalt
 from tests.upstream import running_upstream
 
@@ -119,27 +120,12 @@ def fill_with_one_stream(writer: SpoolWriter) -> None:
 def _call(answer: bytes) -> Capture:
     clock = SystemClock()
     asked = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"hello"}]}'
-    return Capture(
+    return plain_capture(
+        asked,
+        answer,
         id=new_id(clock),
-        project="default",
-        upstream="openai",
-        dialect=Dialect.OPENAI,
-        method="POST",
-        target="/v1/chat/completions",
-        request_headers=[(b"content-type", b"application/json")],
-        request_body=Body(asked, len(asked)),
-        status_code=200,
         response_headers=[(b"content-type", b"text/event-stream")],
-        response_body=Body(answer, len(answer)),
-        outcome=Outcome.COMPLETE,
-        error="",
         started_at_ns=clock.wall_ns(),
-        forwarded_ns=1,
-        response_started_ns=2,
-        first_byte_ns=3,
-        ended_ns=4,
-        overhead_ns=1,
-        redacted=False,
     )
 
 

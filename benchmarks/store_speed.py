@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from storage.bodies import BodyWriter
-from storage.capture import Body, Capture, Dialect, Endpoint, Outcome, SystemClock, new_id
+from storage.capture import SystemClock, new_id
 from storage.features import features_of
 from storage.grouping import group_of
 from storage.rows import (
@@ -34,7 +34,8 @@ from storage.rows import (
 )
 from storage.schema import metadata
 from storage.store import TraceStore
-from storage.trace import Choice, Message, Side, Span, Understood, Usage
+from storage.trace import Choice, Message, Side, Understood, Usage
+from tests.captures import plain_capture, plain_span
 
 BATCH_CALLS = 500
 READS = 300
@@ -197,27 +198,12 @@ def make_call(size: int) -> Recorded:
     call_id = new_id(CLOCK)
     received = {"id": f"chatcmpl-{call_id}", "choices": [{"message": {"content": answer}}]}
     response = json.dumps(received).encode()
-    capture = Capture(
+    capture = plain_capture(
+        request,
+        response,
         id=call_id,
-        project="default",
-        upstream="openai",
-        dialect=Dialect.OPENAI,
-        method="POST",
-        target="/v1/chat/completions",
         request_headers=[(b"content-type", b"application/json"), (b"user-agent", b"bench/1")],
-        request_body=Body(request, len(request)),
-        status_code=200,
-        response_headers=[(b"content-type", b"application/json")],
-        response_body=Body(response, len(response)),
-        outcome=Outcome.COMPLETE,
-        error="",
         started_at_ns=CLOCK.wall_ns(),
-        forwarded_ns=1_000,
-        response_started_ns=2_000,
-        first_byte_ns=3_000,
-        ended_ns=4_000,
-        overhead_ns=1_000,
-        redacted=False,
     )
     understood = Understood(
         request_model="small-1",
@@ -228,27 +214,12 @@ def make_call(size: int) -> Recorded:
         provider_id=f"chatcmpl-{call_id}",
         ended=True,
     )
-    span = Span(
+    span = plain_span(
+        understood,
         id=call_id,
-        project="default",
-        upstream="openai",
-        dialect=Dialect.OPENAI,
-        endpoint=Endpoint.CHAT_COMPLETIONS,
-        method="POST",
-        path="/v1/chat/completions",
         started_at_ns=capture.started_at_ns,
         duration_ms=4.0,
-        time_to_first_token_ms=None,
-        outcome=Outcome.COMPLETE,
-        status_code=200,
-        error="",
-        session_id="",
         trace_id=call_id,
-        user_id="",
-        tags={},
-        redacted=False,
-        truncated=False,
-        understood=understood,
     )
     return Recorded(capture, span, group_of(span, capture), features_of(span))
 

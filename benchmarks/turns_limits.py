@@ -27,10 +27,11 @@ import msgspec
 
 from exporters.selection import Example, Turns, reason_against
 from exporters.turns import Conversations
-from storage.capture import Body, Capture, Dialect, Outcome
+from storage.capture import Capture
 from storage.derive import derive
 from storage.grouping import group_of
 from storage.trace import Json, Side, Span
+from tests.captures import plain_capture
 
 FOUND_RATIO_MIN = 0.999
 COST_RATIO_MAX = 1.0
@@ -145,29 +146,7 @@ def call_of(number: int, request: Json, answer: Json) -> Capture:
     sent = msgspec.json.encode(request)
     choice = {"index": 0, "message": answer, "finish_reason": "stop"}
     received = msgspec.json.encode({"id": f"chatcmpl-{number}", "choices": [choice]})
-    json_type = [(b"content-type", b"application/json")]
-    return Capture(
-        id=f"{number:032x}",
-        project="default",
-        upstream="openai",
-        dialect=Dialect.OPENAI,
-        method="POST",
-        target="/v1/chat/completions",
-        request_headers=json_type,
-        request_body=Body(sent, len(sent)),
-        status_code=200,
-        response_headers=json_type,
-        response_body=Body(received, len(received)),
-        outcome=Outcome.COMPLETE,
-        error="",
-        started_at_ns=number,
-        forwarded_ns=1,
-        response_started_ns=2,
-        first_byte_ns=3,
-        ended_ns=4,
-        overhead_ns=1,
-        redacted=False,
-    )
+    return plain_capture(sent, received, id=f"{number:032x}", started_at_ns=number)
 
 
 if __name__ == "__main__":

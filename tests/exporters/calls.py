@@ -10,13 +10,14 @@ from exporters.columns import window_of
 from exporters.parts import LEAVING
 from exporters.row_lines import file_of
 from exporters.windows import Measured, Window
-from storage.capture import Body, Capture, Dialect, Endpoint, Outcome
+from storage.capture import Capture, Dialect, Outcome
 from storage.derive import derive
 from storage.features import features_of
 from storage.grouping import group_of
 from storage.rows import Checkpoint, Recorded
 from storage.store import TraceStore
 from storage.trace import Choice, Json, Message, Span, Tool, ToolCall, Understood
+from tests.captures import plain_capture, plain_span
 
 # The files of the sides that leave, but for Parquet's suffix.
 SIDE_FILES = {side: file_of(side, "jsonl") for side in LEAVING}
@@ -69,28 +70,7 @@ class Traffic:
 
 def span_of(understood: Understood, call_id: str = "0" * 32) -> Span:
     """Wrap what was understood as a complete chat call."""
-    return Span(
-        id=call_id,
-        project="default",
-        upstream="openai",
-        dialect=Dialect.OPENAI,
-        endpoint=Endpoint.CHAT_COMPLETIONS,
-        method="POST",
-        path="/v1/chat/completions",
-        started_at_ns=0,
-        duration_ms=1.0,
-        time_to_first_token_ms=None,
-        outcome=Outcome.COMPLETE,
-        status_code=200,
-        error="",
-        session_id="",
-        trace_id=call_id,
-        user_id="",
-        tags={},
-        redacted=False,
-        truncated=False,
-        understood=understood,
-    )
+    return plain_span(understood, id=call_id, trace_id=call_id)
 
 
 def measured_of(understood: Understood, call_id: str, group_id: str = "") -> Measured:
@@ -170,27 +150,16 @@ def capture(
     headers = [(b"content-type", b"application/json")]
     if session:
         headers.append((b"x-shalt-session", session.encode()))
-    return Capture(
+    return plain_capture(
+        request,
+        response,
         id=f"{number:032x}",
-        project="default",
-        upstream="openai",
         dialect=dialect,
-        method="POST",
         target=path,
         request_headers=headers,
-        request_body=Body(request, len(request)),
         status_code=200 if outcome is Outcome.COMPLETE else 500,
-        response_headers=[(b"content-type", b"application/json")],
-        response_body=Body(response, len(response)),
         outcome=outcome,
-        error="",
         started_at_ns=started_at_ns,
-        forwarded_ns=1,
-        response_started_ns=2,
-        first_byte_ns=3,
-        ended_ns=4,
-        overhead_ns=1,
-        redacted=False,
     )
 
 

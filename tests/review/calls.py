@@ -13,11 +13,12 @@ from typing import Any
 
 import msgspec
 
-from storage.capture import Body, Capture, Dialect, Outcome
+from storage.capture import Capture, Outcome
 from storage.derive import derive
 from storage.features import features_of
 from storage.grouping import group_of
 from storage.rows import Recorded
+from tests.captures import plain_capture
 
 START_NS = 1_790_000_000_000_000_000  # 21 September 2026, 14:13:20 UTC
 # What somebody may say to do harm to who reads it.
@@ -65,29 +66,13 @@ def capture_of(number: int, request: object, response: object, **fields: Any) ->
         body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
         for body in (request, response)
     )
-    values: dict[str, Any] = {
+    values = {
         "id": id_of(number),
-        "project": "default",
-        "upstream": "openai",
-        "dialect": Dialect.OPENAI,
-        "method": "POST",
-        "target": "/v1/chat/completions",
-        "request_headers": [(b"content-type", b"application/json")],
-        "request_body": Body(sent, len(sent)),
-        "status_code": 200,
-        "response_headers": [(b"content-type", b"application/json")],
-        "response_body": Body(came, len(came)),
-        "outcome": Outcome.COMPLETE,
-        "error": "",
         "started_at_ns": START_NS + number * 1_000_000_000,
-        "forwarded_ns": 1_000,
-        "response_started_ns": 2_000,
-        "first_byte_ns": 3_000,
         "ended_ns": 12_500_000,
         "overhead_ns": 50_000,
-        "redacted": False,
     }
-    return Capture(**values | fields)
+    return plain_capture(sent, came, **values | fields)
 
 
 def recorded(capture: Capture, **understood: Any) -> Recorded:

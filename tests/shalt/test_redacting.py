@@ -12,9 +12,9 @@ from proxy.redact import Redactor
 from shalt.places import Places
 from shalt.redacting import Redacting, build_bodies
 from shalt.settings import load
-from storage.capture import Body, Capture, Dialect, Outcome
 from storage.labels import Label, LabelSource, Score, ScoreSource, Status, Verdict
 from storage.trace import Message, ToolCall
+from tests.captures import plain_capture
 
 KEY = "sk-" + "proj-a1B2c3D4e5F6g7H8i9J0"
 WHEN = datetime(2026, 11, 23, tzinfo=UTC)
@@ -33,11 +33,13 @@ def redacting(tmp_path: Path) -> Redacting:
 
 def test_a_call_from_elsewhere_is_searched_like_any_other(redacting: Redacting) -> None:
     request = b'{"messages": [{"role": "user", "content": "ask bob@x.de"}]}'
-    capture = Capture(
-        "0" * 32, "shop", "import", Dialect.OPENAI, "POST", f"/v1/chat/completions?key={KEY}",
-        [(b"authorization", KEY.encode())], Body(request, len(request)), 200, [],
-        Body(b"{}", 2), Outcome.COMPLETE, "", 0, 0, 0, 0, 1, 0, False,
-    )  # fmt: skip
+    capture = plain_capture(
+        request,
+        b"{}",
+        project="shop",
+        target=f"/v1/chat/completions?key={KEY}",
+        request_headers=[(b"authorization", KEY.encode())],
+    )
     clean = redacting.capture(capture)
     assert clean.redacted
     body = clean.request_body

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from storage.capture import Body, Capture, Dialect, Endpoint, Outcome
+from storage.capture import Capture
 from storage.database import open_engine
 from storage.features import features_of
 from storage.grouping import group_of
@@ -12,6 +12,7 @@ from storage.rows import Checkpoint, Recorded
 from storage.store import TraceStore
 from storage.terms import text_features_of
 from storage.trace import Choice, Message, Span, Understood, Usage
+from tests.captures import plain_capture, plain_span
 from tests.stores import lay
 
 START_NS = 1_790_000_000_000_000_000  # 21 September 2026
@@ -37,54 +38,30 @@ def id_of(number: int) -> str:
 
 
 def capture_of(number: int, project: str = "default", request: bytes = b"{}") -> Capture:
-    return Capture(
+    return plain_capture(
+        request,
+        b'{"answer": "%d"}' % number,
         id=id_of(number),
         project=project,
-        upstream="openai",
-        dialect=Dialect.OPENAI,
-        method="POST",
-        target="/v1/chat/completions",
         request_headers=[(b"content-type", b"application/json"), (b"x-twice", b"\xff")],
-        request_body=Body(request, len(request)),
-        status_code=200,
-        response_headers=[(b"content-type", b"application/json")],
-        response_body=Body(b'{"answer": "%d"}' % number, 20),
-        outcome=Outcome.COMPLETE,
-        error="",
         started_at_ns=START_NS + number * 1_000_000_000,
-        forwarded_ns=1_000,
-        response_started_ns=2_000,
-        first_byte_ns=3_000,
         ended_ns=12_500_000,
         overhead_ns=50_000,
-        redacted=False,
     )
 
 
 def span_of(capture: Capture, understood: Understood, **fields: Any) -> Span:
-    values: dict[str, Any] = {
+    values = {
         "id": capture.id,
         "project": capture.project,
-        "upstream": capture.upstream,
-        "dialect": capture.dialect,
-        "endpoint": Endpoint.CHAT_COMPLETIONS,
-        "method": capture.method,
         "path": capture.target,
         "started_at_ns": capture.started_at_ns,
         "duration_ms": 12.5,
-        "time_to_first_token_ms": None,
         "outcome": capture.outcome,
         "status_code": capture.status_code,
-        "error": "",
-        "session_id": "",
         "trace_id": capture.id,
-        "user_id": "",
-        "tags": {},
-        "redacted": False,
-        "truncated": False,
-        "understood": understood,
     }
-    return Span(**values | fields)
+    return plain_span(understood, **values | fields)
 
 
 def understood_of(text: str, **fields: Any) -> Understood:

@@ -12,51 +12,26 @@ from hypothesis import strategies as st
 from sqlalchemy import SmallInteger
 
 from storage import schema
-from storage.capture import Dialect, Endpoint, Outcome
 from storage.derive import derive
 from storage.features import FEATURE_VERSION, Features, features_of, items_of
 from storage.parameters import NAMES
 from storage.texts import HEAD_CHARS, TAIL_CHARS
-from storage.trace import Choice, Json, Message, Part, Span, Tool, ToolCall, Understood
+from storage.trace import Choice, Json, Message, Part, Tool, ToolCall, Understood
+from tests.captures import plain_span
 from tests.storage.traffic import capture_of, needs_recordings, recordings
 
 
-def span_of(understood: Understood) -> Span:
-    return Span(
-        id="0" * 32,
-        project="default",
-        upstream="openai",
-        dialect=Dialect.OPENAI,
-        endpoint=Endpoint.CHAT_COMPLETIONS,
-        method="POST",
-        path="/v1/chat/completions",
-        started_at_ns=0,
-        duration_ms=1.0,
-        time_to_first_token_ms=None,
-        outcome=Outcome.COMPLETE,
-        status_code=200,
-        error="",
-        session_id="",
-        trace_id="0" * 32,
-        user_id="",
-        tags={},
-        redacted=False,
-        truncated=False,
-        understood=understood,
-    )
-
-
 def features_of_prompt(text: str) -> Features:
-    return features_of(span_of(Understood(messages=(Message("user", text),))))
+    return features_of(plain_span(Understood(messages=(Message("user", text),))))
 
 
 def features_with_system(text: str) -> Features:
     messages = (Message("system", text), Message("user", "hello"))
-    return features_of(span_of(Understood(messages=messages)))
+    return features_of(plain_span(Understood(messages=messages)))
 
 
 def features_with_tools(*tools: Tool) -> Features:
-    return features_of(span_of(Understood(messages=(Message("user", "x"),), tools=tools)))
+    return features_of(plain_span(Understood(messages=(Message("user", "x"),), tools=tools)))
 
 
 def test_the_fields_are_the_columns_of_the_table() -> None:
@@ -65,7 +40,7 @@ def test_the_fields_are_the_columns_of_the_table() -> None:
 
 
 def test_a_call_that_was_not_understood_measures_zero() -> None:
-    features = features_of(span_of(Understood(note="not JSON")))
+    features = features_of(plain_span(Understood(note="not JSON")))
     assert features == Features(FEATURE_VERSION, 0, 0, 0, 0, 0, 0, 0, 0, "", "", "", "", "")
 
 
@@ -77,14 +52,14 @@ def test_the_prompt_is_the_last_user_message_and_not_the_history() -> None:
         Message("user", "two words"),
         Message("tool", "a result", tool_call_id="call_1"),
     )
-    features = features_of(span_of(Understood(messages=messages)))
+    features = features_of(plain_span(Understood(messages=messages)))
     assert (features.prompt_chars, features.prompt_words, features.prompt_years) == (9, 2, "")
     assert (features.turn_count, features.message_count) == (2, 5)
 
 
 def test_the_text_of_parts_is_measured_and_pictures_are_not() -> None:
     parts = (Part("text", "in 2024 "), Part("image", raw={"url": "1999"}), Part("text", "so"))
-    features = features_of(span_of(Understood(messages=(Message("user", parts),))))
+    features = features_of(plain_span(Understood(messages=(Message("user", parts),))))
     assert (features.prompt_chars, features.prompt_words) == (10, 3)
     assert features.prompt_years == "[2024]"
 
@@ -92,7 +67,7 @@ def test_the_text_of_parts_is_measured_and_pictures_are_not() -> None:
 def test_the_answer_is_the_first_choice() -> None:
     first = Message("assistant", "it was 2023", tool_calls=(ToolCall("b", "{}"), ToolCall("a", "")))
     second = Message("assistant", "no, 1950", tool_calls=(ToolCall("c", "{}"),))
-    features = features_of(span_of(Understood(choices=(Choice(first), Choice(second)))))
+    features = features_of(plain_span(Understood(choices=(Choice(first), Choice(second)))))
     assert (features.answer_chars, features.answer_words) == (11, 3)
     assert (features.tools_called, features.tool_call_count) == ('["a","b"]', 2)
     assert features.answer_years == "[2023]"
@@ -186,8 +161,8 @@ def test_anything_derived_can_be_measured_and_stored(
         settings=settings,
         system_fingerprint=fingerprint,
     )
-    features = features_of(span_of(understood))
-    assert features == features_of(span_of(understood))
+    features = features_of(plain_span(understood))
+    assert features == features_of(plain_span(understood))
     for column in schema.feature.columns:
         value = getattr(features, column.name, 0)
         if isinstance(column.type, SmallInteger):
@@ -206,7 +181,7 @@ def test_a_year_is_new_where_nothing_in_the_request_names_it() -> None:
         Message("user", "And in 2025?"),
     )
     answer = Message("assistant", "Not 2024, 2019, 1987 or 2025, but 2023 and 1999.")
-    features = features_of(span_of(Understood(messages=messages, choices=(Choice(answer),))))
+    features = features_of(plain_span(Understood(messages=messages, choices=(Choice(answer),))))
     assert features.answer_new_years == "[1999,2023]"
     assert features.prompt_years == "[2025]"
 
@@ -214,7 +189,7 @@ def test_a_year_is_new_where_nothing_in_the_request_names_it() -> None:
 def test_an_answer_is_known_by_its_fields_and_not_by_their_values() -> None:
     def answering(text: str) -> Features:
         answer = Choice(Message("assistant", text))
-        return features_of(span_of(Understood(choices=(answer,))))
+        return features_of(plain_span(Understood(choices=(answer,))))
 
     one, other = answering('{"a": 1, "b": 2}'), answering('```json\n{"b": 3, "a": null}\n```')
     assert one.answer_json == other.answer_json == "object"
@@ -264,7 +239,7 @@ def test_a_call_of_a_kilobyte_is_measured_within_seventy_microseconds() -> None:
         messages=(Message("system", "You are helpful. " * 5), Message("user", prompt)),
         choices=(Choice(Message("assistant", "It was in 2024.")),),
     )
-    span = span_of(understood)
+    span = plain_span(understood)
     seconds = []
     for _ in range(200):
         started = time.process_time()

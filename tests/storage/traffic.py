@@ -13,6 +13,7 @@ import pytest
 
 from storage.capture import Body, Capture, Dialect, Headers, Outcome
 from storage.trace import Json, Message, Part, Tool, ToolCall
+from tests.captures import plain_capture
 
 STREAMS = {
     path.stem: path.read_bytes()
@@ -54,10 +55,9 @@ def capture(
     request_body: Body | None = None,
 ) -> Capture:
     """Make a capture as a worker would have; times are 1, 2, 3 and 4 ms."""
-    return Capture(
-        id="0" * 32,
-        project="default",
-        upstream="openai",
+    return plain_capture(
+        request,
+        response,
         dialect=dialect,
         method=method,
         target=target,
@@ -65,16 +65,13 @@ def capture(
         request_body=request_body or Body(request, len(request)),
         status_code=status_code,
         response_headers=response_headers or [],
-        response_body=Body(response, len(response)),
         outcome=outcome,
-        error="",
         started_at_ns=1_763_000_000_000_000_000,
         forwarded_ns=1_000_000,
         response_started_ns=2_000_000,
         first_byte_ns=3_000_000,
         ended_ns=4_000_000,
         overhead_ns=0,
-        redacted=False,
     )
 
 
