@@ -139,6 +139,8 @@ class DirectPassage(Passage):
         exchange, client, connection = self.exchange, self._client, self.connection
         data = client.take()
         self.more_body = client.more_body
+        if not self.more_body:
+            exchange.request_ended = True
         if data:
             exchange.request_passed(data)
         elif self.more_body:

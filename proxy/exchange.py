@@ -7,7 +7,6 @@ so that neither memory nor a killed worker loses it.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final
 
 from proxy.body_copy import HELD_BYTES_MAX, BodyCopy, why_cut
@@ -21,7 +20,6 @@ from storage.capture import (
     Body,
     Capture,
     Dialect,
-    Endpoint,
     Headers,
     LeftOut,
     Outcome,
@@ -37,8 +35,6 @@ CONTINUE_NS: Final = 500_000_000
 WATCH_AFTER_NS: Final = 5_000_000
 # What waits to be searched is given up from here on, where all calls together hold too much.
 RELIEVED_BYTES_MIN: Final = 16 * 2**10
-# Request lines whose endpoint is remembered, for most calls have one of a few.
-ENDPOINTS_MAX: Final = 256
 
 
 class Exchange:
@@ -47,16 +43,16 @@ class Exchange:
     `mode` is None where the request did not say what is to be kept: sampling decides then.
     `stop` is called when the call is abandoned: whoever relays it shall end it. `watch` starts
     looking out for the client's leaving; it is called once, when the call has become old enough,
-    and None where that needs nobody.
+    and None where that needs nobody. `request_ended`: all of the request's body has passed.
     """
 
     __slots__ = (
         "_begun", "_connect_ns", "_first_byte_ns", "_forwarded_ns", "_headers", "_left_out",
-        "_mode", "_receive_ns", "_recording", "_response_headers",
+        "_mode", "_receive_ns", "_recording", "_redacted_headers", "_response_headers",
         "_response_started_ns", "_spool_at_ns", "_started_at_ns", "_started_ns", "_stop",
         "_strainers", "_waited_ns", "_watch", "abandoned", "deadline_ns", "dialect", "due_ns",
-        "ended", "id", "method", "now_ns", "project", "request", "response", "status_code",
-        "target", "upstream",
+        "ended", "id", "method", "now_ns", "project", "request", "request_ended", "response",
+        "status_code", "target", "upstream",
     )  # fmt: skip
 
     def __init__(
@@ -98,7 +94,8 @@ class Exchange:
         self._mode = mode
         self._stop: Callable[[], object] | None = stop
         self._watch = watch
-        self._begun = False
+        self._begun = self.request_ended = False
+        self._redacted_headers: Headers = []  # both messages', of a call that has begun
         self._strainers: dict[bool, Strainer | FrameStrainer] = {}
         self._headers = headers
         self._response_headers: Headers = []
@@ -138,13 +135,14 @@ class Exchange:
         self._response_headers = headers
         self._response_started_ns = self._elapsed_ns()
         if self._begun:
-            head = ResponseHead(
-                self.id, self._response_started_ns, status_code, self._redact(headers)
-            )
+            redacted = self._redact(headers)
+            self._redacted_headers += redacted
+            head = ResponseHead(self.id, self._response_started_ns, status_code, redacted)
             self._recording.append(FrameKind.RESPONSE, head)
 
     def switched(self) -> None:
         """What passes now are the frames of a WebSocket, which may be open for long: begin it."""
+        self.request_ended = False  # the messages of the client continue it
         bodies = self._bodies()
         if bodies is not None:
             self._strainers = {False: FrameStrainer(bodies), True: FrameStrainer(bodies)}
@@ -276,7 +274,7 @@ class Exchange:
         streamed = self._first_byte_ns is not None and kind.startswith(b"text/event-stream")
         self._recording.metrics.observe(
             self.upstream,
-            _endpoint_of(self.method, self.target),
+            endpoint_of(self.method, self.target.decode("latin-1")),
             outcome,
             phases=phases,
             duration_seconds=ended_ns / 1e9,
@@ -342,7 +340,7 @@ class Exchange:
                 return b""
             headers = self._response_headers if of_response else self._headers
             strainer = self._strainers[of_response] = Strainer(bodies, headers)
-        return strainer.strain(data, last=last)
+        return strainer.strain(data, last=last or (self.request_ended and not of_response))
 
     def _bodies(self) -> BodyRedactor | None:
         """Return what takes secrets out of the bodies of this call's project."""
@@ -359,7 +357,11 @@ class Exchange:
         overhead_ns: int,
     ) -> Capture:
         count = len(self._headers)
-        headers = self._redact(self._headers + self._response_headers)  # at once: it costs less
+        headers = self._redacted_headers
+        if not headers:  # at once, which costs less
+            headers = self._redact(self._headers + self._response_headers)
+            if self._begun:
+                self._redacted_headers = headers
         return Capture(
             id=self.id,
             project=self.project,
@@ -393,8 +395,3 @@ class Exchange:
 
     def _elapsed_ns(self) -> int:
         return self.now_ns() - self._started_ns
-
-
-@lru_cache(ENDPOINTS_MAX)
-def _endpoint_of(method: str, target: bytes) -> Endpoint:
-    return endpoint_of(method, target.decode("latin-1"))

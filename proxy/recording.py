@@ -3,7 +3,8 @@
 Nothing here can fail a call. Frames are collected and written once a turn of the event loop;
 `fdatasync` runs in a thread. One sweep every SWEEP_SECONDS looks at all open calls, so that a call
 pays for no timer of its own: it is then that long calls are begun in the spool, that what has come
-since is added, that deadlines are enforced and that lost clients begin to be watched for.
+since is added, that deadlines are enforced, that lost clients begin to be watched for and that
+calls which have ended are counted for Prometheus.
 """
 
 import asyncio
@@ -152,6 +153,7 @@ class Recording:
 
     def close(self) -> None:
         """Write and sync the rest. The recorder may finish this writer then."""
+        self.metrics.count()
         self._writer.close()
 
     async def _in_thread(self, work: Callable[[], None]) -> None:
@@ -170,6 +172,7 @@ class Recording:
             log.info("spool can be written again writer=%s", self._writer.id)
 
     def _sweep(self) -> None:
+        self.metrics.count()  # of calls that were open at the last sweep, or have come since
         self._sweep_is_due = bool(self._open)
         if self._sweep_is_due:
             now_ns = self.clock.monotonic_ns()

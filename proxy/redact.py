@@ -62,6 +62,9 @@ _HINTS: Final = ahocorasick_rs.BytesAhoCorasick(
 )
 # Every distinct key an application uses is remembered once, so the HMAC is paid once a key.
 _REMEMBERED_MAX: Final = 4096
+# So is what a call's target becomes, for most calls of an application have one of a few.
+_TARGETS_REMEMBERED_MAX: Final = 1024
+_TARGET_BYTES_MAX: Final = 512  # of one that is remembered
 _UNQUOTED: Final = "<>:@!$'()*,;"  # in a piece of an address that is written anew
 
 
@@ -90,6 +93,7 @@ class Redactor:
         self._fingerprint_key = fingerprint_key
         self._is_secret = JudgedNames(lambda name: bool(_SECRET_NAME.match(name)))
         self._replacements: dict[bytes, bytes] = {}
+        self._targets: dict[bytes, bytes] = {}
 
     def headers(self, headers: Headers, personal: PersonalData | None = None) -> Headers:
         """Return the headers with every secret value replaced; names and order stay."""
@@ -107,6 +111,16 @@ class Redactor:
 
     def target(self, target: bytes, personal: PersonalData | None = None) -> bytes:
         """Return path and query with secret parameters, key-like pieces and values replaced."""
+        if personal is not None or len(target) > _TARGET_BYTES_MAX:
+            return self._search_target(target, personal)
+        known = self._targets.get(target)
+        if known is None:
+            if len(self._targets) >= _TARGETS_REMEMBERED_MAX:
+                self._targets.clear()
+            known = self._targets[target] = self._search_target(target, None)
+        return known
+
+    def _search_target(self, target: bytes, personal: PersonalData | None) -> bytes:
         path, mark, query = target.partition(b"?")
         plain = unquote_to_bytes(target)
         if b"+" in query:  # which is a blank there, or itself

@@ -166,7 +166,7 @@ class Strainer:
 
     def strain(self, data: bytes, *, last: bool = False) -> bytes:
         """Take in the next bytes of the body; return what of it is searched and can be kept."""
-        if self.cut:
+        if self.cut or not (data or self._held):
             return b""
         self._held += data
         if self._encoded:

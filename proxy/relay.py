@@ -200,6 +200,8 @@ class _TaskPassage(Passage):
     def _take_body(self, message: Message) -> bytes:
         data: bytes = message.get("body", b"")
         self.more_body = message.get("more_body", False)
+        if not self.more_body:
+            self.exchange.request_ended = True
         if data:
             self.exchange.request_passed(data)
         return data

@@ -11,7 +11,8 @@ imports nothing of ours, because every worker loads it.
 import os
 import time
 from enum import StrEnum
-from typing import Protocol
+from functools import lru_cache
+from typing import Final, Protocol
 
 import msgspec
 
@@ -122,8 +123,11 @@ _ENDPOINT_OF_METHOD = {
     "batchEmbedContents": Endpoint.EMBEDDINGS,
 }
 _GEMINI_LIVE = "BidiGenerateContent"  # behind the name of its service, or by itself
+# Request lines whose endpoint is remembered, for most calls have one of a few.
+ENDPOINTS_MAX: Final = 256
 
 
+@lru_cache(ENDPOINTS_MAX)
 def endpoint_of(method: str, target: str) -> Endpoint:
     """Name the endpoint of a request line: method, and path with or without query.
 

@@ -127,11 +127,13 @@ def test_calls_streams_and_sockets_outlive_three_reloads(
         assert shalt.status()["accepted"] == shalt.status()["stored"] == accepted
         rows = {row for (row,) in shalt.rows("select id from call")}
         assert set(load.answered) < rows
-        counted = [
-            line for line in shalt.get("/metrics").decode().splitlines()
-            if line.startswith("shalt_proxy_calls_total")
-        ]  # fmt: skip
-        assert sum(float(line.split()[-1]) for line in counted) == accepted
+
+        def counted() -> float:
+            lines = shalt.get("/metrics").decode().splitlines()
+            calls = [line for line in lines if line.startswith("shalt_proxy_calls_total")]
+            return sum(float(line.split()[-1]) for line in calls)
+
+        wait_until(lambda: counted() == accepted)
         wait_until(lambda: len(shalt.children("shalt.worker")) == 2)
         assert shalt.stop() == 0
 

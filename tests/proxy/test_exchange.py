@@ -9,6 +9,7 @@ from storage.capture import Capture, Dialect, Outcome
 from storage.feed import assemble
 from storage.replay import SpoolReader
 from storage.segments import writers
+from storage.spool import Part, ResponseHead
 from tests.relaying import recording_at
 
 
@@ -102,6 +103,29 @@ def test_a_piece_of_a_stream_counts_as_its_parts_would(tmp_path: Path) -> None:
         assert isinstance(frame.payload, Capture)
         assert frame.payload.response_body.data == b"onetwo"
         assert frame.payload.ended_ns - frame.payload.overhead_ns == 10
+
+    asyncio.run(check())
+
+
+def test_a_request_that_is_over_when_its_call_is_begun_is_spooled_once(tmp_path: Path) -> None:
+    async def check() -> None:
+        recording, exchange = await opened(tmp_path)
+        exchange.request_ended = True
+        exchange.request_passed(b"asked: sk-")  # which nothing can make a key any more
+        exchange.sweep(exchange.now_ns() + LONG_CALL_NS)
+        exchange.response_started(200, [(b"set-cookie", b"secret"), (b"x-request-id", b"1")])
+        exchange.response_passed(b"answered")
+        exchange.end(Outcome.COMPLETE)
+        recording.close()
+        begin, head, part, end = SpoolReader(tmp_path / writers(tmp_path)[0]).read(10, 10**6)
+        assert isinstance(begin.payload, Capture)
+        assert isinstance(end.payload, Capture)
+        assert begin.payload.request_body.data == b"asked: sk-"
+        assert isinstance(part.payload, Part)
+        assert part.payload.data == b"answered"
+        assert isinstance(head.payload, ResponseHead)
+        assert end.payload.response_headers == head.payload.headers != []
+        assert b"secret" not in dict(head.payload.headers).values()
 
     asyncio.run(check())
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from proxy.metrics import CallMetrics
+from proxy.metrics import CallMetrics, Phases
 from proxy.recording import Recording
 from proxy.redact import Redactor
 from proxy.redact_bodies import BodyRedactor
-from storage.capture import SystemClock
+from storage.capture import Endpoint, Outcome, SystemClock
 from storage.counters import read_tally
 from storage.replay import SpoolReader
 from storage.segments import writers
@@ -80,6 +80,38 @@ def test_open_calls_are_looked_at_until_they_end(tmp_path: Path) -> None:
         assert len(call.sweeps) == seen
         assert read_tally(tmp_path / writers(tmp_path)[0]).accepted == 1
         recording.close()
+
+    asyncio.run(scenario())
+
+
+def test_calls_that_have_ended_are_counted_soon_and_at_the_latest_at_the_end(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        recording, call = recording_in(tmp_path), Watched()
+        calls = recording.metrics.calls.labels("openai", Endpoint.OTHER, Outcome.COMPLETE)
+
+        def counted() -> float:
+            return next(iter(calls.collect())).samples[0].value
+
+        def end_one() -> None:
+            recording.opened(call, counted=True)
+            recording.ended(call)
+            recording.metrics.observe(
+                "openai",
+                Endpoint.OTHER,
+                Outcome.COMPLETE,
+                phases=Phases(0, 0, 0, 0),
+                duration_seconds=1,
+                first_token_seconds=None,
+            )
+
+        end_one()
+        assert counted() == 0
+        await until(lambda: counted() == 1)
+        end_one()
+        recording.close()
+        assert counted() == 2
 
     asyncio.run(scenario())
 

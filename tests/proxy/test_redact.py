@@ -83,6 +83,15 @@ def test_secrets_in_path_and_query_are_hidden(target: bytes, hidden: bytes) -> N
     assert b"redacted:" in redacted
 
 
+def test_targets_that_come_again_are_hidden_again_however_many_there_are() -> None:
+    redactor = Redactor(b"key")
+    targets = [b"/v1/%d?key=SECRET" % number for number in range(1100)]
+    first = [redactor.target(target) for target in targets]
+    assert [redactor.target(target) for target in targets] == first
+    assert len(set(first)) == len(targets)
+    assert not any(b"SECRET" in target for target in first)
+
+
 @pytest.mark.parametrize(
     "target", [b"/v1/chat/completions", b"/v1/x?alt=sse&key=", b"/v1/x?", b"/v1/x?a=%2F&b"]
 )

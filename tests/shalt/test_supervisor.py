@@ -116,7 +116,7 @@ def test_several_workers_share_the_port_and_the_metrics(upstream: Upstream, tmp_
         expected = (
             'shalt_proxy_calls_total{endpoint="other",outcome="complete",upstream="openai"} 40.0'
         )
-        assert expected in shalt.get("/metrics").decode()
+        wait_until(lambda: expected in shalt.get("/metrics").decode())
 
 
 def test_the_watcher_starts_with_the_first_monitor_and_is_kept_alive(shalt: Shalt) -> None:
