@@ -19,6 +19,7 @@ In reading order; a module imports only those above it:
     pooling     sketches of parts of a time, pooled to that of the whole
     rollups     hours of traffic as sketches on disk, and windows pooled of them
     measures    which features drift looks at, and how a sentence speaks of them
+    plain_text  lines and bars of a report at a terminal
     findings    what a comparison says: findings, unseen values, how shares are written
     comparison  two windows that are compared, and what every finding says alike
     number_differences  how numbers differ, in a batch

@@ -7,7 +7,6 @@ The text has no colours and no control characters: what a client sent as a model
 without them, so it may go to any terminal or log. Limits: `LINES_MAX` findings are shown.
 """
 
-import textwrap
 from typing import Final
 
 import msgspec
@@ -15,11 +14,10 @@ import msgspec
 from exporters.drift import DriftReport, WindowSummary
 from exporters.findings import Effect, Finding, Unseen, percent, shown
 from exporters.measures import Kind
+from exporters.plain_text import WIDTH_MIN, bar, wrapped
 
 LINES_MAX = 20
 UNSEEN_SHOWN_MAX = 3  # of each feature; the JSON lists more
-BAR_WIDTH = 20
-WIDTH_MIN = 40
 
 _MEASURES: Final[dict[Kind, str]] = {
     "number": "distance",
@@ -29,7 +27,6 @@ _MEASURES: Final[dict[Kind, str]] = {
     "classifier": "AUC less 0.5",
     "embedding": "distance",
 }
-_EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 
 
 def report_json(report: DriftReport) -> bytes:
@@ -158,25 +155,3 @@ def _unseen(unseen: Unseen) -> list[str]:
     if unseen.value_count > len(listed):
         lines.append(f"  {'':<24} and {unseen.value_count - len(listed):,} more")
     return lines
-
-
-def bar(share: float) -> str:
-    """Draw a share, 0..1, in eighths of a character; what is not nought shows at least one."""
-    eighths = round(share * BAR_WIDTH * 8)
-    if share > 0:
-        eighths = max(1, eighths)
-    whole, rest = divmod(eighths, 8)
-    return ("█" * whole + _EIGHTHS[rest]).ljust(BAR_WIDTH, "·")
-
-
-def wrapped(text: str, width: int) -> list[str]:
-    """Break a text into lines at words; what follows the first is indented like it."""
-    indent = " " * (len(text) - len(text.lstrip()))
-    return textwrap.wrap(
-        text.strip(),
-        width,
-        initial_indent=indent,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

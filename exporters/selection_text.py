@@ -5,7 +5,7 @@ slices and LINES_MAX numbers are shown, those that changed most beyond chance; t
 """
 
 from exporters.findings import percent, shown
-from exporters.report import WIDTH_MIN, bar, wrapped
+from exporters.plain_text import WIDTH_MIN, bar, wrapped
 from exporters.selection_report import ALPHA, MeanDifference, SelectionReport, SliceShare
 from storage.counted import counted
 

@@ -17,8 +17,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # loads its parts when they are first used: 40 MB and half a second that few need
 from numpy.typing import NDArray
-from scipy import special, stats
 
 FloatArray = NDArray[np.float64]
 CountArray = NDArray[np.int64]
@@ -63,7 +63,7 @@ def ks_two_sample(reference: FloatArray, current: FloatArray, confidence: float)
     shared equally by both samples. Both need at least one value.
     """
     few = len(reference) + len(current) < KS_EXACT_BELOW
-    result = stats.ks_2samp(reference, current, method="exact" if few else "asymp")
+    result = scipy.stats.ks_2samp(reference, current, method="exact" if few else "asymp")
     distance = float(result.statistic)
     error = (1 - confidence) / 2
     margin = sum(
@@ -96,13 +96,13 @@ def chi_square(reference: CountArray, current: CountArray) -> float:
         kept[:, int(kept.sum(axis=0).argmin())] += rest
     if kept.shape[1] < 2:
         return 1.0
-    return float(stats.chi2_contingency(kept, correction=False)[1])
+    return float(scipy.stats.chi2_contingency(kept, correction=False)[1])
 
 
 def wilson(count: int, total: int, confidence: float) -> Interval:
     """Estimate a share of `count` in `total` with its score interval (Wilson, JASA 1927)."""
     share = count / total
-    z = -float(special.ndtri((1 - confidence) / 2))
+    z = -float(scipy.special.ndtri((1 - confidence) / 2))
     centre = (share + z * z / (2 * total)) / (1 + z * z / total)
     half = (
         z
@@ -137,7 +137,7 @@ def distance_interval(excess: float, noise: float, of_shift: float, confidence: 
     there is little variance of a shift, so the lower bound is above 0 wherever `excess` is beyond
     the noise. With variances v0 and v, x is where (excess - x)^2 = z^2 (v0 + v x / excess).
     """
-    z = -float(special.ndtri((1 - confidence) / 2))
+    z = -float(scipy.special.ndtri((1 - confidence) / 2))
     if excess <= 0:
         return Interval(0.0, 0.0, math.sqrt(max(0.0, excess + z * math.sqrt(noise))))
     half = excess + z * z * max(0.0, of_shift) / (2 * excess)
@@ -168,7 +168,7 @@ def ks_uniform(values: FloatArray, lower: float, upper: float) -> float:
 
     Kolmogorov-Smirnov with one sample, exact (`scipy.stats.kstest`). Needs at least one value.
     """
-    return float(stats.kstest(values, "uniform", args=(lower, upper - lower)).pvalue)
+    return float(scipy.stats.kstest(values, "uniform", args=(lower, upper - lower)).pvalue)
 
 
 def binomial(count: int, total: int, ratio: float) -> float:
@@ -176,14 +176,14 @@ def binomial(count: int, total: int, ratio: float) -> float:
 
     Two-sided by doubling the smaller tail, exact.
     """
-    below = float(stats.binom.cdf(count, total, ratio))
-    above = float(stats.binom.sf(count - 1, total, ratio))
+    below = float(scipy.stats.binom.cdf(count, total, ratio))
+    above = float(scipy.stats.binom.sf(count - 1, total, ratio))
     return min(1.0, 2 * min(below, above))
 
 
 def binomial_below(count: int, total: int, ratio: float) -> float:
     """Test whether `count` of `total` is less than a share of `ratio` gives; exact, one-sided."""
-    return float(stats.binom.cdf(count, total, ratio))
+    return float(scipy.stats.binom.cdf(count, total, ratio))
 
 
 def detectable_difference(count: int, disagreement: float) -> float | None:
@@ -196,6 +196,6 @@ def detectable_difference(count: int, disagreement: float) -> float | None:
     """
     if count == 0:
         return None
-    z = float(stats.norm.isf(DETECTABLE_ALPHA / 2) + stats.norm.ppf(DETECTABLE_POWER))
+    z = float(scipy.special.ndtri(DETECTABLE_POWER) - scipy.special.ndtri(DETECTABLE_ALPHA / 2))
     difference = z * math.sqrt(disagreement / count)
     return difference if difference <= disagreement else None

@@ -13,8 +13,8 @@ be nearly normal: use from 20 on. Pure functions; time and memory are linear in 
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its parts are loaded when they are first used, as in exporters.statistics
 from numpy.typing import NDArray
-from scipy import special, stats
 
 from exporters.statistics import CountArray, FloatArray, Interval
 
@@ -138,12 +138,12 @@ class Samples:
         return np.bincount(self._groups, weights, minlength=self.group_count).astype(np.float64)
 
     def _quantile(self, confidence: float) -> float:
-        return float(stats.t.isf((1 - confidence) / 2, self._degrees))
+        return float(scipy.stats.t.isf((1 - confidence) / 2, self._degrees))
 
     def _p_value(self, effect: float, error: float) -> float:
         if error == 0:
             return 1.0 if effect == 0 else 0.0
-        return 2 * float(stats.t.sf(abs(effect) / error, self._degrees))
+        return 2 * float(scipy.stats.t.sf(abs(effect) / error, self._degrees))
 
     @property
     def _degrees(self) -> float:
@@ -186,9 +186,9 @@ def separability(features: FloatArray, chosen: BoolArray, confidence: float) -> 
         scores = design[held] @ logistic_regression(design[~held], chosen[~held])
         areas.append(area_under_curve(scores[chosen[held]], scores[~chosen[held]]))
     area, variance, spread_if_equal = np.array(areas).mean(axis=0).tolist()
-    margin = float(stats.norm.isf((1 - confidence) / 2) * np.sqrt(variance))
+    margin = float(scipy.stats.norm.isf((1 - confidence) / 2) * np.sqrt(variance))
     interval = Interval(area, max(0.0, area - margin), min(1.0, area + margin))
-    return Estimate(interval, float(stats.norm.sf((area - 0.5) / np.sqrt(spread_if_equal))))
+    return Estimate(interval, float(scipy.stats.norm.sf((area - 0.5) / np.sqrt(spread_if_equal))))
 
 
 def logistic_regression(design: FloatArray, labels: BoolArray) -> FloatArray:
@@ -206,7 +206,7 @@ def logistic_regression(design: FloatArray, labels: BoolArray) -> FloatArray:
     coefficients = np.zeros(design.shape[1])
     loss = _loss(design, labels, weights, penalty, coefficients)
     for _ in range(NEWTON_STEPS_MAX):
-        chance = special.expit(design @ coefficients)
+        chance = scipy.special.expit(design @ coefficients)
         gradient = design.T @ (weights * (chance - labels)) + penalty * coefficients
         curvature = (design * (weights * chance * (1 - chance))[:, None]).T @ design
         step = np.linalg.solve(curvature + np.diag(penalty + NEWTON_TOLERANCE), gradient)
@@ -241,9 +241,9 @@ def _loss(
 def area_under_curve(chosen: FloatArray, others: FloatArray) -> tuple[float, float, float]:
     """Estimate the chance that a chosen one's score is above another's; give its variance too,
     and what that would be if every order of the scores were as likely."""
-    both = stats.rankdata(np.concatenate([chosen, others]))
-    above = (both[: len(chosen)] - stats.rankdata(chosen)) / len(others)
-    below = (both[len(chosen) :] - stats.rankdata(others)) / len(chosen)
+    both = scipy.stats.rankdata(np.concatenate([chosen, others]))
+    above = (both[: len(chosen)] - scipy.stats.rankdata(chosen)) / len(others)
+    below = (both[len(chosen) :] - scipy.stats.rankdata(others)) / len(chosen)
     variance = above.var(ddof=1) / len(chosen) + below.var(ddof=1) / len(others)
     if_equal = (len(chosen) + len(others) + 1) / (12 * len(chosen) * len(others))
     return float(above.mean()), float(variance), if_equal
