@@ -75,6 +75,7 @@ def make_plan(reader: StoreReader, request: ExportRequest, looker: Looker | None
     if request.where is not None:
         compile_filter(request.where)
         selection = selection_report(reader, project, request.where)
+        _refuse_nothing(selection)
         _refuse_bias(selection, request.accept_bias)
     targeted = reader.test_sets(project)
     held_out = time_range(request)
@@ -118,6 +119,15 @@ def make_plan(reader: StoreReader, request: ExportRequest, looker: Looker | None
         targeted=targeted,
         selection=selection,
     )
+
+
+def _refuse_nothing(selection: SelectionReport) -> None:
+    kept = next(step.calls for step in selection.funnel if step.name == "matching")
+    if not kept:
+        raise ExportError(
+            f"no conversation on the sides train and val matches {selection.where}: look with "
+            "`shalt ls --where`. Nothing was published"
+        )
 
 
 def _refuse_bias(selection: SelectionReport, accepted: str) -> None:

@@ -46,11 +46,11 @@ from shalt.recording import open_store
 from shalt.refusals import add_refusals
 from shalt.settings import Settings
 from storage.capture import SystemClock
-from storage.fate import State
+from storage.fate import CallIdError, State, parse_call_id
 from storage.ledger import LedgerReader
 from storage.metrics import SpoolCollector
 from storage.store import TraceStore
-from storage.tracing import explain
+from storage.tracing import explain, whole_id
 
 LIST_LIMIT_MAX = 1000
 COUNTS_SPAN = timedelta(days=3)  # what is counted by hour unless a request says otherwise
@@ -208,6 +208,7 @@ def _add_api(application: FastAPI, settings: Settings, store: TraceStore, places
 
         `search` is for words: `word "a phrase" -not`. It needs the setting search.
         """
+        before = parse_call_id(before) if before else None
         return _json(store.list(project, where, limit=limit, before=before, search=search))
 
     @application.get("/api/counts")
@@ -231,6 +232,10 @@ def _add_api(application: FastAPI, settings: Settings, store: TraceStore, places
     @application.get("/api/calls/{call_id}")
     def one_call(call_id: str) -> Response:
         """One call's row, scores and labels; its bodies are for `shalt show`."""
+        try:
+            call_id = whole_id(call_id, store)
+        except CallIdError as error:
+            raise HTTPException(404, str(error)) from None
         found = store.get(call_id)
         if found is None:
             raise HTTPException(404, f"no call has the id {call_id}")

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from shalt.places import DataDirError, Places
 from shalt.recording import build_recorder, build_upkeep, open_store
+from shalt.selecting import with_whole_ids
 from shalt.settings import Settings
 from shalt.terminal import one_line, print_json, print_line
 from storage.capture import SystemClock
@@ -48,6 +49,7 @@ def erase(
     clock = SystemClock()
     with closing(open_store(settings)) as store:
         store.check()
+        selection = with_whole_ids(selection, store)
         found = preview(store, settings.project, selection, clock=clock)
         if not as_json:
             span = f"from {found.first:%Y-%m-%d %H:%M} to {found.last:%Y-%m-%d %H:%M} UTC"

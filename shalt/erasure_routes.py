@@ -16,9 +16,10 @@ from fastapi import APIRouter, Body, Depends, HTTPException, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from shalt.other_pages import refuse_other_pages
-from shalt.selecting import BadSelection, select
+from shalt.selecting import BadSelection, select, with_whole_ids
 from storage.capture import Clock
 from storage.erasure import IDS_MAX, Kind, Selection
+from storage.fate import CallIdError
 from storage.receipts import (
     AlreadyErased,
     NothingToErase,
@@ -29,6 +30,7 @@ from storage.receipts import (
     request,
 )
 from storage.store import TraceStore
+from storage.tracing import whole_id
 
 
 class Wanted(BaseModel):
@@ -52,6 +54,7 @@ def routes(store: TraceStore, project: str, clock: Clock) -> APIRouter:
     router = APIRouter()
 
     def erase(of_project: str, selection: Selection, reason: str) -> Response:
+        selection = with_whole_ids(selection, store)
         try:
             preview(store, of_project, selection, clock=clock)
         except AlreadyErased as error:
@@ -63,8 +66,12 @@ def routes(store: TraceStore, project: str, clock: Clock) -> APIRouter:
     @router.delete("/api/calls/{call_id}", dependencies=[Depends(refuse_other_pages)])
     def erase_call(call_id: str) -> Response:
         """Forget one call."""
-        known = project_of(store, call_id) or project
-        return erase(known, Selection(Kind.ID, ids=(call_id,)), "")
+        try:
+            whole = whole_id(call_id, store)
+        except CallIdError as error:
+            raise HTTPException(404, str(error)) from None
+        known = project_of(store, whole) or project
+        return erase(known, Selection(Kind.ID, ids=(whole,)), "")
 
     @router.post("/api/erasures", dependencies=[Depends(refuse_other_pages)])
     def erase_calls(wanted: Annotated[Wanted, Body()]) -> Response:

@@ -3,8 +3,12 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import msgspec
+
 from storage.erasure import Kind, Selection
+from storage.reader import StoreReader
 from storage.rows import microseconds_of
+from storage.tracing import whole_id
 
 
 class BadSelection(Exception):
@@ -41,6 +45,15 @@ def select(
             "say in exactly one way which calls: by id, user, session, tag, from and to, or where"
         )
     return given[0]
+
+
+def with_whole_ids(selection: Selection, store: StoreReader) -> Selection:
+    """Complete ids of which only the beginning was said: `select` knows no store.
+
+    Raise CallIdError for what is no id, or the beginning of several.
+    """
+    whole = tuple(dict.fromkeys(whole_id(given, store) for given in selection.ids))
+    return msgspec.structs.replace(selection, ids=whole)
 
 
 def _time(text: str) -> datetime:

@@ -22,6 +22,12 @@ def test_a_project_without_calls_is_refused(store: TraceStore) -> None:
         make_plan(store, ExportRequest(project="nobody"))
 
 
+def test_a_filter_that_nothing_matches_is_refused(store: TraceStore) -> None:
+    record(store, conversation(0, "hi", 3))
+    with pytest.raises(ExportError, match="no conversation .* matches request_model = 'none'"):
+        make_plan(store, ExportRequest(where="request_model = 'none'"))
+
+
 def test_a_bad_filter_is_refused(store: TraceStore) -> None:
     record(store, conversation(0, "hi", 1))
     with pytest.raises(FilterError):

@@ -55,7 +55,13 @@ def test_a_filter_that_cannot_be_read_is_400_with_the_place(shalt: Shalt) -> Non
 def test_one_call_is_found_by_its_id_and_an_unknown_one_is_404(shalt: Shalt) -> None:
     known = json.loads(shalt.get("/api/calls?limit=1"))[0]["id"]
     assert json.loads(shalt.get(f"/api/calls/{known}"))["id"] == known
+    assert json.loads(shalt.get(f"/api/calls/{known[:30]}"))["id"] == known
     assert request(shalt.port, "/api/calls/none", b"", "GET").status == 404
+
+
+def test_a_page_before_what_is_no_id_is_400(shalt: Shalt) -> None:
+    answer = request(shalt.port, "/api/calls?before=yesterday", b"", "GET")
+    assert (answer.status, "no id of a call" in str(answer.json()["error"])) == (400, True)
 
 
 def test_what_became_of_a_call_is_told_of_every_id(shalt: Shalt) -> None:

@@ -75,7 +75,7 @@ def test_a_dry_run_shows_and_a_no_leaves_everything(
 
 
 def test_an_unknown_id_is_no_success(settings: Settings) -> None:
-    unknown = Selection(Kind.ID, ids=(id_of(1), "unknown"))
+    unknown = Selection(Kind.ID, ids=(id_of(1), "f" * 32))
     with pytest.raises(NothingToErase):
         erase(settings, unknown, reason="", yes=True, dry_run=False, wait=False, as_json=True)
 
