@@ -141,6 +141,7 @@ class DatasetPages:
             datasets=[*missing, *(each for _, each in there)],
             address=addresses.dataset,
             elsewhere=self._elsewhere(),
+            host=request.url.netloc,
         )
 
     def _elsewhere(self) -> Sequence[Departed]:

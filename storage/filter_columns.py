@@ -177,7 +177,13 @@ def read_time(text: str) -> int:
 
 def nearest(name: str) -> str:
     """Say which columns may have been meant by a name that is none."""
-    close = difflib.get_close_matches(name, [*COLUMNS, *FEATURES, LABELLED], n=3, cutoff=0.6)
+    names = [*COLUMNS, *FEATURES, LABELLED]
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.75)
+    if not close:  # `model` is a word of request_model, `status` of status_code
+        words = {word for each in names for word in each.split("_")}
+        word = difflib.get_close_matches(name, sorted(words), n=1, cutoff=0.75)
+        close = [each for each in names if word and word[0] in each.split("_")][:3]
+    close = close or difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(close)}?"
     return f"there are {', '.join([*COLUMNS, LABELLED])}, tags['key'] and scores['name']"

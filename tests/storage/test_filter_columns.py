@@ -1,5 +1,7 @@
 """What a filter may name is what is there, and is documented."""
 
+import pytest
+
 from storage.filter_columns import (
     COLUMNS,
     FEATURES,
@@ -46,6 +48,20 @@ def test_columns_have_the_kind_of_what_they_hold() -> None:
 def test_a_misspelt_column_has_a_suggestion() -> None:
     assert "started_at" in nearest("start_at")
     assert nearest("zzzzz").startswith("there are id, started_at")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("model", "did you mean request_model or response_model?"),
+        ("modle", "did you mean request_model or response_model?"),
+        ("status", "did you mean status_code?"),
+        ("user", "did you mean user_id?"),
+        ("cost", "did you mean cost_usd?"),
+    ],
+)
+def test_a_word_of_a_column_finds_the_column(written: str, meant: str) -> None:
+    assert nearest(written) == meant
 
 
 def test_every_documented_function_is_known() -> None:
