@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
 
 TARIFFS_KEPT_MAX = 4_096
-QUARTER_SECONDS = 900  # prices change with the hour of day at no finer step
+DAY_SECONDS = 86_400  # prices change with the date …
+QUARTER_SECONDS = 900  # … of one model in 300 with the hour, too, at no finer step
 
 WITHOUT_OUTPUT = frozenset({Endpoint.EMBEDDINGS, Endpoint.MODERATIONS})
 
@@ -111,10 +112,9 @@ def cost_of(call: Billed) -> Cost:
     input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
     if input_tokens is None or (output_tokens is None and call.has_output):
         return NO_COST
-    tariff = _tariff(
-        *(call.upstream, call.dialect, call.request_model, call.response_model, call.service_tier),
-        call.started_at // (QUARTER_SECONDS * 1_000_000),
-    )
+    whose = (call.upstream, call.dialect, call.request_model, call.response_model)
+    step = _step_seconds(*whose)
+    tariff = _tariff(*whose, call.service_tier, call.started_at // 1_000_000 // step * step)
     if tariff is None:
         return NO_COST
     rates = tariff.bands[bisect_left(tariff.starts, input_tokens) if tariff.starts else 0]
@@ -172,15 +172,38 @@ def _tariff(
     request_model: str,
     response_model: str,
     service_tier: str,
-    quarter: int,
+    at: int,
 ) -> _Tariff | None:
-    """Find the prices in force for a model in a quarter of an hour."""
+    """Find the prices in force for a model at a time, in seconds since 1970 UTC."""
+    model = _priced(upstream, dialect, request_model, response_model)
+    if model is None:
+        return None
     context = _CONTEXTS.get(service_tier, {"service_tier": service_tier}) if service_tier else None
-    at = datetime.fromtimestamp(quarter * QUARTER_SECONDS, UTC)
+    return _read(model.get_prices(datetime.fromtimestamp(at, UTC), context))
+
+
+@lru_cache(maxsize=TARIFFS_KEPT_MAX)
+def _step_seconds(upstream: str, dialect: Dialect, request_model: str, response_model: str) -> int:
+    """Say for how long at a time the price of a model stays what it is."""
+    from genai_prices.types import StartDateConstraint  # noqa: PLC0415 — see price_version
+
+    model = _priced(upstream, dialect, request_model, response_model)
+    if model is None:
+        return DAY_SECONDS
+    prices = model.prices if isinstance(model.prices, list) else []
+    constraints = [each.constraint for each in (*prices, *(model.price_variants or ()))]
+    by_date = all(each is None or isinstance(each, StartDateConstraint) for each in constraints)
+    return DAY_SECONDS if by_date else QUARTER_SECONDS
+
+
+def _priced(
+    upstream: str, dialect: Dialect, request_model: str, response_model: str
+) -> "ModelInfo | None":
+    """Choose the model whose price counts: that which answered, else that which was asked for."""
     for name in dict.fromkeys((response_model, request_model)):
         model = _model(upstream, dialect, name)
         if model is not None:
-            return _read(model.get_prices(at, context))
+            return model
     return None
 
 

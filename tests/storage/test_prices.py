@@ -33,9 +33,10 @@ def bill(
     response_model: str = "",
     service_tier: str = "",
     has_output: bool = True,
+    at: datetime = AT,
 ) -> Billed:
-    at = START_NS // 1000
-    return Billed(upstream, dialect, model, response_model, service_tier, at, usage, has_output)
+    at_us = int(at.timestamp()) * 1_000_000
+    return Billed(upstream, dialect, model, response_model, service_tier, at_us, usage, has_output)
 
 
 def usd(call: Billed) -> float | None:
@@ -118,7 +119,7 @@ def test_an_embedding_needs_no_output() -> None:
     assert usd(call) == pytest.approx(0.02)
 
 
-def reckoned_by_the_table(provider: str, model: ModelInfo) -> float:
+def reckoned_by_the_table(provider: str, model: ModelInfo, at: datetime = AT) -> float:
     usage = TableUsage(
         input_tokens=250_000,
         output_tokens=4_000,
@@ -129,7 +130,7 @@ def reckoned_by_the_table(provider: str, model: ModelInfo) -> float:
         cache_audio_read_tokens=0,
         cache_audio_write_tokens=0,
     )
-    price = calc_price(usage, model.id, provider_id=provider, genai_request_timestamp=AT)
+    price = calc_price(usage, model.id, provider_id=provider, genai_request_timestamp=at)
     return float(price.total_price)
 
 
@@ -143,6 +144,20 @@ def test_every_model_costs_what_the_table_reckons() -> None:
             assert cost == pytest.approx(expected, rel=1e-9), (provider, model.id)
             checked += 1
     assert checked > 0.75 * len(MODELS)
+
+
+def test_a_price_that_changes_with_time_is_that_of_its_time() -> None:
+    usage = Usage(250_000, 4_000, 90_000, 1_000, 30_000, 2_000)
+    changing = [(name, model) for name, model in MODELS if isinstance(model.prices, list)]
+    seen: dict[str, set[float]] = {}
+    for at in (AT, AT.replace(hour=18), AT.replace(year=2024)):
+        for provider, model in changing:
+            cost = usd(bill(model.id, usage, upstream=provider, at=at))
+            if cost is not None:
+                expected = reckoned_by_the_table(provider, model, at)
+                assert cost == pytest.approx(expected, rel=1e-9), (provider, model.id, at)
+                seen.setdefault(f"{provider}/{model.id}", set()).add(cost)
+    assert any(len(costs) > 1 for costs in seen.values())
 
 
 def test_no_price_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
