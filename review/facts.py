@@ -68,7 +68,7 @@ def dollars(cost: float | None) -> str:
     if cost >= 1 or cost == 0:
         return f"${cost:,.2f}"
     digits = 2
-    while round(cost, digits) < cost * 0.995 and digits < 9:
+    while abs(round(cost, digits) - cost) > cost * 0.005 and digits < 9:
         digits += 1
     return f"${cost:.{digits}f}"
 
