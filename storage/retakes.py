@@ -15,17 +15,20 @@ is sent again after it is a retry, not a regeneration.
 `compare_all` is exact, over every call of a group. `Retakes` is what the recorder has: the last
 CALLS_HELD of each group that it stored, in the order in which they came. It misses what repeats an
 older one, and what was before a restart; `shalt db rederive` finds that. Only a call with as many
-messages as one of those is digested: 2 µs for another, 20 µs for ten turns of one that is.
+messages as one of those is digested: 3 µs for another, 20 µs for ten turns of one that is. Memory
+is HELD_BYTES_MAX, of which a call of a few words takes 2 KB.
 """
 
 from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
+
 from storage.capture import Endpoint, Outcome
 from storage.digests import Digested, digest_answered, digest_turns
 from storage.rows import Recorded
-from storage.trace import Span
+from storage.trace import Choice, Message, Span, Understood
 
 CONVERSATIONS: Final = frozenset(
     {
@@ -37,7 +40,10 @@ CONVERSATIONS: Final = frozenset(
 )
 # What the recorder remembers. People ask again for the last answer, seldom for one before.
 CALLS_HELD: Final = 4  # of one group
-HELD_BYTES_MAX: Final = 32 * 2**20  # of requests, of all groups together
+HELD_BYTES_MAX: Final = 48 * 2**20  # of all groups together
+# Of the objects around the texts: of a call, and the group it may be alone in; of each message.
+_CALL_BYTES: Final = 1_900
+_MESSAGE_BYTES: Final = 300
 
 
 class Retake(NamedTuple):
@@ -62,6 +68,7 @@ class Take(NamedTuple):
 
 
 NO_RETAKE: Final = Retake()
+_NO_TAGS: Final[dict[str, str]] = {}
 
 
 def take_of(span: Span, like: Digested | None = None) -> tuple[Take, Digested] | None:
@@ -152,12 +159,12 @@ class Retakes:
             self._groups.move_to_end(key)
         retake = _compare_held(new, group, named=named)
         group.append(new)
-        self._held_bytes += new.request_bytes
+        self._held_bytes += new.byte_count
         if len(group) > CALLS_HELD:
-            self._held_bytes -= group.popleft().request_bytes
+            self._held_bytes -= group.popleft().byte_count
         while self._held_bytes > HELD_BYTES_MAX:
             _, oldest = self._groups.popitem(last=False)
-            self._held_bytes -= sum([each.request_bytes for each in oldest])
+            self._held_bytes -= sum([each.byte_count for each in oldest])
         return retake
 
     def forget(self) -> None:
@@ -167,19 +174,41 @@ class Retakes:
 
 
 class _Held:
-    """A call in memory, digested when it is first compared."""
+    """A call in memory, digested when it is first compared. `byte_count`: about what it takes."""
 
-    __slots__ = ("_take", "request_bytes", "span")
+    __slots__ = ("_take", "byte_count", "span")
 
     def __init__(self, span: Span, request_bytes: int) -> None:
-        self.span = span
-        self.request_bytes = request_bytes
+        self.span = _compared_of(span)
         self._take: tuple[Take, Digested] | None = None
+        understood = self.span.understood
+        answers = sum([_size_of(choice.message) for choice in understood.choices])
+        around = _CALL_BYTES + _MESSAGE_BYTES * len(understood.messages)
+        self.byte_count = around + request_bytes + answers
 
     def digest(self, like: Digested | None) -> tuple[Take, Digested] | None:
         if self._take is None:
             self._take = take_of(self.span, like)
         return self._take
+
+
+def _compared_of(span: Span) -> Span:
+    """Leave of a span what `take_of` looks at: tools and settings are half of what it takes."""
+    understood = span.understood
+    kept = Understood(
+        messages=understood.messages,
+        choices=tuple([Choice(choice.message) for choice in understood.choices[:1]]),
+        previous_id=understood.previous_id,
+        conversation_id=understood.conversation_id,
+    )
+    return msgspec.structs.replace(span, tags=_NO_TAGS, understood=kept)
+
+
+def _size_of(answer: Message) -> int:
+    """Say about how many bytes an answer takes; twice as many where it is kept as sent, too."""
+    calls = sum([len(call.arguments) for call in answer.tool_calls])
+    content = len(answer.text) + len(answer.reasoning) + len(answer.refusal) + calls
+    return content if answer.extra is None else 2 * content
 
 
 def _compare_held(new: _Held, group: Collection[_Held], *, named: bool) -> Retake:

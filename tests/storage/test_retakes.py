@@ -182,3 +182,15 @@ def test_what_the_recorder_has_forgotten_is_not_found() -> None:
     retakes.forget()
     again = call(3, SECOND_TURN)
     assert retakes.add(again, again.group.id, named=False) == NO_RETAKE
+
+
+def test_short_calls_with_long_answers_take_no_more_memory_than_the_limit() -> None:
+    retakes = Retakes()
+    calls = [call(1, FIRST, "Here. " * 2**20, session=f"s{number}") for number in range(12)]
+    for each in calls:
+        retakes.add(each, each.group.id, named=True)
+    first, *_, last = (
+        retakes.add(each, each.group.id, named=True)
+        for each in (call(99, FIRST, session=f"s{number}") for number in (0, 11))
+    )
+    assert (first, last) == (NO_RETAKE, Retake(regenerated_from=of(1)))
