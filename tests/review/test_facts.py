@@ -66,7 +66,7 @@ def test_an_error_is_told_with_its_status_and_an_odd_call_by_its_path(row: CallR
         (0.25, "$0.25"),
         (0.0012, "$0.0012"),
         (0.000123456, "$0.000123"),
-        (0.00006171, "$0.0000617"),  # rounded up it would be a half more than it was
+        (0.00006171, "$0.000062"),  # rounded up it would be a half more than it was
         (0.0008625, "$0.00086"),
         (0.999, "$1.00"),
     ],
