@@ -197,8 +197,7 @@ class SpoolWriter:
             return False
         encoded = _encode(payload)
         checksum = zlib.crc32(encoded, zlib.crc32(bytes((kind,))))
-        self._pending.append(FRAME_HEADER.pack(len(encoded), checksum, kind))
-        self._pending.append(encoded)
+        self._pending += (FRAME_HEADER.pack(len(encoded), checksum, kind), encoded)
         self._pending_bytes += FRAME_HEADER.size + len(encoded)
         if kind is FrameKind.BEGIN:
             self._begun.add(payload.id)
@@ -293,8 +292,9 @@ class SpoolWriter:
 
     def _take_note_of(self, written: int) -> None:
         """So many bytes of what is pending are on the disk: its whole frames need no other try."""
-        if written == self._pending_bytes:
-            frame_count, whole = len(self._pending), written
+        if written == self._pending_bytes:  # as ever, but on a full disk
+            whole, ended = written, self._ending
+            self._pending, self._ending = [], []
         else:
             frame_count = whole = 0
             for header, payload in zip(self._pending[::2], self._pending[1::2], strict=True):
@@ -302,12 +302,12 @@ class SpoolWriter:
                     break
                 whole += len(header) + len(payload)
                 frame_count += 2
-        ended = sum(end <= whole for end, _ in self._ending)
-        self.counters.add("spooled", ended)
-        for _, call_id in self._ending[:ended]:
+            ended = [(end, call_id) for end, call_id in self._ending if end <= whole]
+            self._ending = [(end - whole, id) for end, id in self._ending if end > whole]
+            del self._pending[:frame_count]
+        self.counters.add("spooled", len(ended))
+        for _, call_id in ended:
             self.roster.leave(call_id)
-        self._ending = [(end - whole, call_id) for end, call_id in self._ending[ended:]]
-        del self._pending[:frame_count]
         self._pending_bytes -= whole
         self._unsynced = True
         self._offset += whole
