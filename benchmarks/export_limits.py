@@ -1,58 +1,52 @@
 """What an export takes: a million stored calls to train, val and test files.
 
-    python -m benchmarks.export_limits [--calls 1000000] [--keep DIR] [--processes 2]
+    python -m benchmarks.export_limits [--calls 1000000] [--keep DIR] [--processes 2] [--alone]
 
 Realistic calls (benchmarks.realistic: about 5.3 KB of bodies, half of the calls in conversations)
 go into a SQLite store, then out of it by `exporters.dataset.export`, on all cores. Beside it stands
 DuckDB on the same cores: COPY (FORMAT JSON) of the same bodies, decompressed, from Parquet. DuckDB
 neither derives, groups, checks nor numbers anything; it is the pace at which JSON can be written.
-Then once more in one process, to say how much of its CPU time the guard takes: learning templates,
-fingerprints, comparing. Each figure stands beside its limit, and beside the export how long it was
-at each of its stages. What either process imports before it begins is not counted; what processes
-of the export import is. `--keep` leaves store and Parquet there, to run again.
+Then the same export without the guard: no template is learnt, no row has a fingerprint, nothing is
+compared; all else is done and written. Each figure stands beside its limit, and beside each export
+how long it was at each of its stages. `--alone` exports once more in one process, for its memory.
+
+What the first process imports before it begins is not counted; what processes of the export import
+is. Pandas is kept from all of them: shalt does not need it, and pyarrow loads it where it is there,
+as where this is developed: 37 MB and a third of a second. `--keep` leaves store and Parquet there,
+to run again.
 
 A million calls need 12 GB of disk for a while, 6 of them for what `--keep` keeps.
 """
 
 import argparse
-import gc
 import multiprocessing
 import os
 import resource
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import ModuleType
 from typing import Final
 
-import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from benchmarks.realistic import Traffic
-from exporters import dataset, group_rows, planning
-from exporters.pool import COLLECT_OBJECTS, default_processes
+from exporters import dataset, group_rows
+from exporters.fingerprints import Conversation
+from exporters.pool import default_processes
 from exporters.request import ExportRequest
+from exporters.templates import Templates, TemplateSample
 from storage.capture import SystemClock
-from storage.derive import derive
-from storage.features import features_of
-from storage.grouping import group_of
-from storage.rows import Checkpoint, Recorded
 from storage.store import TraceStore
-from storage.terms import text_features_of
 
-BATCH_CALLS: Final = 1_000
-ROW_GROUP_CALLS: Final = 20_000
 RATIO_MAX: Final = 3.0
 GUARDED_RATIO_MAX: Final = 6.0
 RSS_MB_MAX: Final = 400
+
+WITHOUT_GUARD: Final = "SHALT_BENCHMARK_WITHOUT_GUARD"  # in the environment of all its processes
 
 Work = Callable[[Path, int], None]  # the directory, and how many processes or threads
 
@@ -72,77 +66,29 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=1_000_000)
     parser.add_argument("--processes", type=int, default=default_processes())
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--alone", action="store_true")
     given = parser.parse_args()
+    # Not at the top: each process of an export would load DuckDB with it.
+    from benchmarks import export_store  # noqa: PLC0415
+
     with place(given.keep) as directory:
-        apart(partial(fill, given.calls), directory, 1)  # whose memory those it starts inherit
-        rival = apart(copy_by_duckdb, directory, given.processes)
+        # Apart, too: those that are started inherit the memory of who starts them.
+        apart(partial(export_store.fill, given.calls), directory, 1)
+        rival = apart(export_store.copy_by_duckdb, directory, given.processes)
         print_cost("DuckDB COPY (FORMAT JSON)", rival, given.calls)
-        ours = apart(export_by_shalt, directory, given.processes)
-        print_cost(f"export, {given.processes} processes", ours, given.calls)
-        print((directory / "stages").read_text())
-        print(
-            f"with the guard: time {ours.wall / rival.wall:.2f} × DuckDB's, CPU "
-            f"{ours.cpu / rival.cpu:.2f} ×; limit {GUARDED_RATIO_MAX:g} ×"
-        )
-        alone = apart(export_alone, directory, 1)
-        print_cost("export, 1 process", alone, given.calls)
-        share = float((directory / "guard").read_text()) / alone.cpu
-        print(
-            f"without the guard, {share:.0%} of it: CPU "
-            f"{ours.cpu * (1 - share) / rival.cpu:.2f} × DuckDB's; limit {RATIO_MAX:g} ×"
-        )
-        print(f"largest process {ours.peak_mb:,.0f} MB; limit {RSS_MB_MAX} MB")
-
-
-def fill(calls: int, directory: Path, _: int) -> None:
-    """Store the calls, and write their bodies as Parquet, unless that has been done."""
-    url = f"sqlite:///{directory / 'shalt.sqlite'}"
-    if (directory / "filled").exists():
-        return
-    store = TraceStore(url, clock=SystemClock())
-    store.upgrade()
-    gc.set_threshold(100_000)
-    stream = iter(Traffic(calls))
-    schema = pa.schema([("request", pa.string()), ("response", pa.string())])
-    done = 0
-    with pq.ParquetWriter(directory / "bodies.parquet", schema, compression="zstd") as parquet:
-        bodies: list[dict[str, str]] = []
-        while batch := list(islice(stream, BATCH_CALLS)):
-            recorded = []
-            for capture in batch:
-                span = derive(capture)
-                group, features = group_of(span, capture), features_of(span)
-                # The recorder measures the texts of every call of a day of up to 42,000.
-                texts = text_features_of(span, 0)
-                recorded.append(Recorded(capture, span, group, features, texts=texts))
-                bodies.append(
-                    {
-                        "request": capture.request_body.data.decode(),
-                        "response": capture.response_body.data.decode(),
-                    }
-                )
-            done += store.insert(recorded, Checkpoint("f" * 32, 0, done + 1))
-            if len(bodies) >= ROW_GROUP_CALLS or done == calls:
-                parquet.write_table(pa.Table.from_pylist(bodies, schema))
-                bodies.clear()
-            if done % ROW_GROUP_CALLS == 0:
-                print(f"\r{done:,} of {calls:,} stored", end="", flush=True)
-    print("\r", end="")
-    store.close()
-    (directory / "filled").touch()
-
-
-def copy_by_duckdb(directory: Path, processes: int) -> None:
-    """Let DuckDB write the bodies as JSON lines."""
-    with duckdb.connect(config={"threads": processes}) as connection:
-        connection.execute(
-            f"COPY (FROM '{directory / 'bodies.parquet'}') TO '{directory / 'out' / 'rows.json'}' "
-            "(FORMAT JSON)"
-        )
+        guarded = export_apart("export", directory, given.processes, given.calls)
+        print_ratio("with the guard", guarded, rival, GUARDED_RATIO_MAX)
+        os.environ[WITHOUT_GUARD] = "1"
+        bare = export_apart("export, no guard", directory, given.processes, given.calls)
+        print_ratio("without the guard", bare, rival, RATIO_MAX)
+        del os.environ[WITHOUT_GUARD]
+        if given.alone:
+            export_apart("export", directory, 1, given.calls)
+        print(f"largest process {guarded.peak_mb:,.0f} MB; limit {RSS_MB_MAX} MB")
 
 
 def export_by_shalt(directory: Path, processes: int) -> None:
-    """Export the store."""
+    """Export the store; leave in a file how long each stage was."""
     store = TraceStore(f"sqlite:///{directory / 'shalt.sqlite'}", clock=SystemClock())
     # Of a million texts out of 100,000 paragraphs, some are alike.
     request = ExportRequest(drop_contaminated=True)
@@ -161,28 +107,53 @@ def export_by_shalt(directory: Path, processes: int) -> None:
     (directory / "stages").write_text(f"  {stages}")
 
 
-def export_alone(directory: Path, _: int) -> None:
-    """Export the store in this process; leave in a file the seconds that the guard took."""
-    spent = 0.0
+def prepare_process() -> None:
+    """Make a process of this benchmark, and each that it starts, what the benchmark wants.
 
-    def timed(module: ModuleType, name: str) -> None:
-        run = getattr(module, name)
+    A process that is started imports this module first.
+    """
+    sys.meta_path.insert(0, _NoPandas())
+    if WITHOUT_GUARD in os.environ:
+        for owner, name, instead in _INSTEAD:
+            setattr(owner, name, instead)
 
-        def timing(*given: object) -> object:
-            nonlocal spent
-            start = time.process_time()
-            try:
-                return run(*given)
-            finally:
-                spent += time.process_time() - start
 
-        setattr(module, name, timing)
+class _NoPandas:
+    """Finds nothing, and says that pandas is not there."""
 
-    for module, name in ((planning, "learn"), (group_rows, "fingerprints"), (dataset, "judge")):
-        timed(module, name)
-    gc.set_threshold(COLLECT_OBJECTS)
-    export_by_shalt(directory, 1)
-    (directory / "guard").write_text(str(spent))
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+def _wants_none(sample: TemplateSample, group_id: str) -> bool:
+    return False
+
+
+def _no_fingerprints(rows: Sequence[Conversation], templates: Templates) -> list[bytes]:
+    return [b""] * len(rows)
+
+
+_INSTEAD: Final[Sequence[tuple[object, str, object]]] = (
+    (TemplateSample, "wants", _wants_none),
+    (group_rows, "fingerprints", _no_fingerprints),
+)
+
+
+def export_apart(what: str, directory: Path, processes: int, calls: int) -> Cost:
+    """Export in a process of its own; print what it took, and how long each stage was."""
+    cost = apart(export_by_shalt, directory, processes)
+    print_cost(f"{what}, {processes} processes", cost, calls)
+    print((directory / "stages").read_text(), flush=True)
+    return cost
+
+
+def print_ratio(what: str, ours: Cost, rival: Cost, limit: float) -> None:
+    print(
+        f"{what}: time {ours.wall / rival.wall:.2f} × DuckDB's (limit {limit:g} ×), CPU "
+        f"{ours.cpu / rival.cpu:.2f} ×",
+        flush=True,
+    )
 
 
 def apart(work: Work, directory: Path, processes: int) -> Cost:
@@ -240,5 +211,6 @@ def _used() -> Sequence[resource.struct_rusage]:
     return [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
 
 
+prepare_process()
 if __name__ == "__main__":
     main()
