@@ -57,6 +57,12 @@ def unknown_upstream(known: list[str]) -> OwnError:
     return OwnError(404, "unknown_upstream", message)
 
 
+def climbing_path() -> OwnError:
+    """Say that a path leads out of the base URL that our key is meant for."""
+    message = "the path has a segment .., and with a key that shalt holds nobody leaves base_url"
+    return OwnError(400, "climbing_path", message)
+
+
 def bad_header(name: str, rule: str) -> OwnError:
     """Say that a header meant for shalt cannot be understood."""
     return OwnError(400, "bad_header", f"the header {name} must be {rule}")

@@ -21,7 +21,7 @@ from proxy.egress import UpstreamUnreachable
 from proxy.errors import OwnError
 from proxy.exchange import Exchange
 from proxy.recording import Recording
-from proxy.routes import Route, Routes, request_head, response_headers
+from proxy.routes import Route, Routes, climbs, request_head, response_headers
 from storage.capture import Dialect, Headers, Outcome, endpoint_of
 
 UpstreamFailure = UpstreamUnreachable | UpstreamCut | UpstreamNotHttp
@@ -96,6 +96,8 @@ class Gate:
     def _refusal(self, route: Route, wanted: Wanted) -> OwnError | None:
         if route.upstream is None:
             return errors.unknown_upstream(self._routes.names)
+        if route.upstream.key_header is not None and climbs(route.path):
+            return errors.climbing_path()
         if route.mode != "unrecorded":
             if self._refuse_when_full and self.recording.full:
                 return errors.spool_full()

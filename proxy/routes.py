@@ -11,6 +11,7 @@ A client names a path, never an address: where a call goes is decided here from 
 
 from dataclasses import dataclass
 from typing import Final, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 from proxy.context import RecordMode
 from proxy.egress import Egress
@@ -116,6 +117,16 @@ class Routes:
                 return Route(None, path, "full")
             return Route(named, named.base_path + slash + rest, "full")
         return Route(self._console, path, "unrecorded")
+
+
+def climbs(path: bytes) -> bool:
+    """Tell whether a path has a segment `..`, however it is written: the upstream may follow it.
+
+    Segments end at a backslash, too, and after escapes are undone, for some servers read them so.
+    """
+    if b".." not in path and b"%" not in path:
+        return False
+    return b".." in unquote_to_bytes(path).replace(b"\\", b"/").split(b"/")
 
 
 def request_head(

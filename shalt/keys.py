@@ -78,7 +78,7 @@ def create(
         "API key if shalt holds the upstream's."
     )
     if not settings.access_keys:
-        print_note("Keys are not asked for yet: set access_keys = true.")
+        print_note("These settings ask for no keys yet: set access_keys = true.")
 
 
 def show_all(settings: Settings, *, as_json: bool) -> None:

@@ -32,6 +32,15 @@ def test_an_unknown_upstream_is_said_before_anything_else(tmp_path: Path) -> Non
     assert said == ["unknown_upstream", "too_many_calls", None]  # pages are no calls
 
 
+def test_nobody_climbs_out_of_the_base_url_with_a_key_of_ours(tmp_path: Path) -> None:
+    ours = upstream_at(1, key_header=(b"authorization", b"Bearer sk-ours"))
+    with running_relay(tmp_path, [ours]) as relay:
+        said = [_refusal(relay.gate, path) for path in (b"/v1/../admin", b"/v1/x")]
+    assert said == ["climbing_path", None]
+    with running_relay(tmp_path / "other", [upstream_at(1)]) as relay:
+        assert _refusal(relay.gate, b"/v1/../admin") is None  # it is the client's key
+
+
 def _refusal(gate: Gate, path: bytes) -> str | None:
     refusal = gate.admit(path, []).refusal
     return refusal.code if refusal else None

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.dialling import Address
 from proxy.egress import Credentials, Egress
-from proxy.routes import Routes, Upstream, request_head, response_headers
+from proxy.routes import Routes, Upstream, climbs, request_head, response_headers
 from proxy.upstream import UpstreamPool
 from storage.capture import Dialect
 
@@ -41,6 +41,22 @@ def test_a_path_has_one_place_to_go(path: bytes, name: str, there: bytes) -> Non
     assert route.upstream is not None
     assert (route.upstream.name, route.path) == (name, there)
     assert (route.mode == "unrecorded") == (name == "console")
+
+
+@pytest.mark.parametrize(
+    ("path", "does"),
+    [
+        (b"/v1/chat/completions", False),
+        (b"/v1/models/a..b:c%20d", False),
+        (b"/v1/../admin", True),
+        (b"/v1/x/..", True),
+        (b"/v1/%2e%2E/admin", True),
+        (b"/v1/x%2f..%2fadmin", True),
+        (b"/v1/..\\admin", True),
+    ],
+)
+def test_a_path_that_climbs_is_told_however_it_is_written(path: bytes, does: bool) -> None:
+    assert climbs(path) is does
 
 
 @pytest.mark.parametrize(
