@@ -30,10 +30,8 @@ from storage.upkeep import Upkeep, UpkeepMetrics
 
 log = logging.getLogger(__name__)
 
-# A batch makes a hundred thousand objects that all go with it, and what is held to compare calls
-# with (storage.retakes) grows to a million. To look for rings among them each 700 objects, as
-# Python does, took an eighth of the recorder's time; each 200,000 still 19 microseconds a row until
-# that is full. Only errors make rings.
+# A batch makes a hundred thousand objects that all go with it. To look for rings among them each
+# 700 objects, as Python does, took an eighth of the recorder's time. Only errors make rings.
 COLLECT_OBJECTS = 1_000_000
 
 

@@ -14,21 +14,24 @@ is sent again after it is a retry, not a regeneration.
 
 `compare_all` is exact, over every call of a group. `Retakes` is what the recorder has: the last
 CALLS_HELD of each group that it stored, in the order in which they came. It misses what repeats an
-older one, and what was before a restart; `shalt db rederive` finds that. Only a call with as many
-messages as one of those is digested: 3 µs for another, 20 µs for ten turns of one that is. Memory
-is HELD_BYTES_MAX, of which a call of a few words takes 2 KB.
+older one, and what was before a restart; `shalt db rederive` finds that. Of each it
+holds the capture as the spool had it: one object instead of a hundred, which costs as much again to
+let go of as to make. Only a call with as many messages as one of those is digested, and those with
+it: a microsecond for another, 2 µs a message for one that is, and 50 once for a call that is held.
+Memory is HELD_BYTES_MAX, of which a call of a few words takes 1 KB.
 """
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
-from storage.capture import Endpoint, Outcome
+from storage.capture import Capture, Endpoint, Outcome
+from storage.derive import derive
 from storage.digests import Digested, digest_answered, digest_turns
 from storage.rows import Recorded
-from storage.trace import Choice, Message, Span, Understood
+from storage.trace import Span
 
 CONVERSATIONS: Final = frozenset(
     {
@@ -41,9 +44,10 @@ CONVERSATIONS: Final = frozenset(
 # What the recorder remembers. People ask again for the last answer, seldom for one before.
 CALLS_HELD: Final = 4  # of one group
 HELD_BYTES_MAX: Final = 48 * 2**20  # of all groups together
-# Of the objects around the texts: of a call, and the group it may be alone in; of each message.
-_CALL_BYTES: Final = 1_900
-_MESSAGE_BYTES: Final = 300
+_CALL_BYTES: Final = 600  # of the objects around it, and of the group it may be alone in
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Capture).decode
 
 
 class Retake(NamedTuple):
@@ -68,7 +72,6 @@ class Take(NamedTuple):
 
 
 NO_RETAKE: Final = Retake()
-_NO_TAGS: Final[dict[str, str]] = {}
 
 
 def take_of(span: Span, like: Digested | None = None) -> tuple[Take, Digested] | None:
@@ -142,7 +145,7 @@ class Retakes:
     """What the recorder remembers of the groups that it stored last."""
 
     def __init__(self) -> None:
-        self._groups: OrderedDict[tuple[str, str], deque[_Held]] = OrderedDict()
+        self._groups: OrderedDict[tuple[str, str], list[_Held]] = OrderedDict()
         self._held_bytes = 0
 
     def add(self, recorded: Recorded, group_id: str, *, named: bool) -> Retake:
@@ -150,18 +153,22 @@ class Retakes:
         span = recorded.span
         if span.endpoint not in CONVERSATIONS or not span.understood.messages:
             return NO_RETAKE
-        new = _Held(span, recorded.capture.request_body.length)
+        new = _Held(recorded)
         key = (span.project, group_id)
         group = self._groups.get(key)
+        retake = NO_RETAKE
         if group is None:
-            group = self._groups[key] = deque()
+            group = self._groups[key] = []
         else:
             self._groups.move_to_end(key)
-        retake = _compare_held(new, group, named=named)
+            if _may_be_asked_again(span, group, named=named):
+                new.digest(span)
+                takes = [take for each in (*group, new) if (take := each.take()) is not None]
+                retake = compare_all(takes, named=named).get(span.id, NO_RETAKE)
         group.append(new)
         self._held_bytes += new.byte_count
         if len(group) > CALLS_HELD:
-            self._held_bytes -= group.popleft().byte_count
+            self._held_bytes -= group.pop(0).byte_count
         while self._held_bytes > HELD_BYTES_MAX:
             _, oldest = self._groups.popitem(last=False)
             self._held_bytes -= sum([each.byte_count for each in oldest])
@@ -176,56 +183,37 @@ class Retakes:
 class _Held:
     """A call in memory, digested when it is first compared. `byte_count`: about what it takes."""
 
-    __slots__ = ("_take", "byte_count", "span")
+    __slots__ = ("_encoded", "_take", "byte_count", "message_count")
 
-    def __init__(self, span: Span, request_bytes: int) -> None:
-        self.span = _compared_of(span)
-        self._take: tuple[Take, Digested] | None = None
-        understood = self.span.understood
-        answers = sum([_size_of(choice.message) for choice in understood.choices])
-        around = _CALL_BYTES + _MESSAGE_BYTES * len(understood.messages)
-        self.byte_count = around + request_bytes + answers
+    def __init__(self, recorded: Recorded) -> None:
+        self.message_count = len(recorded.span.understood.messages)
+        self._encoded = recorded.encoded or _encode(recorded.capture)
+        self._take: Take | None = None
+        self.byte_count = _CALL_BYTES + len(self._encoded)
 
-    def digest(self, like: Digested | None) -> tuple[Take, Digested] | None:
-        if self._take is None:
-            self._take = take_of(self.span, like)
+    def digest(self, span: Span) -> None:
+        """Keep of the call what is compared, and no more. `span`: its own."""
+        found = take_of(span)
+        self._take = None if found is None else found[0]
+        self._encoded = b""
+
+    def take(self) -> Take | None:
+        """Return what is compared of the call; None where nothing is."""
+        if self._encoded:
+            self.digest(derive(_decode(self._encoded)))
         return self._take
 
 
-def _compared_of(span: Span) -> Span:
-    """Leave of a span what `take_of` looks at: tools and settings are half of what it takes."""
+def _may_be_asked_again(span: Span, group: Collection[_Held], *, named: bool) -> bool:
+    """Tell whether a call may be one of a group again, before anything is digested."""
     understood = span.understood
-    kept = Understood(
-        messages=understood.messages,
-        choices=tuple([Choice(choice.message) for choice in understood.choices[:1]]),
-        previous_id=understood.previous_id,
-        conversation_id=understood.conversation_id,
-    )
-    return msgspec.structs.replace(span, tags=_NO_TAGS, understood=kept)
-
-
-def _size_of(answer: Message) -> int:
-    """Say about how many bytes an answer takes; twice as many where it is kept as sent, too."""
-    calls = sum([len(call.arguments) for call in answer.tool_calls])
-    content = len(answer.text) + len(answer.reasoning) + len(answer.refusal) + calls
-    return content if answer.extra is None else 2 * content
-
-
-def _compare_held(new: _Held, group: Collection[_Held], *, named: bool) -> Retake:
-    understood = new.span.understood
     count = len(understood.messages)
-    if all(len(each.span.understood.messages) != count for each in group):
-        return NO_RETAKE
-    if not named and not understood.previous_id:
-        if all(message.role != "assistant" for message in understood.messages):
-            return NO_RETAKE  # without a reply, and without a name: strangers
-    takes: list[Take] = []
-    like: Digested | None = None
-    for each in (*group, new):
-        if (found := each.digest(like)) is not None:
-            takes.append(found[0])
-            like = found[1]
-    return compare_all(takes, named=named).get(new.span.id, NO_RETAKE)
+    if all(each.message_count != count for each in group):
+        return False
+    if named or understood.previous_id:
+        return True
+    # Without a reply, and without a name: strangers.
+    return any(message.role == "assistant" for message in understood.messages)
 
 
 def is_named(group_source: str) -> bool:

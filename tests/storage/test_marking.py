@@ -2,26 +2,31 @@
 
 import msgspec
 
+from storage.capture import Capture
 from storage.marking import mark_again
-from storage.rows import Recorded
 from storage.store import TraceStore
-from tests.exporters.calls import conversation, record
-from tests.storage.calls import ask, at, recorded
+from tests.exporters.calls import chat, conversation, record, said
+from tests.storage.calls import ask
 
 MARKS = "SELECT id, regenerated_from, edited_from FROM call WHERE regenerated_from <> '' OR "
 MARKS += "edited_from <> '' ORDER BY id"
 
 
-def in_session(number: int, text: str) -> Recorded:
-    return recorded(number, text, session_id="it's one")
+def in_session(number: int) -> Capture:
+    return chat(
+        number,
+        (said("user", "Where?"),),
+        said("assistant", "Here."),
+        session="it's one",
+        started_at_ns=number * 10**9,
+    )
 
 
 def test_a_call_is_marked_when_it_is_stored(store: TraceStore) -> None:
-    store.insert([in_session(1, "Where?"), in_session(2, "Where?")], at(1))
-    store.insert([in_session(3, "Where?")], at(2))
-    rows = ask(store, MARKS)
-    calls = [in_session(number, "").span.id for number in (1, 2, 3)]
-    assert rows == [(calls[1], calls[0], ""), (calls[2], calls[1], "")]
+    first, second, third = map(in_session, (1, 2, 3))
+    record(store, [first, second])
+    record(store, [third], offset=2)
+    assert ask(store, MARKS) == [(second.id, first.id, ""), (third.id, second.id, "")]
     assert store.count("default", "regenerated_from <> ''") == 2
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import msgspec
 import pytest
 
 from storage.capture import Capture, Outcome
@@ -173,6 +174,15 @@ def test_a_chain_kept_upstream_is_told_by_the_answer_it_continues() -> None:
         again.span.id: Retake(regenerated_from=second.span.id),
         edited.span.id: Retake(edited_from=again.span.id),
     }
+
+
+def test_calls_are_compared_by_what_the_spool_had_of_them() -> None:
+    calls = [call(1, FIRST), call(2, SECOND_TURN), call(3, EDITED)]
+    as_read = [
+        msgspec.structs.replace(each, encoded=msgspec.msgpack.encode(each.capture))
+        for each in calls
+    ]
+    assert remembered(as_read) == {3: Retake(edited_from=of(2))}
 
 
 def test_what_the_recorder_has_forgotten_is_not_found() -> None:
