@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,23 @@ from tests.relaying import wait_until
 from tests.stores import lay_file
 
 ROOT = Path(__file__).parent.parent
+COMMAND_SECONDS_MAX = 100
+
+
+def run_shalt(
+    *words: str | Path, folder: Path = ROOT, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of shalt in a folder, with these SHALT_* variables and no others."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SHALT_")}
+    return subprocess.run(
+        [sys.executable, "-m", "shalt", *words],
+        cwd=folder,
+        env={**kept, "PYTHONPATH": str(ROOT), **(variables or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=COMMAND_SECONDS_MAX,
+    )
 
 
 @dataclass
@@ -81,6 +98,11 @@ class Shalt:
                 return connection.execute(sql.encode()).fetchall()
         with closing(sqlite3.connect(self.data_dir / "shalt.sqlite")) as database:
             return database.execute(sql).fetchall()
+
+    def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a command on its data directory and its store."""
+        variables = {"SHALT_STORE": self.store} if self.store else {}
+        return run_shalt(*words, "--data-dir", self.data_dir, variables=variables)
 
     def stop(self) -> int:
         """Ask it to end; return the exit code."""

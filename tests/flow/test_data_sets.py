@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from scipy.stats import binom
 
 from tests.flow.test_recorded_traffic import CLIENTS, SHARED, free_port, is_open
 from tests.relaying import wait_until
-from tests.serving import ROOT, Shalt, running_shalt
+from tests.serving import Shalt, running_shalt
 
 DATA_SETS = SHARED / "data" / "datasets"
 DIALOGUES = ("sgd", "taskmaster4", "glaive_toolcall_en")
@@ -25,8 +24,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@contextmanager
-def answering() -> Iterator[int]:
+@pytest.fixture(scope="module")
+def answers() -> Iterator[int]:
     """Run the upstream that gives the data sets' own answers; yield its port."""
     port = free_port()
     command = [sys.executable, str(CLIENTS / "dataset_upstream.py"), "--port", str(port)]
@@ -39,7 +38,7 @@ def answering() -> Iterator[int]:
             process.terminate()
 
 
-def drive(shalt: Shalt, *names: str, count: int = 10**6) -> int:
+def drive(shalt: Shalt, *names: str, count: int) -> int:
     """Send the conversations of data sets; every answer must be right. Return how many."""
     command = [sys.executable, str(CLIENTS / "drive.py"), "--n", str(count)]
     command += ["--base", f"http://127.0.0.1:{shalt.port}/v1", "--data"]
@@ -52,34 +51,20 @@ def drive(shalt: Shalt, *names: str, count: int = 10**6) -> int:
     return sent
 
 
-def command(shalt: Shalt, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of shalt on the same data directory."""
-    return subprocess.run(
-        [sys.executable, "-m", "shalt", *words, "--data-dir", str(shalt.data_dir)],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-
-
-def test_a_thousand_calls_of_all_sets_are_answered_and_stored(tmp_path: Path) -> None:
-    with (
-        answering() as port,
-        running_shalt(tmp_path / "data", f"http://127.0.0.1:{port}/v1") as shalt,
-    ):
+def test_a_thousand_calls_of_all_sets_are_answered_and_stored(answers: int, tmp_path: Path) -> None:
+    with running_shalt(tmp_path / "data", f"http://127.0.0.1:{answers}/v1") as shalt:
         assert drive(shalt, "*", count=1000) == 1000
         assert shalt.status()["stored"] == 1000
         assert shalt.rows("select distinct outcome, note from call") == [("complete", "")]
 
 
-def test_dialogues_are_never_divided_and_the_export_loads(tmp_path: Path) -> None:
-    with (
-        answering() as port,
-        running_shalt(tmp_path / "data", f"http://127.0.0.1:{port}/v1") as shalt,
-    ):
-        sent = drive(shalt, *DIALOGUES)
+def test_dialogues_are_never_divided_and_the_export_loads(answers: int, tmp_path: Path) -> None:
+    with running_shalt(tmp_path / "data", f"http://127.0.0.1:{answers}/v1") as shalt:
+        sent = drive(shalt, *DIALOGUES, count=2000)
         assert shalt.status()["stored"] == sent
         check_sides(shalt)
         # Some of glaive's dialogues ask nearly the same, and chance may put them on two sides.
-        exported = command(shalt, "export", str(tmp_path / "export"), "--drop-contaminated")
+        exported = shalt.run("export", tmp_path / "export", "--drop-contaminated")
         assert exported.returncode == 0, exported.stderr
     check_export(tmp_path / "export", tmp_path / "cache")
 
@@ -120,16 +105,13 @@ def check_export(export: Path, cache: Path) -> None:
     assert len(manifest["policy"]["salt"]) == 32
 
 
-def test_drift_is_quiet_on_halves_and_speaks_between_two_sets(tmp_path: Path) -> None:
-    with (
-        answering() as port,
-        running_shalt(tmp_path / "data", f"http://127.0.0.1:{port}/v1") as shalt,
-    ):
-        drive(shalt, *INTENTS, count=3000)
+def test_drift_is_quiet_on_halves_and_speaks_between_two_sets(answers: int, tmp_path: Path) -> None:
+    with running_shalt(tmp_path / "data", f"http://127.0.0.1:{answers}/v1") as shalt:
+        drive(shalt, *INTENTS, count=1500)
         for source in INTENTS.values():
             mine = f"tags['source'] = '{source}' and substr(id, 32, 1)"
             halves = ("--reference", f"where:{mine} < '8'", "--current", f"where:{mine} >= '8'")
-            assert command(shalt, "drift", *halves).returncode == 0
+            assert shalt.run("drift", *halves).returncode == 0
         both = [f"where:tags['source'] = '{source}'" for source in INTENTS.values()]
-        found = command(shalt, "drift", "--reference", both[0], "--current", both[1])
+        found = shalt.run("drift", "--reference", both[0], "--current", both[1])
         assert found.returncode == 3, found.stdout + found.stderr

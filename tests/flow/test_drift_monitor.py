@@ -9,13 +9,11 @@ calls in it is quiet.
 
 import http.client
 import json
-import os
 import re
 import shlex
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
@@ -36,7 +34,7 @@ from storage.drift_reports import find_drift_report
 from tests.client import request
 from tests.monitored import SYSTEM, call_log
 from tests.relaying import Found, wait_until
-from tests.serving import ROOT, Shalt, running_shalt
+from tests.serving import ROOT, Shalt, run_shalt, running_shalt
 
 DEPLOY = ROOT / "deploy"
 OLD_CALLS = 300
@@ -138,16 +136,6 @@ def export_calls(shalt: Shalt, directory: Path, where: str | None = None, why: s
         export(store, ExportRequest(where=where, accept_bias=why), directory)
 
 
-def run_shalt(words: list[str], folder: Path) -> None:
-    """Run a command as it is printed, in a folder that has nothing to do with shalt's."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    run = subprocess.run(
-        [sys.executable, "-m", *words], cwd=folder, env=environment, capture_output=True,
-        text=True, check=False, timeout=100,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stdout + run.stderr
-
-
 @contextmanager
 def running_prometheus(shalt: Shalt, folder: Path) -> Iterator[int]:
     """Run Prometheus with the configuration we ship, on this shalt, at each second; yield its port.
@@ -241,7 +229,8 @@ def test_the_alert_fires_the_report_names_2024_and_the_new_training_set_is_quiet
         assert finding.action.calls > 0
 
         words = shlex.split(finding.action.command)
-        run_shalt(words, tmp_path)
+        ran = run_shalt(*words[1:], folder=tmp_path)
+        assert (words[0], ran.returncode) == ("shalt", 0), ran.stdout + ran.stderr
         selection = (tmp_path / words[2] / "train.jsonl").read_text()
         assert selection.count("\n") == len(re.findall(r"content\": ?\"2024-", selection)) > 100
 

@@ -2,8 +2,6 @@
 
 import http.client
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +13,7 @@ from websockets.sync.client import connect
 
 from tests.client import request
 from tests.relaying import wait_until
-from tests.serving import ROOT, Shalt, running_shalt
+from tests.serving import run_shalt, running_shalt
 from tests.sockets import GREETING, running_sockets
 from tests.upstream import Upstream, running_upstream
 
@@ -34,11 +32,6 @@ def upstream() -> Iterator[Upstream]:
 def write(config: Path, upstream: Upstream, more: str = "", workers: int = 1) -> None:
     openai = f'[upstreams.openai]\nbase_url = "{upstream.url}/v1"\ndefault = true\n'
     config.write_text(f"workers = {workers}\nshutdown_seconds = 1\n{openai}{more}")
-
-
-def reload(shalt: Shalt) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "shalt", "reload", "--data-dir", str(shalt.data_dir)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
 class Load:
@@ -104,7 +97,7 @@ def test_calls_streams_and_sockets_outlive_three_reloads(
                 rule = "" if number % 2 else "[redaction.email]\n"
                 more = f'[upstreams.sockets]\nbase_url = "{url}"\n{rule}'
                 write(config, upstream, more, workers=2)
-                said = reload(shalt)
+                said = shalt.run("reload")
                 assert (said.returncode, said.stderr) == (0, "")
                 assert said.stdout.startswith("taken")
                 assert len(set(shalt.children("shalt.worker")) - set(before)) == 2
@@ -156,7 +149,7 @@ def test_a_wrong_configuration_changes_nothing_and_says_why(
             write(config, upstream, wrong)
             if not wrong:
                 config.write_text(config.read_text().replace("workers = 1", "workers = 3"))
-            said = reload(shalt)
+            said = shalt.run("reload")
             assert said.returncode == 1
             assert message in said.stdout
         assert set(shalt.children("shalt.worker")) == before
@@ -167,9 +160,8 @@ def test_a_reload_takes_a_new_upstream_and_counts_go_on(upstream: Upstream, tmp_
     config = tmp_path / "shalt.toml"
     write(config, upstream)
     config.write_text("access_keys = true\n" + config.read_text())
-    make = ["keys", "create", "ana", "--console", "--rate", str(RATE), "--data-dir"]
-    command = [sys.executable, "-m", "shalt", *make, str(tmp_path / "data")]
-    made = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    make = ("keys", "create", "ana", "--console", "--rate", str(RATE), "--data-dir")
+    made = run_shalt(*make, tmp_path / "data")
     key = {"x-shalt-key": made.stdout.strip(), "x-shalt-record": "none"}
     with running_shalt(tmp_path / "data", "") as shalt:
         began = time.monotonic()
@@ -201,7 +193,7 @@ def test_sigterm_in_the_middle_of_a_reload_ends_the_old_workers_too(
         slow = http.client.HTTPConnection("127.0.0.1", shalt.port, timeout=60)
         slow.request("POST", "/v1/slow", b"{}")
         stream = slow.getresponse()
-        assert reload(shalt).returncode == 0
+        assert shalt.run("reload").returncode == 0
         assert stream.read(5)
         assert shalt.stop() == 0
         stream.close()
@@ -210,7 +202,6 @@ def test_sigterm_in_the_middle_of_a_reload_ends_the_old_workers_too(
 
 
 def test_a_reload_of_nothing_says_so(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "shalt", "reload", "--data-dir", str(tmp_path)]
-    said = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    said = run_shalt("reload", "--data-dir", tmp_path)
     assert said.returncode != 0
     assert "no shalt serves on" in said.stdout + said.stderr

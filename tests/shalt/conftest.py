@@ -1,8 +1,6 @@
 """A data directory with real traffic: that of the demo, through real processes, once a session."""
 
 import shutil
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -10,21 +8,14 @@ import pytest
 
 from shalt.recording import open_store
 from shalt.settings import Settings
-
-CHECKOUT = Path(__file__).parents[2]
+from tests.serving import run_shalt
 
 
 @pytest.fixture(scope="session")
 def demo_output(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Run `shalt demo --once`; return its data directory and what it printed."""
     data_dir = tmp_path_factory.mktemp("demo") / "data"
-    run = subprocess.run(
-        [sys.executable, "-m", "shalt", "demo", "--once", "--port", "0", "--data-dir", data_dir],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
+    run = run_shalt("demo", "--once", "--port", "0", "--data-dir", data_dir)
     assert run.returncode == 0, run.stderr
     return data_dir, run.stdout
 

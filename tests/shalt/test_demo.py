@@ -2,8 +2,6 @@
 
 import shlex
 import socket
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -12,8 +10,8 @@ import pytest
 from shalt.demo_calls import PERIODS, conversations
 from shalt.recording import open_store
 from shalt.settings import Settings
+from tests.serving import run_shalt
 
-CHECKOUT = Path(__file__).parents[2]
 EXIT_CODES = {"no drift: two random halves": 0, "drift: the callers of 2024": 3}
 
 
@@ -37,15 +35,9 @@ def test_everything_it_tells_to_try_works(
     tried = 0
     for title, command in zip(lines, lines[1:], strict=False):
         if title.startswith("# "):
-            arguments = [sys.executable, "-m", *shlex.split(command)]
-            run = subprocess.run(
-                arguments,
-                cwd=tmp_path,
-                capture_output=True,
-                text=True,
-                timeout=60,
-                env={"PYTHONPATH": str(CHECKOUT), "PATH": "/usr/bin:/bin"},
-            )
+            program, *words = shlex.split(command)
+            assert program == "shalt"
+            run = run_shalt(*words, folder=tmp_path)
             expected = next((EXIT_CODES[key] for key in EXIT_CODES if key in title), 0)
             assert run.returncode == expected, (command, run.stdout, run.stderr)
             tried += 1
@@ -58,13 +50,7 @@ def test_traffic_is_sent_once_and_an_old_directory_is_served_as_it_is(
 ) -> None:
     with closing(open_store(demo_settings)) as store:
         before = store.count("default")
-    run = subprocess.run(
-        [sys.executable, "-m", "shalt", "demo", "--once", "--port=0", "--data-dir", demo_output[0]],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    run = run_shalt("demo", "--once", "--port=0", "--data-dir", demo_output[0])
     assert run.returncode == 0, run.stderr
     with closing(open_store(demo_settings)) as store:
         assert store.count("default") == before
@@ -73,13 +59,7 @@ def test_traffic_is_sent_once_and_an_old_directory_is_served_as_it_is(
 def test_a_port_in_use_is_said_so(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        run = subprocess.run(
-            [sys.executable, "-m", "shalt", "demo", "--port", str(port), "--data-dir", tmp_path],
-            cwd=CHECKOUT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        run = run_shalt("demo", "--port", str(port), "--data-dir", tmp_path)
     assert run.returncode == 2
     assert f"cannot listen on 127.0.0.1 port {port}" in run.stderr
 
@@ -89,12 +69,6 @@ def test_the_demo_minds_no_settings_of_the_product(
     demo_output: tuple[Path, str], tmp_path: Path, variable: str
 ) -> None:
     elsewhere = f"sqlite:///{tmp_path}/elsewhere.sqlite"
-    subprocess.run(
-        [sys.executable, "-m", "shalt", "demo", "--once", "--port=0", "--data-dir", demo_output[0]],
-        cwd=CHECKOUT,
-        capture_output=True,
-        timeout=60,
-        check=True,
-        env={variable: elsewhere, "PATH": "/usr/bin:/bin"},
-    )
+    words = ("demo", "--once", "--port=0", "--data-dir", demo_output[0])
+    assert run_shalt(*words, variables={variable: elsewhere}).returncode == 0
     assert not (tmp_path / "elsewhere.sqlite").exists()

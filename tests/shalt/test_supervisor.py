@@ -1,11 +1,8 @@
 """Tests of shalt.supervisor: the whole of it, as a user starts it."""
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +12,7 @@ import pytest
 
 from tests.client import Answer, request, send_and_leave
 from tests.relaying import wait_until
-from tests.serving import ROOT, Shalt, running_shalt
+from tests.serving import Shalt, run_shalt, running_shalt
 from tests.upstream import Upstream, running_upstream
 
 
@@ -150,11 +147,7 @@ def test_a_client_waiting_for_nothing_holds_nothing_up(lasting: Shalt) -> None:
 def test_a_port_that_is_taken_is_said_so(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "shalt", "serve", "--port", port]
-        found = subprocess.run(
-            [*command, "--data-dir", str(tmp_path / "data")],
-            cwd=ROOT, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        found = run_shalt("serve", "--port", port, "--data-dir", tmp_path / "data")
     assert found.returncode == 2
     assert f"cannot listen on 127.0.0.1 port {port}" in found.stderr
     assert "Traceback" not in found.stderr
@@ -184,11 +177,8 @@ def test_sigterm_in_the_first_moment_loses_nothing(upstream: Upstream, tmp_path:
 
 
 def test_a_store_there_is_no_code_for_is_said_so_at_once(tmp_path: Path) -> None:
-    found = subprocess.run(
-        [sys.executable, "-m", "shalt", "serve", "--port", "0", "--data-dir", str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-        env={**os.environ, "SHALT_STORE": "mysql://me:secret@db/shalt"},
-    )  # fmt: skip
+    variables = {"SHALT_STORE": "mysql://me:secret@db/shalt"}
+    found = run_shalt("serve", "--port", "0", folder=tmp_path, variables=variables)
     assert found.returncode == 2
     assert "must name a SQLite file" in found.stderr
     assert "secret" not in found.stderr
@@ -201,21 +191,13 @@ def test_an_authority_that_cannot_be_read_is_said_so_at_once(
     (tmp_path / "shalt.toml").write_text('[upstreams.openai]\nca_file = "authority.pem"\n')
     if content is not None:
         (tmp_path / "authority.pem").write_text(content)
-    found = subprocess.run(
-        [sys.executable, "-m", "shalt", "serve", "--port", "0"],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    found = run_shalt("serve", "--port", "0", folder=tmp_path)
     assert found.returncode == 2
     assert "upstreams.openai.ca_file: authority.pem cannot be used" in found.stderr
 
 
 def test_a_held_key_that_is_not_there_is_said_so_at_once(tmp_path: Path) -> None:
     (tmp_path / "shalt.toml").write_text('[upstreams.openai]\nkey = "env:NOT_SET_42"\n')
-    found = subprocess.run(
-        [sys.executable, "-m", "shalt", "serve", "--port", "0"],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    found = run_shalt("serve", "--port", "0", folder=tmp_path)
     assert found.returncode == 2
     assert "upstreams.openai: key is 'env:NOT_SET_42', but the variable is not" in found.stderr
