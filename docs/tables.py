@@ -148,7 +148,7 @@ def _default(model: type[BaseModel], name: str) -> str:
         value = ",".join(value)
     elif isinstance(value, bool):
         value = str(value).lower()
-    elif name.endswith("_bytes") or name.endswith("_bytes_max"):
+    elif name.endswith(("_bytes", "_bytes_max")):
         value = value.human_readable(separator=" ").replace(".0 ", " ")
     return f"`{value}`" if value not in (None, "") else "none"
 

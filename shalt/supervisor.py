@@ -175,7 +175,7 @@ class _Supervisor:
                 self._watcher.start()
                 self._children.append(self._watcher)
             self._reload()
-            if any([child.look_after() for child in self._children]):
+            if any([child.look_after() for child in self._children]):  # a list: after each
                 self._write_restarts()
             if select.select([wake_read], [], [], LOOK_SECONDS)[0]:
                 os.read(wake_read, 4096)

@@ -128,8 +128,7 @@ def read_columns(connection: Connection, call_ids: Sequence[str], schema: pa.Sch
             for field in schema
         ]
         tables.append(pa.table(arrays, schema))
-    table = pa.concat_tables(tables) if tables else schema.empty_table()
-    return table
+    return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
 def read_terms(connection: Connection, call_ids: Sequence[str]) -> dict[str, Sequence[bytes]]:

@@ -114,7 +114,7 @@ def _of_text(text: str) -> float:
 
 
 def _of_tool(tool: Tool) -> float:
-    return TOKENS_PER_TOOL_CHAR * len(write_json(tool.raw if tool.raw else tool.parameters))
+    return TOKENS_PER_TOOL_CHAR * len(write_json(tool.raw or tool.parameters))
 
 
 def openai_usage(raw: Object) -> Usage:

@@ -172,8 +172,7 @@ def test_a_reload_takes_a_new_upstream_and_counts_go_on(upstream: Upstream, tmp_
         shalt.process.send_signal(signal.SIGHUP)
         workers = shalt.children("shalt.worker")
         wait_until(lambda: not set(workers) & set(shalt.children("shalt.worker")), 60)
-        for _ in range(RATE):
-            codes.append(request(shalt.port, "/u/other/plain", headers=key).status)
+        codes += [request(shalt.port, "/u/other/plain", headers=key).status for _ in range(RATE)]
         passed = codes.count(200)
         forgotten = RATE * (time.monotonic() - began) / 60  # calls that are a minute ago, or nearly
         assert RATE - 1 <= passed <= RATE + 2 + forgotten

@@ -26,10 +26,9 @@ TEMPLATES = ("qwen2_5", "qwen3", "llama3_1", "gptoss", "gemma4")
 def tokenizer() -> Any:
     """Make a tokenizer of bytes: what is rendered does not depend on it."""
     pieces = tokenizers.Tokenizer(tokenizers.models.BPE())
-    made = transformers.PreTrainedTokenizerFast(
+    return transformers.PreTrainedTokenizerFast(
         tokenizer_object=pieces, bos_token="<s>", eos_token="</s>"
     )
-    return made
 
 
 def template(name: str) -> str:

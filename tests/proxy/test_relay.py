@@ -358,7 +358,7 @@ def test_a_body_waits_for_its_connection_however_long_that_takes(
             thread.start()
         for thread in threads:
             thread.join()
-    assert sorted(answers)[0].startswith(b"3000 ")
+    assert min(answers).startswith(b"3000 ")
     assert len([answer for answer in answers if answer.startswith(b"3000 ")]) == 4
 
 

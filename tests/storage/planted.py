@@ -24,9 +24,8 @@ def find_planted(
     paths: Iterable[Path], texts: Sequence[bytes], dictionaries: Iterable[bytes] = ()
 ) -> list[str]:
     """List where the texts are: file, offset, and whether it was in a frame."""
-    decoders = [zstandard.ZstdDecompressor()]
-    for each in dictionaries:
-        decoders.append(zstandard.ZstdDecompressor(zstandard.ZstdCompressionDict(each)))
+    known = [zstandard.ZstdCompressionDict(each) for each in dictionaries]
+    decoders = [zstandard.ZstdDecompressor(each) for each in (None, *known)]
     found = []
     for path in paths:
         data = _read(path)
