@@ -49,15 +49,15 @@ class _Series:
 
     def count(self) -> None:
         """Count the calls that have ended."""
-        outcomes, phases, durations = zip(*self.ended, strict=True)
+        ended, self.ended = self.ended, []  # at once: what fails here fails for these alone
+        first_tokens, self.first_tokens = self.first_tokens, []
+        outcomes, phases, durations = zip(*ended, strict=True)
         for outcome in set(outcomes):
             self._calls[outcome].inc(outcomes.count(outcome))
         for histogram, values in zip(self._overhead, zip(*phases, strict=True), strict=True):
             histogram.observe_all(values)
         self._duration.observe_all(durations)
-        self._first_token.observe_all(self.first_tokens)
-        self.ended.clear()
-        self.first_tokens.clear()
+        self._first_token.observe_all(first_tokens)
 
 
 class CallMetrics:
@@ -131,6 +131,5 @@ class CallMetrics:
 
     def count(self) -> None:
         """Count the calls that have ended since it was last done."""
-        for series in self._due:
-            series.count()
-        self._due.clear()
+        while self._due:
+            self._due.pop().count()

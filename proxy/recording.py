@@ -153,8 +153,8 @@ class Recording:
 
     def close(self) -> None:
         """Write and sync the rest. The recorder may finish this writer then."""
-        self.metrics.count()
         self._writer.close()
+        self.metrics.count()
 
     async def _in_thread(self, work: Callable[[], None]) -> None:
         try:
@@ -172,7 +172,6 @@ class Recording:
             log.info("spool can be written again writer=%s", self._writer.id)
 
     def _sweep(self) -> None:
-        self.metrics.count()  # of calls that were open at the last sweep, or have come since
         self._sweep_is_due = bool(self._open)
         if self._sweep_is_due:
             now_ns = self.clock.monotonic_ns()
@@ -184,6 +183,7 @@ class Recording:
                 self._weigh_at_ns = now_ns + int(WEIGH_SECONDS * 1e9)
                 self._weigh(calls)
             asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
+        self.metrics.count()  # last: should it fail, calls are looked after all the same
 
     def _weigh(self, calls: list[OpenCall]) -> None:
         """Relieve the largest of the open calls where all together hold more than they may."""

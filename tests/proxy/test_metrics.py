@@ -1,5 +1,6 @@
 """Tests of proxy.metrics."""
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from proxy.metrics import CallMetrics, Phases
@@ -34,3 +35,23 @@ def test_a_call_is_counted_by_upstream_endpoint_and_outcome() -> None:
         assert f'{name}{{le="0.00025",phase="{phase}",upstream="openai"}} {count}' in text
     labels = 'endpoint="chat_completions",upstream="openai"'
     assert f"shalt_proxy_time_to_first_token_seconds_count{{{labels}}} 2.0" in text
+
+
+def test_what_cannot_be_counted_is_no_burden_to_what_comes_later() -> None:
+    registry = CollectorRegistry()
+    metrics = CallMetrics(registry)
+    metrics.observe(
+        "openai",
+        Endpoint.CHAT_COMPLETIONS,
+        Outcome.COMPLETE,
+        phases=Phases(0, 0, 0, 0),
+        duration_seconds="long",  # type: ignore[arg-type]
+        first_token_seconds=None,
+    )
+    with pytest.raises(TypeError):
+        metrics.count()
+    count_two(metrics)
+    metrics.count()
+    labels = {"endpoint": "chat_completions", "upstream": "openai"}
+    name = "shalt_proxy_duration_seconds_count"
+    assert registry.get_sample_value(name, labels) == 2
