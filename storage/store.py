@@ -12,6 +12,7 @@ not here, nor deleting (storage.eraser, storage.retention).
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
+from operator import attrgetter
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, case, select, update
@@ -54,7 +55,9 @@ from storage.schema import (
 from storage.search_words import entry_of
 from storage.tool_sets import tool_set_of
 
-ITEMS_AT_ONCE = 5_000  # rows of a dataset handed to the driver together
+# Rows of a dataset handed to the driver together, in the order of their key: of 350,000 one takes
+# 9 microseconds in SQLite, and 13 in parts of 5,000 as they come.
+ITEMS_AT_ONCE = 20_000
 
 
 class ErasedMeanwhile(StoreError):
@@ -209,7 +212,7 @@ class TraceStore(StoreReader):
                         "group_id": item.group_id,
                         "side": item.side.value,
                     }
-                    for item in part
+                    for item in sorted(part, key=attrgetter("call_id"))
                 ]
                 insert_rows(connection, dataset_item, rows)
             settle_departures(connection, project, dataset_id, self._now_us())
