@@ -8,7 +8,14 @@ import msgspec
 
 from shalt.recording import open_store
 from shalt.settings import Settings
-from shalt.terminal import one_line, print_bytes, print_json, print_line, print_table
+from shalt.terminal import (
+    one_line,
+    print_bytes,
+    print_json,
+    print_line,
+    print_note,
+    print_table,
+)
 from storage.capture import Endpoint, Outcome
 from storage.derive import derive
 from storage.encoding import decoded_body
@@ -16,6 +23,8 @@ from storage.labels import Label, Score
 from storage.rows import CallRow, StoredCall
 from storage.trace import Choice, Message, Span
 from storage.tracing import whole_id
+
+PROJECTS_NAMED = 10  # to whoever asks for one that has no calls
 
 _COLUMNS = (
     "id started_at outcome endpoint request_model finish_reason tokens duration_ms side tags"
@@ -51,6 +60,9 @@ def ls(
     with closing(open_store(settings)) as store:
         store.check()
         rows = store.list(settings.project, where, limit=limit, search=search)
+        if not rows and where is None and search is None:
+            known = ", ".join(store.projects(PROJECTS_NAMED)) or "none"
+            print_note(f"project {settings.project} has no calls; projects that have: {known}")
     if as_json:
         for row in rows:
             print_json(msgspec.structs.asdict(row))

@@ -22,7 +22,12 @@ else:
 )
 def erase(
     ids: Annotated[
-        list[str] | None, typer.Option("--id", metavar="ID", help="This call; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--id",
+            metavar="ID",
+            help="This call, by its id or its first 8 characters or more; may be repeated.",
+        ),
     ] = None,
     user: Annotated[
         str | None, typer.Option(metavar="TEXT", help="All calls of this user id.")

@@ -188,7 +188,17 @@ def _check(sql: str) -> None:
             # On a line of its own, or the places in messages would be others.
             duck.execute(f"EXPLAIN\n{sql}" if kinds == ["StatementType.SELECT"] else sql)
         except duckdb.Error as error:
-            raise QueryError(_one_line_up(str(error))) from None
+            raise QueryError(_without_inner_tables(_one_line_up(str(error)))) from None
+
+
+def _without_inner_tables(message: str) -> str:
+    """Name our tables where DuckDB proposes one of its own for a table that is not there."""
+    names = ["calls", *_MORE]
+    return re.sub(
+        r'Did you mean "([^"]*)"\?',
+        lambda found: found[0] if found[1] in names else f"There are {', '.join(names)}.",
+        message,
+    )
 
 
 def _one_line_up(message: str) -> str:

@@ -46,6 +46,18 @@ def test_ls_prints_a_line_for_each_call(demo_settings: Settings, capsysbinary: P
     assert len(lines) == 3
 
 
+def test_a_project_without_calls_is_told_from_those_that_have_some(
+    demo_settings: Settings, capsysbinary: Printed
+) -> None:
+    other = demo_settings.model_copy(update={"project": "shopp"})
+    calls.ls(other, where=None, limit=1, as_json=True)
+    printed = capsysbinary.readouterr()
+    assert (printed.out, printed.err) == (
+        b"",
+        b"project shopp has no calls; projects that have: default\n",
+    )
+
+
 def test_a_wrong_filter_is_pointed_at(demo_settings: Settings) -> None:
     with pytest.raises(FilterError, match="did you mean outcome"):
         calls.ls(demo_settings, where="outcme = 'x'", limit=1, as_json=False)

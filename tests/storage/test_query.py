@@ -128,6 +128,16 @@ def test_an_error_shows_the_place(filled: TraceStore) -> None:
         ask(filled, "SELECT\n  request_modle FROM calls")
 
 
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [("nosuch", "There are calls, features, "), ("featurs", 'Did you mean "features"?')],
+)
+def test_a_table_that_is_not_there_leads_to_ours(filled: TraceStore, table: str, said: str) -> None:
+    with pytest.raises(QueryError) as refused, answering(filled.engine, f"FROM {table}", "default"):
+        pass
+    assert said in str(refused.value)
+
+
 def test_an_error_on_the_way_is_ours_too(filled: TraceStore) -> None:
     with pytest.raises(QueryError, match="Could not convert"):
         ask(filled, "SELECT request_model::int FROM calls")
