@@ -277,8 +277,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         if self._head_bytes > HEAD_BYTES_MAX and not self._complete:
             what = "head is" if self.answer_head is None else "chunks have extensions, or trailers,"
-            what = f"the answer's {what} longer than {HEAD_BYTES_MAX} bytes"
-            self._fail(UpstreamNotHttp(what))
+            self._fail(UpstreamNotHttp(_too_long(what)))
             self._transport.abort()
         unfinished = not self._complete
         receiver = self._receiver
@@ -357,6 +356,11 @@ class Connection(asyncio.Protocol):
         switches = status_code == 101 and self._upgrade and self._parser.should_upgrade()
         if (status_code < 200 and not switches) or self.answer_head is not None:
             return
+        if self._head_bytes > HEAD_BYTES_MAX:  # or it came with as much of the body
+            length = sum(len(name) + len(value) for name, value in self._headers)
+            if length > HEAD_BYTES_MAX:
+                self._fail(UpstreamNotHttp(_too_long("head is")))
+                return
         self._keep_alive = self._parser.should_keep_alive() and not switches
         self._switched = switches
         self.answer_head = ResponseHead(status_code, self._headers)
@@ -377,3 +381,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self.answer_head is not None:
             self._complete = True
+
+
+def _too_long(what: str) -> str:
+    return f"the answer's {what} longer than {HEAD_BYTES_MAX} bytes"

@@ -141,6 +141,19 @@ def test_http_1_0_keeps_a_connection_only_where_it_says_so() -> None:
     assert asyncio.run(kept(b"Connection: keep-alive\r\n"))
 
 
+@pytest.mark.parametrize("rest", [b"", b"content-length: 0\r\n", b"content-length: 2\r\n"])
+def test_a_head_beyond_its_limit_never_passes_although_it_ends(rest: bytes) -> None:
+    start = b"HTTP/1.1 200 OK\r\nx: " + b"a" * (HEAD_BYTES_MAX - 100)
+    with pytest.raises(UpstreamNotHttp, match="head is longer than"):
+        answered([start, b"a" * 100 + b"\r\n" + rest + b"\r\nok"])
+
+
+def test_much_of_a_body_with_the_end_of_its_head_is_no_long_head() -> None:
+    body = b"a" * HEAD_BYTES_MAX
+    start = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nx: " % len(body)
+    assert answered([start, b"y\r\n\r\n" + body])[1] == body
+
+
 @pytest.mark.parametrize("line", [b"x: y\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])
 def test_an_answer_that_never_comes_to_its_body_has_a_limit(line: bytes) -> None:
     start = b"" if line.startswith(b"HTTP") else b"HTTP/1.1 200 OK\r\n"
