@@ -268,7 +268,8 @@ class BodyReader:
             bases: set[str] = set()
             for ids in _slices(wanted):
                 query = select(body.c.call_id, body.c.codec, body.c.capture, body.c.base_id)
-                found = self._connection.execute(query.where(body.c.call_id.in_(ids)))
+                these = among(self._connection, body.c.call_id, ids)
+                found = self._connection.execute(query.where(these))
                 for call_id, codec, data, base_id in found:
                     self._stored[call_id] = (codec, data, base_id)
                     if base_id is not None and base_id not in self._packed:
@@ -323,11 +324,14 @@ def release(connection: Connection, call_ids: Sequence[str]) -> None:
         _free_dependants(connection, ids, set(call_ids))
     hashes: set[str] = set()
     for ids in _slices(call_ids):
-        query = select(body_part.c.hash).where(body_part.c.call_id.in_(ids)).distinct()
-        hashes.update(connection.scalars(query))
-        connection.execute(delete(body_part).where(body_part.c.call_id.in_(ids)))
+        query = select(body_part.c.hash).where(among(connection, body_part.c.call_id, ids))
+        found = set(connection.scalars(query))
+        if found:
+            hashes |= found
+            of_these = among(connection, body_part.c.call_id, ids)
+            connection.execute(delete(body_part).where(of_these))
     for ids in _slices(call_ids):
-        connection.execute(delete(body).where(body.c.call_id.in_(ids)))
+        connection.execute(delete(body).where(among(connection, body.c.call_id, ids)))
     for names in _slices(sorted(hashes)):
         used = exists().where(body_part.c.hash == part.c.hash)
         connection.execute(delete(part).where(part.c.hash.in_(names), ~used))
@@ -355,7 +359,7 @@ def write(connection: Connection, rows: BodyRows) -> None:
 
 def _free_dependants(connection: Connection, ids: Sequence[str], going: set[str]) -> None:
     """Write without a base the bodies that stay and whose base goes."""
-    query = select(body.c.call_id).where(body.c.base_id.in_(ids))
+    query = select(body.c.call_id).where(among(connection, body.c.base_id, ids))
     staying = [each for each in connection.scalars(query) if each not in going]
     if not staying:
         return

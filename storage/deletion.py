@@ -18,6 +18,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, select, update
 
 from storage import bodies, label_store, search
+from storage.database import among
 from storage.erasure import remember
 from storage.links import JOINED
 from storage.reservation import IN_MAX, find_policy, tombstone_of
@@ -56,8 +57,8 @@ def delete_calls(
     search.forget(connection, call_ids)
     bodies.release(connection, call_ids)
     for table in (tag, feature, text_feature):
-        connection.execute(delete(table).where(table.c.call_id.in_(call_ids)))
-    count = connection.execute(delete(call).where(call.c.id.in_(call_ids))).rowcount
+        connection.execute(delete(table).where(among(connection, table.c.call_id, call_ids)))
+    count = connection.execute(delete(call).where(among(connection, call.c.id, call_ids))).rowcount
     if erasure_id is not None:
         remember(connection, dict.fromkeys(call_ids, erasure_id))
     for project, group_ids in named.items():
@@ -79,7 +80,8 @@ def delete_bodies(connection: Connection, call_ids: Sequence[str]) -> None:
 
 def delete_terms(connection: Connection, call_ids: Sequence[str]) -> None:
     """Delete the hashed words of calls. Primary key."""
-    connection.execute(delete(text_feature).where(text_feature.c.call_id.in_(call_ids)))
+    these = among(connection, text_feature.c.call_id, call_ids)
+    connection.execute(delete(text_feature).where(these))
 
 
 def delete_tool_sets(connection: Connection, hashes: Sequence[str]) -> int:
@@ -115,8 +117,9 @@ def _named_groups(connection: Connection, call_ids: Sequence[str]) -> Mapping[st
 
 def _without_calls(connection: Connection, project: str, group_ids: set[str]) -> Sequence[str]:
     """List the groups that have no call any more. Index (project, group_id)."""
-    of_groups = (call.c.project == project, call.c.group_id.in_(sorted(group_ids)))
-    alive = connection.scalars(select(call.c.group_id).where(*of_groups).distinct())
+    of_groups = among(connection, call.c.group_id, sorted(group_ids))
+    query = select(call.c.group_id).where(call.c.project == project, of_groups).distinct()
+    alive = connection.scalars(query)
     return sorted(group_ids - set(alive))
 
 
@@ -128,9 +131,8 @@ def _bury(connection: Connection, project: str, group_ids: Sequence[str]) -> Non
     assert policy is not None, "a project with groups has a policy"
     tombstones = {each: tombstone_of(policy.salt, project, each) for each in group_ids}
     columns = reservation.c
-    known = select(columns.group_id).where(
-        columns.project == project, columns.group_id.in_(tombstones.values())
-    )
+    these = among(connection, columns.group_id, list(tombstones.values()))
+    known = select(columns.group_id).where(columns.project == project, these)
     buried = set(connection.scalars(known))  # a group that came back, and goes again
     again = [each for each in group_ids if tombstones[each] in buried]
     if again:
@@ -141,8 +143,8 @@ def _bury(connection: Connection, project: str, group_ids: Sequence[str]) -> Non
         _rename(connection, table, table.c.project == project, tombstones, set())
     of_project = select(dataset.c.id).where(dataset.c.project == project)
     items = dataset_item.c
-    left = select(items.group_id).where(items.group_id.in_(group_ids)).distinct()
-    published = set(connection.scalars(left))
+    left = select(items.group_id).where(among(connection, items.group_id, group_ids))
+    published = set(connection.scalars(left.distinct()))
     _rename(
         connection,
         dataset_item,

@@ -90,7 +90,7 @@ def add(connection: Connection, week: int, entries: Sequence[Entry]) -> None:
 def remove(connection: Connection, week: int, call_ids: Sequence[str]) -> int:
     """Take calls of a week out, IN_MAX at most; return how many were in."""
     words = _table(week)
-    return connection.execute(delete(words).where(words.c.call_id.in_(call_ids))).rowcount
+    return connection.execute(delete(words).where(among(words.c.call_id, call_ids))).rowcount
 
 
 def table_of(week: int) -> str:
