@@ -180,9 +180,10 @@ def _rewrite_tables(engine: Engine, order: Order) -> None:
     names = [f"{table.name}_{each.name}" for each in order.partitions for table in PARTITIONED]
     names += [*order.words, *(table.name for table in _SMALL_TABLES)]
     with ThreadPoolExecutor(REWRITES_AT_ONCE, thread_name_prefix="rewrite") as rewriting:
-        for _ in rewriting.map(partial(_rewrite, engine), _largest_first(engine, names)):
-            pass
-    _sample_again(engine, [*names, *(table.name for table in PARTITIONED)])
+        sampled = list(rewriting.map(partial(_rewrite, engine), _largest_first(engine, names)))
+    sampled += [_sample_again(engine, table.name) for table in PARTITIONED]
+    if any(sampled):
+        _rewrite_samples(engine)
 
 
 def _largest_first(engine: Engine, names: Sequence[str]) -> Sequence[str]:
@@ -196,27 +197,39 @@ def _largest_first(engine: Engine, names: Sequence[str]) -> Sequence[str]:
         return connection.scalars(query, {"names": list(names)}).all()
 
 
-def _sample_again(engine: Engine, names: Sequence[str]) -> None:
-    """Let the planner forget what it has sampled of these tables, as far as it has."""
-    sampled = text("SELECT DISTINCT tablename FROM pg_stats WHERE tablename = ANY(:names)")
+def _rewrite(engine: Engine, name: str) -> bool:
+    """Write a table anew; tell whether the planner had samples of it."""
+    started = time.monotonic()
+    _maintain(engine, "VACUUM (FULL)", name)
+    sampled = _sample_again(engine, name)
+    log.info("table scrubbed name=%s seconds=%.1f", name, time.monotonic() - started)
+    return sampled
+
+
+def _sample_again(engine: Engine, name: str) -> bool:
+    """Let the planner forget what it has sampled of a table, if it has; tell whether it had.
+
+    Asked once the table is written anew: who was sampling it before that has ended.
+    """
+    query = text("SELECT EXISTS (SELECT FROM pg_stats WHERE tablename = :name)")
+    with writing(engine) as connection:
+        sampled: bool = connection.execute(query, {"name": name}).scalar_one()
+    if sampled:
+        _maintain(engine, "ANALYZE", name)
+    return sampled
+
+
+def _rewrite_samples(engine: Engine) -> None:
+    """Write anew where the planner keeps its samples: what it has forgotten is still there."""
     owned = text(
         "SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database()"
     )
     with writing(engine) as connection:
-        found = connection.scalars(sampled, {"names": list(names)}).all()
         is_owner = connection.scalar(owned)
-    for name in found:
-        _maintain(engine, "ANALYZE", name)
-    if found and is_owner:
+    if is_owner:
         _maintain(engine, "VACUUM (FULL)", "pg_statistic")
-    elif found:
+    else:
         log.warning("planner's samples are left until they are overwritten: not our database")
-
-
-def _rewrite(engine: Engine, name: str) -> None:
-    started = time.monotonic()
-    _maintain(engine, "VACUUM (FULL)", name)
-    log.info("table scrubbed name=%s seconds=%.1f", name, time.monotonic() - started)
 
 
 def _maintain(engine: Engine, what: str, name: str) -> None:
