@@ -44,6 +44,9 @@ CONVERSATIONS: Final = frozenset(
 # What the recorder remembers. People ask again for the last answer, seldom for one before.
 CALLS_HELD: Final = 4  # of one group
 HELD_BYTES_MAX: Final = 48 * 2**20  # of all groups together
+# Bodies of more than this are digested at once: they would push out all others, and one of 64 MiB
+# would be copied while its record is, too.
+KEPT_BYTES_MAX: Final = 2**20
 _CALL_BYTES: Final = 600  # of the objects around it, and of the group it may be alone in
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -186,9 +189,14 @@ class _Held:
     __slots__ = ("_encoded", "_take", "byte_count", "message_count")
 
     def __init__(self, recorded: Recorded) -> None:
+        capture = recorded.capture
         self.message_count = len(recorded.span.understood.messages)
-        self._encoded = recorded.encoded or _encode(recorded.capture)
+        self._encoded = b""
         self._take: Take | None = None
+        if len(capture.request_body.data) + len(capture.response_body.data) > KEPT_BYTES_MAX:
+            self.digest(recorded.span)
+        else:
+            self._encoded = recorded.encoded or _encode(capture)
         self.byte_count = _CALL_BYTES + len(self._encoded)
 
     def digest(self, span: Span) -> None:

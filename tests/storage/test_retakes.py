@@ -9,7 +9,17 @@ from storage.capture import Capture, Outcome
 from storage.derive import derive
 from storage.features import features_of
 from storage.grouping import group_of
-from storage.retakes import CALLS_HELD, NO_RETAKE, Retake, Retakes, compare_all, is_named, take_of
+from storage.retakes import (
+    CALLS_HELD,
+    HELD_BYTES_MAX,
+    KEPT_BYTES_MAX,
+    NO_RETAKE,
+    Retake,
+    Retakes,
+    compare_all,
+    is_named,
+    take_of,
+)
 from storage.rows import Recorded
 from storage.trace import Json
 from tests.exporters.calls import chat, said
@@ -194,13 +204,18 @@ def test_what_the_recorder_has_forgotten_is_not_found() -> None:
     assert retakes.add(again, again.group.id, named=False) == NO_RETAKE
 
 
-def test_short_calls_with_long_answers_take_no_more_memory_than_the_limit() -> None:
+def test_what_is_remembered_is_bounded_in_bytes_whatever_they_are_of() -> None:
     retakes = Retakes()
-    calls = [call(1, FIRST, "Here. " * 2**20, session=f"s{number}") for number in range(12)]
-    for each in calls:
-        retakes.add(each, each.group.id, named=True)
-    first, *_, last = (
-        retakes.add(each, each.group.id, named=True)
-        for each in (call(99, FIRST, session=f"s{number}") for number in (0, 11))
-    )
-    assert (first, last) == (NO_RETAKE, Retake(regenerated_from=of(1)))
+    long = call(1, FIRST, "Here. " * (KEPT_BYTES_MAX // 8))
+    count = HELD_BYTES_MAX // len(long.capture.response_body.data) + 1
+    for number in range(count):
+        retakes.add(long, f"group {number}", named=True)
+    again = call(99, FIRST)
+    assert retakes.add(again, "group 0", named=True) == NO_RETAKE
+    last = retakes.add(again, f"group {count - 1}", named=True)
+    assert last == Retake(regenerated_from=of(1))
+
+
+def test_a_call_that_is_too_long_to_be_kept_is_compared_all_the_same() -> None:
+    longer = call(1, FIRST, "Here. " * (KEPT_BYTES_MAX // 6 + 1), session="s")
+    assert remembered([longer, call(2, FIRST, session="s")]) == {2: Retake(of(1))}
