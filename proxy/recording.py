@@ -119,8 +119,18 @@ class Recording:
         """Put a frame on its way to the disk, within this turn of the event loop."""
         if not self._flush_is_due:
             self._flush_is_due = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self.flush)
         return self._writer.append(kind, payload)
+
+    def flush(self) -> None:
+        """Write what was appended so far; nobody need wait for the end of this turn."""
+        self._flush_is_due = False
+        healthy = self._writer.healthy
+        self._writer.flush()
+        if healthy and not self._writer.healthy:
+            log.error("spool cannot be written, calls go on unrecorded writer=%s", self._writer.id)
+        elif self._writer.healthy and not healthy:
+            log.info("spool can be written again writer=%s", self._writer.id)
 
     async def durable(self) -> None:
         """Wait until everything appended so far would survive a power cut."""
@@ -141,7 +151,7 @@ class Recording:
                 pass
             self._sync_wanted.clear()
             waiting, self._wanting_sync = self._wanting_sync, []
-            self._flush()  # also the next try, when the disk refused the last one
+            self.flush()  # also the next try, when the disk refused the last one
             if self._writer.unsynced:
                 await self._in_thread(self._writer.sync)
             for done in waiting:
@@ -161,15 +171,6 @@ class Recording:
             await asyncio.to_thread(work)
         except OSError as error:
             log.warning("spool could not be synced or measured error=%s", error)
-
-    def _flush(self) -> None:
-        self._flush_is_due = False
-        healthy = self._writer.healthy
-        self._writer.flush()
-        if healthy and not self._writer.healthy:
-            log.error("spool cannot be written, calls go on unrecorded writer=%s", self._writer.id)
-        elif self._writer.healthy and not healthy:
-            log.info("spool can be written again writer=%s", self._writer.id)
 
     def _sweep(self) -> None:
         self._sweep_is_due = bool(self._open)
