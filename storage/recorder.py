@@ -22,7 +22,7 @@ from storage.capture import Capture, Clock, DropReason
 from storage.counters import CountersError, is_alive, read_tally
 from storage.database import RowRejected, StoreUnavailable
 from storage.derive import derive
-from storage.features import features_of
+from storage.features import features_of_all
 from storage.feed import Batch, Feed, Undigested
 from storage.grouping import group_of
 from storage.labels import Said
@@ -292,7 +292,7 @@ class Recorder:
             group_of(span, capture, self._group_by)
             for span, capture in zip(spans, captures, strict=True)
         ]
-        features = list(map(features_of, spans))
+        features = features_of_all(spans)
         # The last step, for it counts the calls: it must not see one twice.
         texts = list(map(self._measure_texts, captures, spans))
         return list(map(Recorded, captures, spans, groups, features, encoded, texts))

@@ -9,7 +9,7 @@ digits in a row costs half a microsecond, one of 3 KB with 38 dates 25.
 import re
 from collections.abc import Sequence, Set
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from storage.characters import DIGIT
 
@@ -53,28 +53,33 @@ _SHORT: Final = re.compile(r"(?<![0-9/])[0-3]?[0-9]/[0-3]?[0-9]/[0-9][0-9](?![0-
 _SHORT_CLASSES: Final = re.compile(rb"0,00?,00(?!0)")
 
 
-def years_of(text: str, classes: bytes) -> Set[int]:
-    """List the years that a text names. `classes`: those of its characters."""
-    return set(map(int, _YEAR.findall(text))) if _may_have_years(text, classes) else _NONE
+class Dates(NamedTuple):
+    """The years that a text names, and the formats of FORMATS that its dates have; sorted."""
+
+    years: Set[int]
+    formats: Sequence[str]
 
 
-def date_formats_of(text: str, classes: bytes) -> Sequence[str]:
-    """Name the formats of FORMATS that dates of a text are written in; sorted."""
+def dates_of(text: str, classes: bytes) -> Dates:
+    """Find the years and dates in a text. `classes`: those of its characters."""
     if DIGIT not in classes:  # two of five texts
-        return ()
-    found: set[str] = set()
+        return _NO_DATES
+    years: Set[int] = _NONE
+    formats: set[str] = set()
     if _may_have_years(text, classes):
-        for year in islice(_YEAR.finditer(text), YEARS_LOOKED_AT):
+        found = list(_YEAR.finditer(text))
+        years = {int(year[0]) for year in found}
+        for year in found[:YEARS_LOOKED_AT]:
             start, end = year.span()
             after = _AFTER.match(text, end, end + _CHARS_AFTER)
             if after is not None and after.lastgroup is not None:
-                found.add(after.lastgroup)
+                formats.add(after.lastgroup)
             elif name := _format_before(text[max(start - _CHARS_BEFORE, 0) : start]):
-                found.add(name)
+                formats.add(name)
     for short in islice(_SHORT_CLASSES.finditer(classes), YEARS_LOOKED_AT):
         if _SHORT.search(text, max(short.start() - 1, 0), short.end() + 1) is not None:
-            found.add("slash")
-    return sorted(found)
+            formats.add("slash")
+    return Dates(years, sorted(formats))
 
 
 def _may_have_years(text: str, classes: bytes) -> bool:
@@ -98,3 +103,6 @@ def _format_before(before: str) -> str:
     if len(words) == 2 and words[0][:3] in _MONTHS and _DAY.fullmatch(words[1]):
         return "month_day"
     return ""
+
+
+_NO_DATES: Final = Dates(_NONE, ())

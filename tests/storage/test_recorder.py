@@ -2,7 +2,7 @@
 
 import random
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from storage.capture import Body, Capture, DropReason, Outcome, SystemClock
 from storage.database import StoreUnavailable, open_engine
 from storage.deletion import delete_calls
 from storage.erasure import Kind, Selection
-from storage.features import FEATURE_VERSION, Features, features_of
+from storage.features import FEATURE_VERSION, Features, features_of_all
 from storage.feed import Undigested
 from storage.grouping import GROUP_BY
 from storage.held import held_numbers
@@ -498,11 +498,11 @@ def test_a_call_whose_texts_cannot_be_measured_is_stored(
 def test_of_a_batch_only_the_call_that_cannot_be_measured_is_put_aside(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def features_but_of_2(span: Span) -> Features:
-        assert span.id != id_of(2)
-        return features_of(span)
+    def features_but_of_2(spans: Sequence[Span]) -> list[Features]:
+        assert id_of(2) not in [span.id for span in spans]
+        return features_of_all(spans)
 
-    monkeypatch.setattr("storage.recorder.features_of", features_but_of_2)
+    monkeypatch.setattr("storage.recorder.features_of_all", features_but_of_2)
     with closing(place.writer()) as writer:
         append(writer, 1, 2, 3)
     place.recorder(texts=True).run(lambda: True)

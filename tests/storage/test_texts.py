@@ -4,13 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.characters import classes_of
-from storage.texts import HEAD_CHARS, TAIL_CHARS, TextMeasures, measure, read_part
+from storage.texts import HEAD_CHARS, TAIL_CHARS, TextMeasures, measure_all, read_part, read_text
 
 
 def measured(text: str) -> TextMeasures:
-    read = read_part(text)
-    return measure(text, read, classes_of(read))
+    return measure_all([read_text(text)])[0]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.characters import classes_of
-from storage.years import FORMATS, YEARS_LOOKED_AT, date_formats_of, years_of
+from storage.years import FORMATS, YEARS_LOOKED_AT, dates_of
 
 
 @pytest.mark.parametrize(
@@ -27,17 +27,17 @@ from storage.years import FORMATS, YEARS_LOOKED_AT, date_formats_of, years_of
     ],
 )
 def test_formats_are_named(text: str, formats: list[str]) -> None:
-    assert date_formats_of(text, classes_of(text)) == formats
+    assert dates_of(text, classes_of(text)).formats == formats
     assert set(formats) <= set(FORMATS)
 
 
 def test_formats_are_looked_for_around_the_first_years_only() -> None:
     text = "2024 " * YEARS_LOOKED_AT + "2024-01-31"
-    assert date_formats_of(text, classes_of(text)) == []
-    assert years_of(text, classes_of(text)) == {2024}
+    assert dates_of(text, classes_of(text)).formats == []
+    assert dates_of(text, classes_of(text)).years == {2024}
 
 
 @given(st.text(st.sampled_from("0129 /-.年JanDe\u0662"), max_size=60))
 def test_any_text_has_years_and_formats(text: str) -> None:
-    assert all(1900 <= year < 2100 for year in years_of(text, classes_of(text)))
-    assert set(date_formats_of(text, classes_of(text))) <= set(FORMATS)
+    assert all(1900 <= year < 2100 for year in dates_of(text, classes_of(text)).years)
+    assert set(dates_of(text, classes_of(text)).formats) <= set(FORMATS)
