@@ -105,7 +105,9 @@ class RecordFile:
                 return
         stripped = first.strip()
         is_json = stripped.startswith(b"{")
-        if stripped.startswith(b"[") or (is_json and not stripped.endswith(b"}")):
+        # No object goes on with a brace: where one follows, the first line was torn.
+        goes_on = not stripped.endswith(b"}") and self._stream.peek(1)[:1] != b"{"
+        if stripped.startswith(b"[") or (is_json and goes_on):
             yield from _read_values(self._stream, first, line)
         elif not is_json and _CSV_HEADER.fullmatch(stripped):
             yield from _read_csv(self._stream, first, line)

@@ -64,6 +64,12 @@ def test_a_bad_line_costs_only_itself(tmp_path: Path) -> None:
     assert third.value == {"a": 3}
 
 
+def test_a_torn_first_line_costs_only_itself_too(tmp_path: Path) -> None:
+    torn, one, two = records(tmp_path / "file", b'{"torn": "li\n{"a": 1}\n{"a": 2}\n')
+    assert (torn.value, one.value, two.value) == (None, {"a": 1}, {"a": 2})
+    assert "JSON" in torn.note
+
+
 def test_what_is_no_object_is_said_to_be_none(tmp_path: Path) -> None:
     assert [each.value for each in records(tmp_path / "file", b'{"a": 1}\n7\n')] == [{"a": 1}, None]
     notes = [each.note for each in records(tmp_path / "file", b'[7, {"a": 1}, "x"]')]
