@@ -42,7 +42,7 @@ from exporters.windows import REFERENCE_GROUPS_MAX, Measured, Window
 from storage import database
 from storage.capture import Outcome, SystemClock
 from storage.rows import Values, time_of
-from storage.schema import call, feature, text_feature, tool_set
+from storage.schema import call, text_feature, tool_set
 from storage.store import TraceStore
 from storage.trace import Choice, Message, Tool, Understood
 from tests.exporters.calls import span_of
@@ -163,13 +163,12 @@ def fill(store: TraceStore, rows: list[Measured]) -> None:
                 "id": row.call_id,
                 "group_id": row.group_id,
                 "started_at": row.started_at,
+                **msgspec.structs.asdict(row.features),
             }
             for row in part
         ]
         with database.writing(store.engine) as connection:
             connection.execute(insert(call), calls)
-            features = [columns_of(row.call_id, row.features) for row in part]
-            connection.execute(insert(feature), features)
             texts = [columns_of(row.call_id, row.text) for row in part if row.text is not None]
             connection.execute(insert(text_feature), texts)
 

@@ -22,14 +22,13 @@ from storage.schema import (
     body,
     body_part,
     call,
-    feature,
     reservation,
     tag,
     text_feature,
 )
 
 # What is referred to comes first.
-TABLES: Final = (reservation, call, body, body_part, tag, feature, text_feature)
+TABLES: Final = (reservation, call, body, body_part, tag, text_feature)
 IDS: Final = frozenset({"id", "call_id", "base_id", "regenerated_from", "edited_from"})
 NAMES: Final = frozenset({"session_id", "provider_id", "previous_id", "linked_to"})
 MOVED_IN_POSTGRESQL: Final = """

@@ -50,7 +50,7 @@ STEPS: Final = (
     (store, "feature_values", "rows of features"),
     (store, "tag_values", "rows of tags"),
     (store, "insert_missing", "insert calls"),
-    (store, "insert_rows", "insert features and tags"),
+    (store, "insert_rows", "insert tags"),
     (store, "add_tool_sets", "insert tool sets"),
     (store.TraceStore, "_unknown", "look for rows that are there"),
     (erasure, "refuse", "look for erased ones"),

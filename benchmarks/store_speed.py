@@ -84,7 +84,7 @@ def measure_sqlite(directory: Path, size: int, calls: int) -> tuple[float, float
     connection.execute("PRAGMA foreign_keys = ON")
     writer = BodyWriter()
     statements = [
-        [rows_of(batch, table, writer) for table in ("call", "feature", "body", "reservation")]
+        [rows_of(batch, table, writer) for table in ("call", "body", "reservation")]
         for batch in (make_batch(size) for _ in range(calls // BATCH_CALLS))
     ]
 
@@ -168,9 +168,8 @@ def rows_of(
     rows: list[Values] = []
     for recorded in batch:
         if table == "call":
-            rows.append(call_values(recorded, Placed(recorded.group.id, "root", Side.TRAIN)))
-        elif table == "feature":
-            rows.append(feature_values(recorded))
+            placed = Placed(recorded.group.id, "root", Side.TRAIN)
+            rows.append(call_values(recorded, placed) | feature_values(recorded))
         elif table == "body":
             each = writer.encode([recorded])[recorded.span.id]
             rows.append({"call_id": each.call_id, "codec": each.codec, "capture": each.data})

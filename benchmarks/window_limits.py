@@ -43,7 +43,7 @@ from storage.capture import Outcome
 from storage.features import FEATURE_VERSION, Features
 from storage.query import answering
 from storage.rows import Values, time_of
-from storage.schema import call, feature, text_feature
+from storage.schema import call, text_feature
 from storage.store import TraceStore
 from storage.terms import TextFeatures
 from storage.trace import Message, Understood
@@ -237,7 +237,7 @@ def fill(directory: Path, groups: int, turns: int) -> None:
     chance = random.Random(2)
     kinds = [measure("", span_of(each)) for each in understood(KINDS)]
     empty: Values = {column.name: "" if column.type.python_type is str else 0 for column in call.c}
-    rows: dict[str, list[Values]] = {"call": [], "feature": [], "text_feature": []}
+    rows: dict[str, list[Values]] = {"call": [], "text_feature": []}
     numbers = [number % groups for number in range(groups * turns)]
     for place, number in enumerate(numbers):
         started = START_MS + place * WEEK_MS // len(numbers)
@@ -254,15 +254,14 @@ def fill(directory: Path, groups: int, turns: int) -> None:
             "side": "train",
             "source": "relay",
         }
-        rows["call"].append({**empty, **row, **said})
-        rows["feature"].append(columns_of(id, kind.features))
+        rows["call"].append({**empty, **row, **said, **msgspec.structs.asdict(kind.features)})
         if in_sample(id, SAMPLE_BITS):
             assert kind.text is not None
             text = msgspec.structs.replace(kind.text, sample_bits=SAMPLE_BITS)
             rows["text_feature"].append(columns_of(id, text))
         if len(rows["call"]) == INSERTED_AT_ONCE or place == len(numbers) - 1:
             with database.writing(store.engine) as connection:
-                for table in (call, feature, text_feature):
+                for table in (call, text_feature):
                     if rows[table.name]:
                         connection.execute(insert(table), rows[table.name])
             rows = {name: [] for name in rows}

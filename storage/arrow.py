@@ -21,13 +21,14 @@ from sqlalchemy import (
 )
 
 from storage.erasure import visible
+from storage.features import Features
 from storage.filter_columns import COLUMNS
 from storage.lists import conditions
-from storage.rows import read_column
-from storage.schema import call, feature, label, score, tag, text_feature, tool_set
+from storage.rows import IS_MEASURED, read_column
+from storage.schema import call, label, score, tag, text_feature, tool_set
 
 BATCH_ROWS = 20_000
-FEATURES = tuple(name for name in feature.c.keys() if name != "call_id")
+FEATURES = Features.__struct_fields__
 TEXT_FEATURES = tuple(name for name in text_feature.c.keys() if name != "call_id")
 TOOL_SETS = tuple(tool_set.c.keys())
 
@@ -52,9 +53,8 @@ def feature_columns(
     connection: Connection, project: str | None, where: str | None, names: Sequence[str]
 ) -> pa.RecordBatchReader:
     """Read columns of FEATURES, with the call's id as `call_id` before them. As `call_columns`."""
-    columns = [feature.c.call_id, *(feature.c[name] for name in names)]
-    query = _of(connection, project, where, columns)
-    return _read(connection, query.join_from(call, feature, feature.c.call_id == call.c.id))
+    columns = [call.c.id.label("call_id"), *(call.c[name] for name in names)]
+    return _read(connection, _of(connection, project, where, columns).where(IS_MEASURED))
 
 
 def text_feature_columns(
@@ -73,8 +73,8 @@ def tool_set_columns(
     """Read columns of TOOL_SETS: of the sets that the calls offer, once each. As `call_columns`."""
     columns = [tool_set.c[name] for name in names or TOOL_SETS]
     query = _of(connection, project, where, columns).distinct()
-    joined = query.join_from(call, feature, feature.c.call_id == call.c.id)
-    return _read(connection, joined.join(tool_set, tool_set.c.tools_hash == feature.c.tools_hash))
+    offered = tool_set.c.tools_hash == call.c.tools_hash
+    return _read(connection, query.join_from(call, tool_set, offered))
 
 
 def tag_columns(
@@ -157,7 +157,7 @@ def _type(column: ColumnElement[Any]) -> pa.DataType:
 
 TAGS_TYPE = pa.map_(pa.string(), pa.string())
 CALL_SCHEMA = _schema(call.c[name] for name in COLUMNS).append(pa.field("tags", TAGS_TYPE))
-FEATURE_SCHEMA = _schema(feature.c[name] for name in ("call_id", *FEATURES))
+FEATURE_SCHEMA = _schema([call.c.id.label("call_id"), *(call.c[name] for name in FEATURES)])
 TEXT_FEATURE_SCHEMA = _schema(text_feature.c[name] for name in ("call_id", *TEXT_FEATURES))
 TOOL_SET_SCHEMA = _schema(tool_set.c[name] for name in TOOL_SETS)
 SCORE_SCHEMA = _schema(score.c[name] for name in ("call_id", *SCORES))

@@ -14,8 +14,14 @@ from storage.capture import Endpoint, Outcome
 from storage.erasure import visible
 from storage.filters import compile_filter
 from storage.reader import PAGE_ROWS, StoreReader
-from storage.rows import CALL_COLUMNS, FEATURE_COLUMNS, MeasuredCall, features_of_row
-from storage.schema import call, feature
+from storage.rows import (
+    CALL_COLUMNS,
+    FEATURE_COLUMNS,
+    IS_MEASURED,
+    MeasuredCall,
+    features_of_row,
+)
+from storage.schema import call
 from storage.trace import Side
 
 
@@ -64,11 +70,9 @@ def read_measured(reader: StoreReader, call_ids: Sequence[str]) -> Iterator[Meas
     """
     for start in range(0, len(call_ids), PAGE_ROWS):
         page = call_ids[start : start + PAGE_ROWS]
-        query = select(*CALL_COLUMNS, *FEATURE_COLUMNS).join(
-            feature, feature.c.call_id == call.c.id
-        )
+        query = select(*CALL_COLUMNS, *FEATURE_COLUMNS).where(call.c.id.in_(page), IS_MEASURED)
         with reader.reading() as connection:
-            found = connection.execute(query.where(call.c.id.in_(page), *visible(connection))).all()
+            found = connection.execute(query.where(*visible(connection))).all()
         measured = {row.id: features_of_row(row) for row in found}
         rows = {row.id: row for row in reader.rows(page)}
         for call_id in page:

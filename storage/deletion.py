@@ -26,7 +26,6 @@ from storage.schema import (
     call,
     dataset,
     dataset_item,
-    feature,
     reservation,
     reservation_change,
     tag,
@@ -56,7 +55,7 @@ def delete_calls(
         hold(connection, project, changing=False)  # before the lock on bodies, as who records does
     search.forget(connection, call_ids)
     bodies.release(connection, call_ids)
-    for table in (tag, feature, text_feature):
+    for table in (tag, text_feature):
         connection.execute(delete(table).where(among(connection, table.c.call_id, call_ids)))
     count = connection.execute(delete(call).where(among(connection, call.c.id, call_ids))).rowcount
     if erasure_id is not None:
@@ -85,16 +84,16 @@ def delete_terms(connection: Connection, call_ids: Sequence[str]) -> None:
 
 
 def delete_tool_sets(connection: Connection, hashes: Sequence[str]) -> int:
-    """Delete those of some tool sets that no call offers; return how many. Scans `feature`."""
-    offered = select(feature.c.tools_hash).where(feature.c.tools_hash.in_(hashes))
+    """Delete those of some tool sets that no call offers; return how many. Scans `call`."""
+    offered = select(call.c.tools_hash).where(call.c.tools_hash.in_(hashes))
     columns = tool_set.c
     unused = and_(columns.tools_hash.in_(hashes), columns.tools_hash.not_in(offered))
     return connection.execute(delete(tool_set).where(unused)).rowcount
 
 
 def unused_tool_sets(connection: Connection) -> Sequence[str]:
-    """List some tool sets that no call offers, IN_MAX at most. Scans `feature`."""
-    in_use = select(feature.c.tools_hash).where(feature.c.tools_hash != "").distinct()
+    """List some tool sets that no call offers, IN_MAX at most. Scans `call`."""
+    in_use = select(call.c.tools_hash).where(call.c.tools_hash != "").distinct()
     unused = select(tool_set.c.tools_hash).where(tool_set.c.tools_hash.not_in(in_use))
     return connection.scalars(unused.order_by(tool_set.c.tools_hash).limit(IN_MAX)).all()
 

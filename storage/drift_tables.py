@@ -1,16 +1,17 @@
 """The tables of drift: what is measured of calls, and what came out when windows were compared.
 
 `storage.schema` has them with all the others; what its first lines say of keys, times and
-partitions holds for these. What a column of `feature` holds is said in storage.features, of
+partitions holds for these. What a column of a feature holds is said in storage.features, of
 `text_feature` in storage.terms.
 """
+
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
     Column,
     ForeignKey,
     Index,
-    Integer,
     LargeBinary,
     SmallInteger,
     Table,
@@ -18,58 +19,59 @@ from sqlalchemy import (
 
 from storage.column_types import HASH, ID, TEXT, metadata
 
-# Of every call. The small columns stand together: in PostgreSQL each takes two bytes then.
-feature = Table(
-    "feature",
-    metadata,
-    Column("call_id", ID, ForeignKey("call.id"), primary_key=True),
-    Column("feature_version", Integer, nullable=False),
-    Column("prompt_chars", Integer, nullable=False),
-    Column("prompt_words", Integer, nullable=False),
-    Column("answer_chars", Integer, nullable=False),
-    Column("answer_words", Integer, nullable=False),
-    Column("turn_count", Integer, nullable=False),
-    Column("message_count", Integer, nullable=False),
-    Column("tool_count", Integer, nullable=False),
-    Column("tool_call_count", Integer, nullable=False),
-    Column("tools_hash", TEXT, nullable=False),
-    Column("template_hash", TEXT, nullable=False),
-    Column("tools_called", TEXT, nullable=False),  # lists are JSON, sorted; "" where empty
-    Column("prompt_years", TEXT, nullable=False),
-    Column("answer_years", TEXT, nullable=False),
-    Column("prompt_sentences", SmallInteger, nullable=False),
-    Column("prompt_lines", SmallInteger, nullable=False),
-    Column("prompt_word_length", SmallInteger, nullable=False),
-    Column("prompt_digits_permille", SmallInteger, nullable=False),
-    Column("prompt_punctuation_permille", SmallInteger, nullable=False),
-    Column("prompt_uppercase_permille", SmallInteger, nullable=False),
-    Column("prompt_non_ascii_permille", SmallInteger, nullable=False),
-    Column("prompt_unique_words_permille", SmallInteger, nullable=False),
-    Column("answer_sentences", SmallInteger, nullable=False),
-    Column("answer_lines", SmallInteger, nullable=False),
-    Column("answer_word_length", SmallInteger, nullable=False),
-    Column("answer_digits_permille", SmallInteger, nullable=False),
-    Column("answer_punctuation_permille", SmallInteger, nullable=False),
-    Column("answer_uppercase_permille", SmallInteger, nullable=False),
-    Column("answer_non_ascii_permille", SmallInteger, nullable=False),
-    Column("answer_unique_words_permille", SmallInteger, nullable=False),
-    Column("refusal", SmallInteger, nullable=False),
-    Column("prompt_dates", TEXT, nullable=False),
-    Column("prompt_scripts", TEXT, nullable=False),
-    Column("prompt_marks", TEXT, nullable=False),
-    Column("prompt_json", TEXT, nullable=False),
-    Column("answer_dates", TEXT, nullable=False),
-    Column("answer_scripts", TEXT, nullable=False),
-    Column("answer_marks", TEXT, nullable=False),
-    Column("answer_json", TEXT, nullable=False),
-    Column("answer_new_years", TEXT, nullable=False),
-    Column("answer_keys", TEXT, nullable=False),
-    Column("roles", TEXT, nullable=False),
-    Column("system_hash", TEXT, nullable=False),
-    Column("system_fingerprint", TEXT, nullable=False),
-    Column("parameters", TEXT, nullable=False),
-    sqlite_with_rowid=False,
-    postgresql_partition_by="RANGE (call_id)",
+# What is measured of every call: columns of `call`, all NULL where nothing was measured. The small
+# ones are of 16 bits, the others of 32.
+FEATURE_NUMBERS: Final = (
+    "feature_version",
+    "prompt_chars",
+    "prompt_words",
+    "answer_chars",
+    "answer_words",
+    "turn_count",
+    "message_count",
+    "tool_count",
+    "tool_call_count",
+)
+SMALL_FEATURE_NUMBERS: Final = (
+    "prompt_sentences",
+    "prompt_lines",
+    "prompt_word_length",
+    "prompt_digits_permille",
+    "prompt_punctuation_permille",
+    "prompt_uppercase_permille",
+    "prompt_non_ascii_permille",
+    "prompt_unique_words_permille",
+    "answer_sentences",
+    "answer_lines",
+    "answer_word_length",
+    "answer_digits_permille",
+    "answer_punctuation_permille",
+    "answer_uppercase_permille",
+    "answer_non_ascii_permille",
+    "answer_unique_words_permille",
+    "refusal",
+)
+# Lists are JSON, sorted; empty where there is nothing.
+FEATURE_TEXTS: Final = (
+    "tools_hash",
+    "template_hash",
+    "tools_called",
+    "prompt_years",
+    "answer_years",
+    "prompt_dates",
+    "prompt_scripts",
+    "prompt_marks",
+    "prompt_json",
+    "answer_dates",
+    "answer_scripts",
+    "answer_marks",
+    "answer_json",
+    "answer_new_years",
+    "answer_keys",
+    "roles",
+    "system_hash",
+    "system_fingerprint",
+    "parameters",
 )
 
 # Of a sample of calls, for some days: hashes of what the call said. It goes when the body goes.
@@ -87,7 +89,7 @@ text_feature = Table(
     postgresql_partition_by="RANGE (call_id)",
 )
 
-# Which tools a `feature.tools_hash` stands for: a JSON list of name@hash, sorted.
+# Which tools a `call.tools_hash` stands for: a JSON list of name@hash, sorted.
 tool_set = Table(
     "tool_set",
     metadata,

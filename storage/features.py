@@ -41,8 +41,8 @@ REQUEST_CHARS_MAX: Final = 2**20  # of a request that is searched for a year of 
 
 
 class Features(msgspec.Struct, frozen=True):
-    """The columns of table `feature` but for the call's id. Hashes are empty where there is
-    nothing to hash; lists are JSON text, sorted, without repeats, empty where there is nothing."""
+    """Columns of table `call`. Hashes are empty where there is nothing to hash; lists are JSON
+    text, sorted, without repeats, empty where there is nothing."""
 
     feature_version: int
     prompt_chars: int

@@ -9,7 +9,7 @@ from sqlalchemy import Boolean, String
 
 from storage.capture import Dialect, Endpoint, Outcome
 from storage.rows import microseconds_of
-from storage.schema import call, feature, text_feature
+from storage.schema import call, text_feature
 from storage.trace import Side
 
 COLUMNS: dict[str, str] = {
@@ -161,7 +161,7 @@ def feature_kind(name: str) -> Kind:
     """Say what kind of value a column of FEATURES holds."""
     if name in LISTS:
         return Kind.LIST
-    column = (text_feature if name.endswith("_language") else feature).c[name]
+    column = (text_feature if name.endswith("_language") else call).c[name]
     return Kind.TEXT if isinstance(column.type, String) else Kind.NUMBER
 
 

@@ -6,8 +6,8 @@ sample of the newest calls alone (storage.terms). A list is JSON text without wh
 entry holds a quote that is not escaped. Terms and fields are hashes of four bytes each, found as
 bytes: by chance, or across two others, in fewer than one of 100,000 calls.
 
-A look-up by primary key, of `feature`, `tool_set` or `text_feature`, for each call that is looked
-at: a microsecond or two.
+Most are columns of `call`. Tools, languages, terms and fields take a look-up by primary key, of
+`tool_set` or `text_feature`, for each call that is looked at: a microsecond or two.
 """
 
 import json
@@ -18,7 +18,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from storage.schema import call, feature, text_feature, tool_set
+from storage.schema import call, text_feature, tool_set
 from storage.words import pair_hash, word_hash, words_of
 
 _OF_NUMBERS: Final = frozenset({"prompt_years", "answer_years", "answer_new_years"})
@@ -48,7 +48,9 @@ def has(name: str, value: str) -> ColumnElement[bool]:
         entries.endswith(f",{entry}]", autoescape=True),
         entries.contains(f",{entry},", autoescape=True),
     )
-    return _looked_up(name, case((is_entry, 1), else_=0)) == 1
+    if name == _TOOLS:
+        return _looked_up(name, case((is_entry, 1), else_=0)) == 1
+    return is_entry
 
 
 class _PositionOf(FunctionElement[int]):
@@ -84,13 +86,15 @@ def _holds(name: str, value: str) -> ColumnElement[bool]:
 def _column(name: str) -> ColumnElement[Any]:
     if name == _TOOLS:
         return tool_set.c.tools
-    return (text_feature if name in _OF_SAMPLE else feature).c[name]
+    return (text_feature if name in _OF_SAMPLE else call).c[name]
 
 
 def _looked_up(name: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Look up what is said of a feature of the call; NULL where there is no such row."""
-    table = text_feature if name in _OF_SAMPLE else feature
-    query = select(value).where(table.c.call_id == call.c.id)
+    """Look up what is said of a feature that has no column in `call`; NULL where it has no row."""
     if name == _TOOLS:
-        query = query.where(feature.c.tools_hash == tool_set.c.tools_hash)
+        query = select(value).where(tool_set.c.tools_hash == call.c.tools_hash)
+    elif name in _OF_SAMPLE:
+        query = select(value).where(text_feature.c.call_id == call.c.id)
+    else:
+        return value
     return query.correlate(call).scalar_subquery()

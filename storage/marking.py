@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, func, select, update
 from storage import database
 from storage.derive import derive
 from storage.retakes import NO_RETAKE, Retake, Take, compare_all, is_named, take_of
-from storage.schema import call, feature
+from storage.schema import call
 from storage.store import TraceStore
 
 Progress = Callable[[int, int], None]  # groups done, groups to do
@@ -69,9 +69,8 @@ def _groups(store: TraceStore, project: str) -> list[str]:
     """List the groups in which two calls have as many messages."""
     alike = (
         select(call.c.group_id)
-        .join(feature, feature.c.call_id == call.c.id)
-        .where(call.c.project == project)
-        .group_by(call.c.group_id, feature.c.message_count)
+        .where(call.c.project == project, call.c.message_count.is_not(None))
+        .group_by(call.c.group_id, call.c.message_count)
         .having(func.count() > 1)
     )
     with database.reading(store.engine) as connection:

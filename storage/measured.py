@@ -19,7 +19,8 @@ from storage.grouping import TAG_PREFIX
 from storage.id_range import ids_between
 from storage.label_rows import score_names
 from storage.lists import conditions
-from storage.schema import body, call, feature, score, text_feature, tool_set
+from storage.rows import IS_MEASURED
+from storage.schema import body, call, score, text_feature, tool_set
 from storage.trace import Side
 from storage.withheld import SYNTHETIC
 
@@ -103,17 +104,16 @@ def begun_before(
 def read_columns(connection: Connection, call_ids: Sequence[str], schema: pa.Schema) -> pa.Table:
     """Read columns of some calls, in the order of their ids, but for terms and tools.
 
-    Each field of `schema` is a column of `feature`, `call` or `text_feature`, by its name; what is
-    not in the sample of texts is null there, as are `tools` and the terms. Calls without features
-    are left out. Primary keys.
+    Each field of `schema` is a column of `call` or `text_feature`, by its name; what is not in the
+    sample of texts is null there, as are `tools` and the terms. Calls without features are left
+    out. Primary keys.
     """
     read = [field.name for field in schema if field.name not in (*_TERMS, "tools")]
-    same = text_feature.c.feature_version == feature.c.feature_version
-    sampled = and_(text_feature.c.call_id == call.c.id, same)
+    sampled = _same_version()
     query = (
         select(*map(_column, read))
-        .join_from(call, feature, feature.c.call_id == call.c.id)
-        .outerjoin(text_feature, sampled)
+        .join_from(call, text_feature, sampled, isouter=True)
+        .where(IS_MEASURED)
     )
     tables = []
     for start in range(0, len(call_ids), ROWS_AT_ONCE):
@@ -149,16 +149,12 @@ def measured_whole(
     connection: Connection, call_ids: Sequence[str], feature_version: int
 ) -> set[str]:
     """Say of which calls features and texts were measured, by a version. Primary keys."""
-    same = and_(
-        text_feature.c.call_id == feature.c.call_id,
-        text_feature.c.feature_version == feature.c.feature_version,
-    )
-    query = select(feature.c.call_id).join(text_feature, same)
-    query = query.where(feature.c.feature_version == feature_version)
+    query = select(call.c.id).join(text_feature, _same_version())
+    query = query.where(call.c.feature_version == feature_version)
     found: set[str] = set()
     for start in range(0, len(call_ids), ROWS_AT_ONCE):
         part = call_ids[start : start + ROWS_AT_ONCE]
-        found.update(connection.scalars(query.where(among(connection, feature.c.call_id, part))))
+        found.update(connection.scalars(query.where(among(connection, call.c.id, part))))
     return found
 
 
@@ -212,6 +208,12 @@ def visible_ids(connection: Connection, call_ids: Sequence[str]) -> set[str]:
     return seen
 
 
+def _same_version() -> ColumnElement[bool]:
+    """Say that the texts of a call were measured by the version that measured it."""
+    same = text_feature.c.feature_version == call.c.feature_version
+    return and_(text_feature.c.call_id == call.c.id, same)
+
+
 def _counting(endpoints: Collection[Endpoint]) -> list[ColumnElement[bool]]:
     """Say that a call is complete, of some endpoints, and that somebody made it."""
     return [
@@ -224,6 +226,4 @@ def _counting(endpoints: Collection[Endpoint]) -> list[ColumnElement[bool]]:
 def _column(name: str) -> ColumnElement[Any]:
     if name == "call_id":
         return call.c.id
-    if name in feature.c:
-        return feature.c[name]
-    return text_feature.c[name] if name in text_feature.c else call.c[name]
+    return call.c[name] if name in call.c else text_feature.c[name]

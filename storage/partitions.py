@@ -16,10 +16,10 @@ from sqlalchemy import Connection, Engine, Table, text
 
 from storage import database
 from storage.postgres import lock
-from storage.schema import body, call, feature, tag, text_feature
+from storage.schema import body, call, tag, text_feature
 from storage.store_errors import RowRejected
 
-PARTITIONED: Final[tuple[Table, ...]] = (call, body, tag, feature, text_feature)
+PARTITIONED: Final[tuple[Table, ...]] = (call, body, tag, text_feature)
 WEEK_MS: Final = 7 * 24 * 3600 * 1000
 WEEKS_AHEAD: Final = 4  # made beforehand: a recorder that is not allowed to, fails a month early
 FIRST: Final = 2_609  # the week of 2 January 2020
@@ -34,7 +34,6 @@ _ASCENDING: Final = {
     "call": ("pkey", "project_id_idx"),
     "body": ("pkey",),
     "tag": ("pkey",),
-    "feature": ("pkey",),
     "text_feature": ("pkey",),
 }
 _TIME = re.compile(r"[0-9a-f]{12}(?=[0-9a-f]{20}\Z)")

@@ -30,6 +30,7 @@ from storage.reservation import Policy
 from storage.rows import (
     CALL_COLUMNS,
     FEATURE_COLUMNS,
+    IS_MEASURED,
     CallRow,
     Checkpoint,
     GroupSize,
@@ -43,7 +44,7 @@ from storage.rows import (
     row_of,
     time_of,
 )
-from storage.schema import body, call, feature, spool_checkpoint, tag
+from storage.schema import body, call, spool_checkpoint, tag
 from storage.trace import Side
 from storage.withheld import TargetedSet, TimeRange, Withheld
 
@@ -185,7 +186,7 @@ class StoreReader:
         """
         query = _calls(project, where, side, *FEATURE_COLUMNS)
         order = (call.c.group_id, call.c.id) if by_group else (call.c.id,)
-        query = query.join(feature, feature.c.call_id == call.c.id).order_by(*order)
+        query = query.where(IS_MEASURED).order_by(*order)
         with self.reading() as connection:
             for page in _pages(connection, query.where(*visible(connection))):
                 rows = _with_tags(connection, page)

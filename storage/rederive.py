@@ -28,6 +28,8 @@ from storage.filters import compile_filter
 from storage.grouping import Group
 from storage.prices import WITHOUT_OUTPUT, Billed, cost_of
 from storage.rows import (
+    FEATURE_COLUMNS,
+    IS_MEASURED,
     CallRow,
     ColumnValue,
     Placed,
@@ -40,7 +42,7 @@ from storage.rows import (
     tag_values,
     text_feature_values,
 )
-from storage.schema import call, feature, tag, text_feature
+from storage.schema import call, tag, text_feature
 from storage.search_words import Entry, entry_of
 from storage.store import TraceStore, add_tool_sets
 from storage.terms import sample_bits_of, text_features_of
@@ -68,6 +70,7 @@ _KEPT = frozenset(
     }
 )
 _PRICED = ("cost_usd", "price_version")
+_MEASURED = Features.__struct_fields__
 
 Progress = Callable[[int, int], None]  # calls done, calls to do
 
@@ -88,7 +91,7 @@ class ColumnChange(msgspec.Struct):
 
 
 class Report(msgspec.Struct):
-    """What has changed. `columns` are those of `call`, `tags`, and `feature.` with its columns."""
+    """What has changed. `columns` are those of `call`, `tags`, and `feature.` with a feature."""
 
     calls: int = 0  # looked at
     changed: int = 0  # calls of which something beside the version has changed
@@ -113,7 +116,6 @@ class _Change(msgspec.Struct, frozen=True):
     call_id: str
     columns: Values
     tags: Sequence[Values] | None = None  # None: as they were
-    features: Values | None = None
     texts: Values | None = None
     recorded: Recorded | None = None  # where its tools are to be written down
     words: Entry | None = None  # where there is an index of words
@@ -212,10 +214,10 @@ def _last_of_page(store: TraceStore, project: str, condition: str) -> str | None
 
 def _features(store: TraceStore, ids: Sequence[str]) -> dict[str, Values]:
     """Read what was measured of some calls. Primary key."""
-    columns = [feature.c[name] for name in Features.__struct_fields__]
-    query = select(feature.c.call_id, *columns).where(feature.c.call_id.in_(ids))
+    query = select(call.c.id, *FEATURE_COLUMNS).where(call.c.id.in_(ids), IS_MEASURED)
     with database.reading(store.engine) as connection:
-        return {row.call_id: dict(row._mapping) for row in connection.execute(query)}
+        rows = connection.execute(query)
+        return {row.id: {name: getattr(row, name) for name in _MEASURED} for row in rows}
 
 
 class _Days:
@@ -277,9 +279,8 @@ def _derived_again(
     report.texts += bits is not None
     return _Change(
         row.id,
-        {**new, **version},
+        {**new, **version, **(features if features != measured else {})},
         tags if told != row.tags else None,
-        features if features != measured else None,
         None if bits is None else text_feature_values(row.id, text_features_of(span, bits)),
         recorded if span.understood.tools else None,
         entry_of(span) if has_words else None,
@@ -301,11 +302,6 @@ def _write(store: TraceStore, changes: Iterable[_Change]) -> None:
         connection.execute(delete(tag).where(tag.c.call_id.in_(ids)))
         if tags:
             connection.execute(insert(tag), tags)
-        features = [change.features for change in found if change.features is not None]
-        ids = [str(values["call_id"]) for values in features]
-        connection.execute(delete(feature).where(feature.c.call_id.in_(ids)))
-        if features:
-            connection.execute(insert(feature), features)
         texts = [change.texts for change in found if change.texts is not None]
         ids = [str(values["call_id"]) for values in texts]
         connection.execute(delete(text_feature).where(text_feature.c.call_id.in_(ids)))

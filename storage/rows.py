@@ -18,7 +18,7 @@ from storage.counters import Tally
 from storage.features import Features
 from storage.grouping import Group
 from storage.prices import billed, cost_of
-from storage.schema import call, feature
+from storage.schema import call
 from storage.terms import TextFeatures
 from storage.trace import Apart, Side, Span
 from storage.usage import counted
@@ -200,8 +200,10 @@ def read_column(name: str) -> ColumnElement[Any]:
 _ROW_FIELDS = tuple(name for name in CallRow.__struct_fields__ if name != "tags")
 CALL_COLUMNS: tuple[ColumnElement[object], ...] = tuple(map(read_column, _ROW_FIELDS))
 FEATURE_COLUMNS: tuple[ColumnElement[object], ...] = tuple(
-    feature.c[name] for name in Features.__struct_fields__
+    call.c[name] for name in Features.__struct_fields__
 )
+
+IS_MEASURED: ColumnElement[bool] = call.c.feature_version.is_not(None)
 
 
 def row_of(row: Sequence[object], tags: dict[str, str]) -> CallRow:
@@ -244,7 +246,7 @@ def storable(text: str) -> str:
 
 
 def call_values(recorded: Recorded, placed: Placed) -> Values:
-    """Write the row of `call`, its columns in the order of the table."""
+    """Write the row of `call`, but for what is measured of it."""
     span, capture = recorded.span, recorded.capture
     understood = span.understood
     usage, estimated = counted(span)
@@ -310,8 +312,8 @@ def tag_values(recorded: Recorded) -> list[Values]:
 
 
 def feature_values(recorded: Recorded) -> Values:
-    """Write the row of `feature`."""
-    return {"call_id": recorded.span.id, **msgspec.structs.asdict(recorded.features)}
+    """Write what is measured of a call: the other columns of its row."""
+    return msgspec.structs.asdict(recorded.features)
 
 
 def text_feature_values(call_id: str, texts: TextFeatures) -> Values:
@@ -320,7 +322,12 @@ def text_feature_values(call_id: str, texts: TextFeatures) -> Values:
 
 
 _TOKEN_COLUMNS = tuple(name for name in call.c.keys() if name.endswith("_tokens"))
-_TEXT_COLUMNS = tuple(column.name for column in call.c if isinstance(column.type, String))
+# Features hold nothing that a database would refuse: what is read of texts is encoded there.
+_TEXT_COLUMNS = tuple(
+    column.name
+    for column in call.c
+    if isinstance(column.type, String) and column.name not in Features.__struct_fields__
+)
 _texts_of = itemgetter(*_TEXT_COLUMNS)
 
 

@@ -26,11 +26,19 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    SmallInteger,
     Table,
 )
 
 from storage.column_types import HASH, ID, TEXT, metadata, partial_index
-from storage.drift_tables import drift_report, feature, text_feature, tool_set
+from storage.drift_tables import (
+    FEATURE_NUMBERS,
+    FEATURE_TEXTS,
+    SMALL_FEATURE_NUMBERS,
+    drift_report,
+    text_feature,
+    tool_set,
+)
 
 __all__ = [  # with those of other modules, so that one import has them all
     "HASH",
@@ -47,7 +55,6 @@ __all__ = [  # with those of other modules, so that one import has them all
     "dropped_call",
     "erased_call",
     "erasure",
-    "feature",
     "label",
     "metadata",
     "part",
@@ -63,15 +70,38 @@ __all__ = [  # with those of other modules, so that one import has them all
     "tool_set",
 ]
 
-SCHEMA_REVISION = "0005"  # the last one in migrations/versions: what this code reads and writes
+SCHEMA_REVISION = "0006"  # the last one in migrations/versions: what this code reads and writes
 
-# One row per recorded call: what lists show and filters ask for.
+# One row per recorded call: what lists show and filters ask for, what is measured of it. A number
+# begins at a multiple of its width in PostgreSQL: those of one width stand together.
 call = Table(
     "call",
     metadata,
     Column("id", ID, primary_key=True),
-    Column("project", TEXT, nullable=False),
+    Column("streamed", Boolean, nullable=False),
+    Column("redacted", Boolean, nullable=False),
+    Column("truncated", Boolean, nullable=False),
+    Column("usage_estimated", Boolean, nullable=False),
+    *(Column(name, SmallInteger) for name in SMALL_FEATURE_NUMBERS),
     Column("started_at", BigInteger, nullable=False),
+    Column("request_bytes", BigInteger, nullable=False),
+    Column("response_bytes", BigInteger, nullable=False),
+    Column("cost_usd", Float),
+    Column("duration_ms", Float, nullable=False),
+    Column("time_to_first_token_ms", Float),
+    Column("overhead_ms", Float, nullable=False),
+    Column("status_code", Integer),
+    Column("input_tokens", Integer),
+    Column("output_tokens", Integer),
+    Column("cached_tokens", Integer),
+    Column("reasoning_tokens", Integer),
+    Column("cache_write_tokens", Integer),
+    Column("cache_write_1h_tokens", Integer),
+    Column("audio_input_tokens", Integer),
+    Column("audio_output_tokens", Integer),
+    Column("derive_version", Integer, nullable=False),
+    *(Column(name, Integer) for name in FEATURE_NUMBERS),
+    Column("project", TEXT, nullable=False),
     Column("upstream", TEXT, nullable=False),
     Column("dialect", TEXT, nullable=False),
     Column("endpoint", TEXT, nullable=False),
@@ -80,18 +110,8 @@ call = Table(
     Column("request_model", TEXT, nullable=False),
     Column("response_model", TEXT, nullable=False),
     Column("outcome", TEXT, nullable=False),
-    Column("status_code", Integer),
     Column("error", TEXT, nullable=False),
-    Column("streamed", Boolean, nullable=False),
     Column("finish_reason", TEXT, nullable=False),
-    Column("input_tokens", Integer),
-    Column("output_tokens", Integer),
-    Column("cached_tokens", Integer),
-    Column("reasoning_tokens", Integer),
-    Column("cost_usd", Float),
-    Column("duration_ms", Float, nullable=False),
-    Column("time_to_first_token_ms", Float),
-    Column("overhead_ms", Float, nullable=False),
     Column("session_id", TEXT, nullable=False),
     Column("trace_id", TEXT, nullable=False),  # empty where it is the id: storage.rows.read_column
     Column("user_id", TEXT, nullable=False),
@@ -101,22 +121,13 @@ call = Table(
     Column("group_id", TEXT, nullable=False),
     Column("group_source", TEXT, nullable=False),
     Column("side", TEXT, nullable=False),
-    Column("request_bytes", BigInteger, nullable=False),
-    Column("response_bytes", BigInteger, nullable=False),
-    Column("redacted", Boolean, nullable=False),
-    Column("truncated", Boolean, nullable=False),
     Column("note", TEXT, nullable=False),
-    Column("derive_version", Integer, nullable=False),
     Column("source", TEXT, nullable=False),  # how the call came here: relay, import:…, otlp
-    Column("cache_write_tokens", Integer),
-    Column("audio_input_tokens", Integer),
-    Column("audio_output_tokens", Integer),
-    Column("usage_estimated", Boolean, nullable=False),
     Column("price_version", TEXT, nullable=False),  # of the table cost_usd is from, else ""
-    Column("cache_write_1h_tokens", Integer),
     Column("service_tier", TEXT, nullable=False),  # as the answer said; prices depend on it
     Column("regenerated_from", TEXT, nullable=False),  # this and the next: storage.retakes
     Column("edited_from", TEXT, nullable=False),
+    *(Column(name, TEXT) for name in FEATURE_TEXTS),
     Index(None, "project", "id"),  # newest first, page by page, and by time: ids begin with it
     # A few of a hundred calls; one outcome is found without reading the rows of the others.
     partial_index("ix_call_project_id_failed", "outcome <> 'complete'", "project", "id", "outcome"),

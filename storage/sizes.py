@@ -33,7 +33,7 @@ _OF_POSTGRES = text(
 _PARTITIONS = text(
     "SELECT relname, pg_total_relation_size(oid) FROM pg_inherits JOIN pg_class ON oid = inhrelid"
     " WHERE inhparent IN (to_regclass('call'), to_regclass('body'), to_regclass('tag'),"
-    " to_regclass('feature'), to_regclass('text_feature')) ORDER BY relname"
+    " to_regclass('text_feature')) ORDER BY relname"
 )
 
 

@@ -27,7 +27,6 @@ from storage.schema import (
     dataset_item,
     erased_call,
     erasure,
-    feature,
     label,
     part,
     score,
@@ -41,7 +40,6 @@ SHOWN_MAX: Final = 20  # ids and complaints that are named of each kind
 # Column by column, what must be there for a row to make sense.
 _REFERENCES: Final[tuple[tuple[Table, str, Table, str], ...]] = (
     (body, "call_id", call, "id"),
-    (feature, "call_id", call, "id"),
     (tag, "call_id", call, "id"),
     (body_part, "call_id", body, "call_id"),
     (body_part, "hash", part, "hash"),

@@ -46,7 +46,6 @@ from storage.schema import (
     call,
     dataset,
     dataset_item,
-    feature,
     spool_checkpoint,
     tag,
     text_feature,
@@ -267,10 +266,12 @@ class TraceStore(StoreReader):
             of_project = [recorded for recorded in unknown if recorded.span.project == project]
             placed |= self._place(connection, project, of_project)
         marked = [self._marked(each, placed[each.span.id]) for each in unknown]
-        rows = list(map(call_values, unknown, marked))
+        rows = [
+            call_values(each, place) | feature_values(each)
+            for each, place in zip(unknown, marked, strict=True)
+        ]
         inserted = {row["id"] for row in insert_missing(connection, call, rows)}
         new = [each for each in unknown if each.span.id in inserted]
-        insert_rows(connection, feature, [feature_values(each) for each in new])
         insert_rows(connection, tag, [values for each in new for values in tag_values(each)])
         texts = [(each.span.id, each.texts) for each in new if each.texts is not None]
         insert_rows(connection, text_feature, [text_feature_values(*each) for each in texts])

@@ -21,7 +21,7 @@ from storage.database import insert_rows, writing
 from storage.erasure import Kind, Selection
 from storage.features import FEATURE_VERSION
 from storage.rows import Checkpoint, time_of
-from storage.schema import feature, text_feature
+from storage.schema import call, text_feature
 from storage.store import TraceStore
 from storage.terms import FAMILIES
 from tests.exporters.calls import chat, record, said
@@ -276,7 +276,7 @@ def test_features_of_another_version_are_not_kept(
 ) -> None:
     fill(store)
     with writing(store.engine) as connection:
-        connection.execute(feature.update().values(feature_version=1))
+        connection.execute(call.update().values(feature_version=1))
     assert rolled().load(span(-10, 0)).feature_version == 1
     assert {Filed(path).row_count for path in files(tmp_path)} <= {0}
 

@@ -4,8 +4,9 @@ import pytest
 
 from storage.choosing import read_choice, read_measured
 from storage.database import writing
+from storage.features import Features
 from storage.filters import FilterError
-from storage.schema import feature
+from storage.schema import call
 from storage.store import TraceStore
 from tests.storage.calls import at, id_of, recorded
 
@@ -35,13 +36,14 @@ def test_measures_come_in_the_order_they_are_asked_for(store: TraceStore) -> Non
     store.insert([recorded(number) for number in range(1, 5)], at(1))
     wanted = [id_of(3), id_of(9), id_of(1)]
     found = list(read_measured(store, wanted))
-    assert [call.row.id for call in found] == [id_of(3), id_of(1)]
-    every = {call.row.id: call for page in store.features("default") for call in page}
+    assert [each.row.id for each in found] == [id_of(3), id_of(1)]
+    every = {each.row.id: each for page in store.features("default") for each in page}
     assert found == [every[id_of(3)], every[id_of(1)]]
 
 
 def test_a_call_without_measures_is_left_out(store: TraceStore) -> None:
     store.insert([recorded(1), recorded(2)], at(1))
     with writing(store.engine) as connection:
-        connection.execute(feature.delete().where(feature.c.call_id == id_of(1)))
-    assert [call.row.id for call in read_measured(store, [id_of(1), id_of(2)])] == [id_of(2)]
+        nothing = dict.fromkeys(Features.__struct_fields__)
+        connection.execute(call.update().where(call.c.id == id_of(1)).values(nothing))
+    assert [each.row.id for each in read_measured(store, [id_of(1), id_of(2)])] == [id_of(2)]

@@ -20,7 +20,7 @@ def test_nothing_of_a_call_is_left_but_its_id(store: TraceStore) -> None:
         selection = Selection(Kind.ID, ids=(id_of(1),))
         add(connection, ERASURE, "default", selection, reason="", now_us=1)
         assert delete_calls(connection, [id_of(1), id_of(9)], ERASURE) == 1
-    for table in ("call", "body", "feature", "text_feature", "tag", "part"):
+    for table in ("call", "body", "text_feature", "tag", "part"):
         assert ask(store, f"SELECT count(*) FROM {table}") == [(1,)], table
     erased = ask(store, "SELECT call_id FROM erased_call ORDER BY call_id")
     assert erased == [(id_of(1),), (id_of(9),)]
@@ -63,7 +63,7 @@ def test_the_words_of_a_call_go_with_its_body_and_its_numbers_stay(store: TraceS
     with database.writing(store.engine) as connection:
         delete_bodies(connection, [id_of(1)])
     assert ask(store, "SELECT call_id FROM text_feature") == [(id_of(2),)]
-    assert ask(store, "SELECT count(*) FROM feature") == [(2,)]
+    assert ask(store, "SELECT count(prompt_words) FROM call") == [(2,)]
 
 
 def test_tool_sets_that_no_call_offers_are_found_and_deleted(store: TraceStore) -> None:

@@ -123,7 +123,7 @@ def test_what_is_asked_for_is_hidden_at_once_and_then_gone(
         assert sum(side.calls for side in desk.store.sides("default").values()) == 2
         done = desk.run(erasure_id)
     assert (done.calls, done.deleted_at is not None) == (2, True)
-    for table in ("call", "body", "feature"):
+    for table in ("call", "body"):
         assert ask(desk.store, f"SELECT count(*) FROM {table}") == [(2,)]
     assert ask(desk.store, "SELECT count(*) FROM tag") == [(0,)]
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import inspect
 
-from storage.database import open_engine, reading, upgrade
+from storage.database import open_engine, reading, upgrade, writing
 from storage.features import FEATURE_VERSION
 from storage.migration import SCRIPTS, newest_revision, run_migrations
+from storage.partitions import create, partition_of
 from storage.postgres import migrating
 from storage.rederive import rederive
 from storage.rows import Checkpoint
@@ -115,9 +117,13 @@ def test_a_store_of_a_released_schema_is_upgraded_with_every_byte(
     assert {each.features.feature_version for each in measured} == {2 if name >= "0004" else 1}
     store.close()
     after = everything(place)
-    bases = before.pop("body_base", {})  # in the rows of bodies now
+    bases = before.pop("body_base", None)  # in the rows of bodies now
     encoded = {row["call_id"]: row["base_id"] for row in after["body"].values()}
-    assert set(bases) == {pair for pair in encoded.items() if pair[1] is not None}
+    if bases is not None:
+        assert set(bases) == {pair for pair in encoded.items() if pair[1] is not None}
+    for (call_id, _), measures in before.pop("feature", {}).items():  # in the rows of calls now
+        del measures["call_id"]
+        assert measures.items() <= after["call"][call_id,].items()
     for table, rows in before.items():
         assert all(row.items() <= after[table][key].items() for key, row in rows.items()), table
 
@@ -147,6 +153,46 @@ def test_bases_and_the_index_of_answers_are_as_new_in_an_upgraded_postgresql(
     postgres.drop(url)
 
 
+def test_features_are_in_the_rows_of_their_calls_in_an_upgraded_postgresql(
+    postgres: Server,
+) -> None:
+    url = postgres.url(postgres.create())
+    engine = open_engine(url)
+    with migrating(engine) as connection:
+        run_migrations(connection, "0005")
+        week = "2026_09_17 PARTITION OF {} FOR VALUES FROM ('019a') TO ('019b')"
+        for table in ("call", "feature"):
+            connection.exec_driver_sql(f"CREATE TABLE {table}_{week.format(table)}")
+        connection.exec_driver_sql("CREATE TABLE call_all PARTITION OF call DEFAULT")
+        for table, call_id in (("call", "019a"), ("feature", "019a"), ("call", "02")):
+            others = ", '1'" * (len(inspect(connection).get_columns(table)) - 1)
+            connection.exec_driver_sql(f"INSERT INTO {table} VALUES ('{call_id}'{others})")
+    upgrade(engine)
+    found = "SELECT tableoid::regclass::text, id, path, prompt_words, roles FROM call ORDER BY id"
+    assert ask(url, found) == [
+        ("call_2026_09_17", "019a", "1", 1, "1"),
+        ("call_all", "02", "1", None, None),
+    ]
+    later = partition_of("01a0" + "0" * 28)
+    with writing(engine) as connection:
+        create(connection, [later])
+    upgraded, made = (
+        [
+            (definition.replace(week, ""), options)
+            for definition, options in ask(
+                url,
+                "SELECT pg_get_indexdef(indexrelid), reloptions FROM pg_index JOIN pg_class"
+                f" ON oid = indexrelid WHERE indrelid = 'call_{week}'::regclass ORDER BY relname",
+            )
+        ]
+        for week in ("2026_09_17", later.name)
+    )
+    assert upgraded == made
+    assert len(made) == 7
+    engine.dispose()
+    postgres.drop(url)
+
+
 def test_weeks_that_calls_have_get_partitions_of_text_features(postgres: Server) -> None:
     url = postgres.url(postgres.create())
     engine = open_engine(url)
@@ -170,18 +216,24 @@ def test_a_store_of_a_released_schema_is_measured_again(tmp_path: Path) -> None:
     store = new_store(url_of(tmp_path))
     for project in ("default", "other"):
         assert rederive(store, project, texts_from="").calls == store.count(project)
-    versions = ask(store, "SELECT DISTINCT feature_version FROM feature")
+    versions = ask(store, "SELECT DISTINCT feature_version FROM call")
     assert versions == [(FEATURE_VERSION,)]
     assert ask(store, "SELECT count(*) FROM text_feature") == [(len(released.calls()),)]
     store.close()
 
 
 def everything(path: Path) -> dict[str, dict[tuple[object, ...], dict[str, object]]]:
-    """Read every row of every table of a database file, by its first two columns."""
+    """Read every row of every table of a database file, by its first two columns.
+
+    A call by its id: the columns after it are others in older tables.
+    """
     with closing(sqlite3.connect(path)) as connection:
         connection.row_factory = sqlite3.Row
         tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'alembic_version'"
         return {
-            name: {tuple(row)[:2]: dict(row) for row in connection.execute(f"SELECT * FROM {name}")}
+            name: {
+                tuple(row)[: 1 if name == "call" else 2]: dict(row)
+                for row in connection.execute(f"SELECT * FROM {name}")
+            }
             for (name,) in connection.execute(tables).fetchall()
         }

@@ -160,7 +160,7 @@ def test_a_lock_is_held_until_the_transaction_ends(engine: Engine) -> None:
 def test_a_locked_table_is_unavailable_and_nothing_is_wrong_with_the_row(url: str) -> None:
     store = TraceStore(f"{url}&options=-c lock_timeout=20ms", clock=StillClock())
     with psycopg.connect(make_url(url).set(drivername="postgresql").render_as_string(False)) as it:
-        it.execute("LOCK TABLE feature")
+        it.execute("LOCK TABLE body")
         with pytest.raises(StoreUnavailable, match="lock timeout"):
             store.insert([recorded(1)], at(100))
     assert store.insert([recorded(1)], at(100)) == 1

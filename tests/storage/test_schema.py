@@ -22,7 +22,7 @@ def test_narrow_tables_are_one_tree_and_wide_ones_are_not(
     rows = ask(sqlite_store, "SELECT name, sql FROM sqlite_master WHERE type = 'table'")
     single = {name for name, sql in rows if "WITHOUT ROWID" in sql}
     assert single == {
-        *("tag", "feature", "reservation", "dataset_item"),
+        *("tag", "reservation", "dataset_item"),
         *("body_part", "erased_call", "dropped_call"),
         *("reservation_change", "test_set", "test_set_call"),
     }

@@ -13,7 +13,7 @@ SAID = b"words that were said once"
 
 def test_it_ends_well_when_the_bytes_are_gone(sqlite_store: TraceStore, tmp_path: Path) -> None:
     sqlite_store.insert([recorded(1, request=SAID)], at(1))
-    for table in ("body", "feature", "tag", "call"):
+    for table in ("body", "tag", "call"):
         ask(sqlite_store, f"DELETE FROM {table}")
     sqlite_store.close()
     assert start(Order(url_of(tmp_path), ())).wait(60) == 0

@@ -37,7 +37,7 @@ def test_a_damaged_body_is_named(store: TraceStore, store_url: str) -> None:
     assert fault.startswith(f"body of call {id_of(7)} cannot be read: ")
 
 
-@pytest.mark.parametrize("table", ["body", "feature", "tag"])
+@pytest.mark.parametrize("table", ["body", "tag"])
 def test_a_row_without_its_call_is_found(store: TraceStore, store_url: str, table: str) -> None:
     store.insert([recorded(number, tags={"a": "b"}) for number in range(3)], at(1))
     delete = f"DELETE FROM call WHERE id = '{id_of(1)}'"

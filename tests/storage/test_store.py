@@ -114,7 +114,7 @@ def test_a_kill_leaves_rows_and_checkpoint_in_agreement(store: TraceStore, store
         assert store.count("default") >= before + 7 * 20
     if store_url.startswith("sqlite"):
         assert ask(store, "PRAGMA integrity_check") == [("ok",)]
-    for table in ("body", "feature", "tag"):
+    for table in ("body", "tag"):
         assert ask(store, f"SELECT count(*) FROM {table}") == [(store.count("default"),)]
 
 
@@ -133,7 +133,7 @@ def test_several_hosts_that_store_the_same_calls_store_each_once(
     with context.Pool(3) as pool:
         new = pool.starmap(store_hundreds, [(store_url, f"{host}" * 32) for host in range(3)])
     assert sum(new) == 600 == store.count("default") == store.ledger_totals().stored
-    for table in ("body", "feature", "tag"):
+    for table in ("body", "tag"):
         assert ask(store, f"SELECT count(*) FROM {table}") == [(600,)]
 
 
@@ -231,7 +231,7 @@ def test_a_set_of_tools_is_written_down_once_with_the_hash_of_each(store: TraceS
     rows = ask(store, "SELECT tools_hash, tools FROM tool_set")
     listed = sorted([each.partition("@")[0] for each in json.loads(tools)] for _, tools in rows)
     assert listed == [["find", "stop"], ["stop"]]
-    offered = {hash for (hash,) in ask(store, "SELECT tools_hash FROM feature") if hash}
+    offered = {hash for (hash,) in ask(store, "SELECT tools_hash FROM call") if hash}
     assert offered == {hash for hash, _ in rows}
 
 
