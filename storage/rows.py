@@ -5,7 +5,7 @@ columns and said so in `note`; the capture keeps the bytes. A count that is nega
 fit 32 bits is no count: it becomes NULL, and is said too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, String, case
 
 from storage.capture import Capture, Dialect, Endpoint, Outcome
 from storage.counters import Tally
+from storage.drift_tables import FEATURE_TEXTS
 from storage.features import Features
 from storage.grouping import Group
 from storage.prices import billed, cost_of
@@ -313,7 +314,9 @@ def tag_values(recorded: Recorded) -> list[Values]:
 
 def feature_values(recorded: Recorded) -> Values:
     """Write what is measured of a call: the other columns of its row."""
-    return msgspec.structs.asdict(recorded.features)
+    values: Values = msgspec.structs.asdict(recorded.features)
+    _replace_unstorable(values, FEATURE_TEXTS, _feature_texts_of)
+    return values
 
 
 def text_feature_values(call_id: str, texts: TextFeatures) -> Values:
@@ -322,22 +325,19 @@ def text_feature_values(call_id: str, texts: TextFeatures) -> Values:
 
 
 _TOKEN_COLUMNS = tuple(name for name in call.c.keys() if name.endswith("_tokens"))
-# Features hold nothing that a database would refuse: what is read of texts is encoded there.
 _TEXT_COLUMNS = tuple(
     column.name
     for column in call.c
     if isinstance(column.type, String) and column.name not in Features.__struct_fields__
 )
 _texts_of = itemgetter(*_TEXT_COLUMNS)
+_feature_texts_of = itemgetter(*FEATURE_TEXTS)
 
 
 def _make_storable(values: Values) -> None:
     """Replace what a database would refuse, so that a strange answer does not cost its record."""
     notes = []
-    text = "".join(_texts_of(values))
-    if not _is_storable(text):
-        for name in _TEXT_COLUMNS:
-            values[name] = storable(str(values[name]))
+    if _replace_unstorable(values, _TEXT_COLUMNS, _texts_of):
         notes.append(_UNSTORABLE)
     for name in _TOKEN_COLUMNS:
         count = values[name]
@@ -346,6 +346,17 @@ def _make_storable(values: Values) -> None:
             notes.append(_UNCOUNTABLE)
     if notes:
         values["note"] = "; ".join(filter(None, [str(values["note"]), *dict.fromkeys(notes)]))
+
+
+def _replace_unstorable(
+    values: Values, names: Sequence[str], texts_of: Callable[[Values], Sequence[str]]
+) -> bool:
+    """Replace what a database would refuse in texts; tell whether there was any."""
+    if _is_storable("".join(texts_of(values))):
+        return False
+    for name in names:
+        values[name] = storable(str(values[name]))
+    return True
 
 
 def _is_storable(text: str) -> bool:

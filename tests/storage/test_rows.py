@@ -50,7 +50,12 @@ def test_what_no_database_keeps_is_replaced(text: str, kept: str) -> None:
 
 def test_a_strange_text_is_stored_and_said_so(store: TraceStore) -> None:
     strange = recorded(
-        1, request_model="m\0", provider_id="\ud800", tags={"k\0": "\udfff"}, note="odd"
+        1,
+        request_model="m\0",
+        provider_id="\ud800",
+        tags={"k\0": "\udfff"},
+        note="odd",
+        system_fingerprint="f\0",
     )
     store.insert([strange], at(1))
     found = store.get(id_of(1))
@@ -58,6 +63,8 @@ def test_a_strange_text_is_stored_and_said_so(store: TraceStore) -> None:
     assert (found.row.request_model, found.row.provider_id) == ("m\ufffd", "\ufffd")
     assert found.row.tags == {"k\ufffd": "\ufffd"}
     assert found.row.note == "odd; characters that no database can store were replaced"
+    ((measured,),) = store.features("default")
+    assert measured.features.system_fingerprint == "f\ufffd"
 
 
 def test_a_link_by_a_strange_id_still_holds(store: TraceStore) -> None:
