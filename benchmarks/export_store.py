@@ -27,11 +27,11 @@ ROW_GROUP_CALLS: Final = 20_000
 
 def fill(calls: int, directory: Path, _: int) -> None:
     """Store the calls, and write their bodies as Parquet, unless that has been done."""
-    url = f"sqlite:///{directory / 'shalt.sqlite'}"
+    store = TraceStore(f"sqlite:///{directory / 'shalt.sqlite'}", clock=SystemClock())
+    store.upgrade()  # one that was kept may be of an earlier version
     if (directory / "filled").exists():
+        store.close()
         return
-    store = TraceStore(url, clock=SystemClock())
-    store.upgrade()
     gc.set_threshold(100_000)
     stream = iter(Traffic(calls))
     schema = pa.schema([("request", pa.string()), ("response", pa.string())])
