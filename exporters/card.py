@@ -126,7 +126,8 @@ def _division(manifest: Manifest) -> Iterator[str]:
     if manifest.time_holdout:
         yield f"- The groups that began in {_code(manifest.time_holdout)} are in `time_holdout`."
     for cause, count in manifest.withheld_groups.items():
-        yield f"- {count:,} groups of train and val are withheld: {cause.replace('_', ' ')}."
+        why = cause.replace("_", " ")
+        yield f"- Withheld from train and val: {counted(count, 'group')}, {why}."
     if manifest.targeted or manifest.time_holdout or manifest.withheld_groups:
         yield ""
 
@@ -136,8 +137,8 @@ def _sizes(manifest: Manifest) -> Iterator[str]:
     yield "## What the test set can show"
     yield ""
     yield (
-        f"With {groups:,} groups, of two models judged on the same rows, the smallest difference "
-        "that shows in four of five tries (two-sided, 5 %):"
+        f"With {counted(groups, 'group')}, of two models judged on the same rows, the smallest "
+        "difference that shows in four of five tries (two-sided, 5 %):"
     )
     yield ""
     yield "| their verdicts disagree on | smallest difference |"
@@ -174,7 +175,7 @@ def _left_out(manifest: Manifest) -> Iterator[str]:
     for left_out, count in missing.items():
         if count:
             what = _MISSING.get(left_out, left_out.value.replace("_", " "))
-            yield f"- {count:,} rows go without: {what}."
+            yield f"- {counted(count, 'row')} without: {what}."
     if any(missing.values()):
         yield ""
     yield from _compared(manifest)
@@ -192,7 +193,7 @@ def _compared(manifest: Manifest) -> Iterator[str]:
     yield ""
     for name, found in manifest.duplicates.items():
         if found.repeated:
-            yield f"- `{name}`: {found.repeated:,} rows were equal to an earlier one."
+            yield f"- `{name}`: {counted(found.repeated, 'row')} equal to an earlier one."
     if manifest.max_duplicates is not None:
         yield f"- Of equal rows of train, {manifest.max_duplicates:,} stayed at most."
     if manifest.max_duplicates is not None or any(
@@ -225,7 +226,7 @@ def _answers(manifest: Manifest) -> Iterator[str]:
     yield f"Label policy: {_code(manifest.labels)}. What is not listed was recorded as it is."
     yield ""
     for source, count in labels.items():
-        yield f"- {count:,} answers are labels: {_code(source)}."
+        yield f"- {counted(count, 'answer')} by label: {_code(source)}."
     if synthetic:
         train = manifest.sides[Side.TRAIN]
         yield f"- {synthetic:,} of {train.rows:,} rows of train were made up, not recorded."

@@ -22,6 +22,7 @@ from exporters.reference import Drawn
 from exporters.request import label_policy
 from exporters.row_lines import file_of
 from exporters.tally import Tally, of_part
+from storage.counted import counted, plural
 from storage.features import FEATURE_VERSION
 from storage.trace import DERIVE_VERSION, Side
 
@@ -107,7 +108,8 @@ def _overrides(plan: Plan, verdict: Verdict) -> Iterator[tuple[str, str]]:
         yield "accept_bias", request.accept_bias
     dropped = sum(sum(kinds.values()) for kinds in verdict.guard.dropped.values())
     if dropped:
-        yield "drop_contaminated", f"{dropped} rows that give away rows held out did not leave"
+        told = f"{counted(dropped, 'row')} did not leave, too near to what is held out"
+        yield "drop_contaminated", told
 
 
 def _warnings(plan: Plan, tally: Tally, entries: Mapping[str, FileEntry]) -> Iterator[str]:
@@ -117,11 +119,15 @@ def _warnings(plan: Plan, tally: Tally, entries: Mapping[str, FileEntry]) -> Ite
     test_groups = tally.groups[Side.TEST]
     if 0 < test_groups < TEST_GROUPS_MIN:
         yield (
-            f"{file_of(Side.TEST, plan.rows.suffix)} has {test_groups} groups, fewer than "
-            f"{TEST_GROUPS_MIN}: only large differences between models will show"
+            f"{file_of(Side.TEST, plan.rows.suffix)} has {counted(test_groups, 'group')}, fewer "
+            f"than {TEST_GROUPS_MIN}: only large differences between models will show"
         )
     if quarantined := tally.calls[Side.QUARANTINE]:
-        yield f"{quarantined} calls are in quarantine: their groups were found on two sides"
+        are = plural(quarantined, "is", "are")
+        yield (
+            f"{counted(quarantined, 'call')} {are} in quarantine: of groups that were found on two "
+            "sides"
+        )
     if plan.selection is not None and plan.selection.undecided:
         yield f"what the filter does to the data is not known: {plan.selection.undecided}"
 

@@ -39,9 +39,10 @@ from exporters.fingerprints import (
     read_fingerprints,
 )
 from exporters.near_duplicates import SIMILARITY_MIN, SketchIndex
+from storage.counted import counted, plural
 
 HELD_OUT_AT_ONCE = 100_000
-CANDIDATES_AT_ONCE = 16_384  # 9 MB of fingerprints
+CANDIDATES_AT_ONCE = 4_096  # 2.5 MB of fingerprints, and 6 while they are looked for
 SHOWN_MAX = 10  # of all that were found, in a message
 
 
@@ -106,7 +107,8 @@ def contaminated(candidates: Path, held_out: Sequence[Path]) -> Iterator[Match]:
 def refusal(findings: Sequence[Finding], count: int) -> GuardError:
     """Say what was found, and what to do. `findings`: the first of `count`."""
     lines = [
-        f"{count} rows for training give away rows that are held out. Nothing was published.",
+        f"{counted(count, 'row')} for training {plural(count, 'gives', 'give')} away rows that are "
+        "held out. Nothing was published.",
         *(
             f"  {found.file} row {found.row} (call {found.call}) and {found.held_out_file} row "
             f"{found.held_out_row} (call {found.held_out_call}): {_IN_WORDS[found.kind]}"

@@ -15,6 +15,7 @@ from exporters.drift import DriftReport, WindowSummary
 from exporters.findings import Effect, Finding, Unseen, percent, shown
 from exporters.measures import Kind
 from exporters.plain_text import WIDTH_MIN, bar, wrapped
+from storage.counted import counted
 
 LINES_MAX = 20
 UNSEEN_SHOWN_MAX = 3  # of each feature; the JSON lists more
@@ -57,7 +58,7 @@ def _remarks(report: DriftReport) -> list[str]:
     remarks = [report.hours] if report.hours else []
     if report.shared_groups:
         remarks.append(
-            f"{report.shared_groups:,} groups are in both, which makes the windows look alike"
+            f"{counted(report.shared_groups, 'group')} in both, which makes the windows look alike"
         )
     if (check := report.self_check) is not None:
         remarks.append(f"train against test of the reference: {check.verdict}; {check.why}")
@@ -94,7 +95,8 @@ def _scores(report: DriftReport, width: int) -> list[str]:
 def _window(name: str, window: WindowSummary) -> list[str]:
     return [
         f"{name:<11}{shown(window.label)}",
-        f"{'':<11}{window.groups:,} groups, one call of each; {window.calls:,} calls",
+        f"{'':<11}{counted(window.groups, 'group')}, one call of each; "
+        f"{counted(window.calls, 'call')}",
     ]
 
 

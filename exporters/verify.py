@@ -54,6 +54,7 @@ from exporters.verifying_files import check_files, read_manifest, read_rows
 from exporters.verifying_ids import TIME_HOLDOUT, TRAINED, Ids, part_of
 from exporters.verifying_reference import check_reference
 from exporters.verifying_rows import RowPass, Tokens
+from storage.counted import counted
 from storage.trace import Side
 
 NEAR_DUPLICATE_MIN = 0.85
@@ -166,7 +167,7 @@ def _check_content(rows: RowPass) -> Check:
                 f"{match.held_out_row} ({match.kind.value}, similarity {match.similarity:.2f}): "
                 "export again with --drop-contaminated"
             )
-    says = f"no row for training is, or nearly is, one of {len(held_out)} files held out"
+    says = f"no row for training is, or nearly is, of {counted(len(held_out), 'file')} held out"
     return problems.check("content", says)
 
 
@@ -177,7 +178,7 @@ def _disturbed(manifest: Manifest, ids: Ids) -> str:
     rows = sum(entry.rows for entry in sides)
     if dropped > UNSEEN_RATIO_MAX * (rows + dropped):
         return (
-            f"{dropped:,} rows for training were dropped after the draw, as the manifest says, so "
+            f"{counted(dropped, 'row')} for training went after the draw, as the manifest says, so "
             "what is left of that side is unlike test on purpose"
         )
     # Groups that are in the time hold-out of this export are seen, those of earlier ones are not.
@@ -185,7 +186,7 @@ def _disturbed(manifest: Manifest, ids: Ids) -> str:
     groups = sum(entry.groups for entry in sides)
     if held > UNSEEN_RATIO_MAX * (groups + held):
         return (
-            f"{held:,} groups that earlier exports held out by time are in no file, as the "
+            f"earlier exports held {counted(held, 'group')} out by time, in no file here, as the "
             "manifest says, so what is left for training is unlike test"
         )
     return ""
@@ -198,8 +199,8 @@ def _cut_by_filter(manifest: Manifest, ids: Ids) -> str:
     if manifest.where is None or partly <= UNSEEN_RATIO_MAX * sum(len(f.own) for f in tests):
         return ""
     return (
-        f"the filter takes single turns: {partly:,} rows of test hold turns that it matches and "
-        "turns that it does not, so rows of train are shorter on purpose"
+        f"the filter takes single turns: of {counted(partly, 'row')} of test it matches some "
+        "and not others, so rows of train are shorter on purpose"
     )
 
 

@@ -17,6 +17,7 @@ from exporters.checks import Check, Problems
 from exporters.manifest import Manifest, PartEntry
 from exporters.selection import Reason
 from exporters.verifying_ids import SIDES, TIME_HOLDOUT, TRAINED, FileIds, Ids
+from storage.counted import counted
 from storage.reservation import Cause
 from storage.trace import Side
 
@@ -35,21 +36,24 @@ def check_counts(manifest: Manifest, ids: Ids) -> Check:
         problems.add(f"{part} has rows, and the manifest counts none")
     total = sum(entry.calls for entry in manifest.sides.values())
     if total != manifest.calls:
-        problems.add(f"the sides have {total:,} calls, the manifest {manifest.calls:,} in all")
+        problems.add(
+            f"the sides have {counted(total, 'call')}, the manifest {manifest.calls:,} in all"
+        )
     rows = {name: ids.row_count(name) for name in ids.files}
     for name, count in (manifest.guard.candidates | manifest.guard.held_out).items():
         dropped = _dropped(parts.get(name.rpartition(".")[0]))
         if count != rows.get(name, 0) + dropped:
-            problems.add(f"the guard compared {count:,} rows of {name}, which has another number")
+            problems.add(
+                f"the guard compared {counted(count, 'row')} of {name}, which has another number"
+            )
     compared = manifest.guard.candidates.keys() | manifest.guard.held_out.keys()
     for name in sorted(rows.keys() - compared):
         problems.add(f"the guard compared no row of {name}")
     for file in files.values():
         for wrong in _uncompared(manifest, file):
             problems.add(wrong)
-    says = (
-        f"the manifest counts {manifest.calls:,} calls, and the rows, groups and labels there are"
-    )
+    calls = counted(manifest.calls, "call")
+    says = f"the manifest counts {calls}, and the rows, groups and labels there are"
     return problems.check("counts", says)
 
 
@@ -61,17 +65,17 @@ def _compare(part: str, entry: PartEntry, file: FileIds) -> Iterator[str]:
     """Yield what a part's entry says otherwise than its rows do."""
     rows, dropped = len(file.groups), _dropped(entry)
     if entry.rows != rows:
-        yield f"the manifest counts {entry.rows:,} rows, {rows:,} are listed"
+        yield f"the manifest counts {counted(entry.rows, 'row')}, the list {rows:,}"
     if entry.calls != entry.rows + sum(entry.reasons.values()):
         yield f"{entry.calls:,} calls are not the rows and all reasons"
     if entry.random != (part == Side.TEST):
         yield f"random is {str(entry.random).lower()}: test alone is drawn at random"
-    counted = {
+    counts = {
         "groups": (entry.groups, file.group_count),
         "made-up rows": (entry.synthetic, file.synthetic),
         "labels": (sum(entry.labels.values()), file.labels.total()),
     }
-    for what, (told, there) in counted.items():
+    for what, (told, there) in counts.items():
         if not there <= told <= there + dropped:
             yield f"the manifest counts {told:,} {what}, there are {there:,}"
     if not dropped and (entry.labels != file.labels or entry.left_out != file.left_out):
@@ -81,7 +85,7 @@ def _compare(part: str, entry: PartEntry, file: FileIds) -> Iterator[str]:
 def _uncompared(manifest: Manifest, file: FileIds) -> Iterator[str]:
     """Yield why rows that are not compared ought to be."""
     if file.part not in TRAINED and file.synthetic:
-        yield f"{file.name} has {file.synthetic:,} rows of made-up calls: they are no test"
+        yield f"{file.name} has {counted(file.synthetic, 'row')} of made-up calls: they are no test"
     is_compared = file.part in SIDES or file.part == TIME_HOLDOUT
     targeted = manifest.targeted or Cause.TARGETED in manifest.withheld_groups
     if is_compared and file.unselected and manifest.where is None and not targeted:

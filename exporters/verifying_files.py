@@ -24,6 +24,7 @@ from exporters.row_lines import IDS_FILE, NEEDS_LABEL_FILE, UNFIT_FILE, file_of
 from exporters.templates import TEMPLATES_FILE
 from exporters.trainers import CONFIG_FILES
 from exporters.windows import REFERENCE_FILE, REFERENCE_TEST_FILE
+from storage.counted import counted
 
 BUFFER_BYTES = 1 << 20
 
@@ -83,7 +84,9 @@ def check_files(directory: Path, manifest: Manifest, advance: Advance = lambda d
             for wrong in _compare(directory / entry.name, entry, advance):
                 problems.add(f"{entry.name} {wrong}: it was changed, fetch the export again")
     total = sum(entry.bytes for entry in manifest.files)
-    says = f"{len(manifest.files)} files, {total:,} bytes, have the hashes of the manifest"
+    says = (
+        f"{counted(len(manifest.files), 'file')}, {total:,} bytes, have the hashes of the manifest"
+    )
     return problems.check("files", says)
 
 
@@ -128,6 +131,6 @@ def _compare(path: Path, entry: FileEntry, advance: Advance) -> Iterator[str]:
     elif digest.hexdigest() != entry.sha256:
         yield "has another SHA-256"
     elif path.suffix == ".jsonl" and lines != entry.rows:
-        yield f"has {lines:,} rows, not {entry.rows:,}"
+        yield f"has {counted(lines, 'row')}, not {entry.rows:,}"
     elif path.suffix == ".parquet" and parquet.read_metadata(path).num_rows != entry.rows:
-        yield f"has not {entry.rows:,} rows"
+        yield f"has not {counted(entry.rows, 'row')}"

@@ -37,6 +37,7 @@ from exporters.manifest import Manifest
 from exporters.row_lines import IDS_FILE, IdLine
 from exporters.row_shape import LeftOut
 from exporters.statistics import FloatArray
+from storage.counted import counted
 from storage.reservation import Cause, side_of, u_of
 from storage.trace import Apart, Side
 
@@ -137,7 +138,7 @@ class Ids:
             if line.row != len(file.groups):
                 self._misplaced.add(
                     f"{IDS_FILE} line {number} is of row {line.row} of {line.file}, after "
-                    f"{len(file.groups)} rows"
+                    f"{counted(len(file.groups), 'row')}"
                 )
             if line.group < group:
                 self._misplaced.add(
@@ -154,7 +155,9 @@ class Ids:
         for name in sorted(entries.keys() | self.files.keys()):
             listed = self.row_count(name)
             if listed != entries.get(name, 0):
-                self._misplaced.add(f"{name} has {entries.get(name, 0):,} rows, {listed:,} listed")
+                self._misplaced.add(
+                    f"{name} has {counted(entries.get(name, 0), 'row')}, {listed:,} listed"
+                )
         for side in SIDES:
             self._check_sum(side, sum(n for name, n in entries.items() if part_of(name) == side))
 
@@ -174,14 +177,16 @@ class Ids:
     def check_rows(self) -> Check:
         """Say whether every row has its line."""
         count = sum(len(file.groups) for file in self.files.values())
-        return self._misplaced.check("rows", f"{count:,} rows, each with its call and its group")
+        return self._misplaced.check(
+            "rows", f"{counted(count, 'row')}, each with its call and its group"
+        )
 
     def check_sides(self) -> Check:
         """Say whether every group is where its `u` says it is."""
         policy = self._manifest.policy
         says = f"every group is on the side that u under salt {policy.salt} gives it"
         if self._moved:
-            says += f", but {self._moved:,} rows that the ledger says were moved"
+            says += f", but for {counted(self._moved, 'row')} moved, as the ledger says"
         return self._sides.check("sides", says)
 
     def check_groups(self) -> Check:
@@ -191,7 +196,7 @@ class Ids:
             for name in self._names(first, second, shared, of_groups=True):
                 problems.add(f"group {name} is in {first} and in {second}: train on neither")
         count = sum(self.groups_of(part) for part in TRAINED)
-        says = f"{count:,} groups of train and val, none of them in another file"
+        says = f"{counted(count, 'group')} of train and val, none of them in another file"
         return problems.check("groups", says)
 
     def check_calls(self) -> Check:
@@ -204,7 +209,9 @@ class Ids:
             for name in self._names(first, second, shared, of_groups=False):
                 problems.add(f"call {name} is in {first} and in {second}: train on neither")
         count = sum(len(file.calls) for file in self.files.values() if file.part in TRAINED)
-        says = f"{count:,} calls of train and val, none of them in another file, none twice"
+        says = (
+            f"{counted(count, 'call')} of train and val, none of them in another file, none twice"
+        )
         return problems.check("calls", says)
 
     def drawn(self) -> FloatArray:

@@ -21,6 +21,7 @@ from exporters.manifest import Manifest
 from exporters.reference_facts import facts_of
 from exporters.verifying_ids import TRAINED, Ids, array_of, hash64
 from exporters.windows import REFERENCE_FILE, REFERENCE_TEST_FILE, Window, WindowError
+from storage.counted import counted
 from storage.trace import Side
 
 _AGAIN = "it is no sample of this export, so measure no drift against it"
@@ -46,12 +47,16 @@ def check_reference(directory: Path, manifest: Manifest, ids: Ids) -> Check:
         (test, found.test, manifest.reference_test),
     ):
         if len(window) != entry.groups or entry.calls < entry.groups:
-            problems.add(f"{name} has {len(window):,} groups, not {entry.groups:,}: {_AGAIN}")
+            problems.add(
+                f"{name} has {counted(len(window), 'group')}, not {entry.groups:,}: {_AGAIN}"
+            )
     for wrong in _elsewhere(train, found.train, ids, Side.TRAIN):
         problems.add(wrong)
     for wrong in _elsewhere(test, found.test, ids, Side.TEST):
         problems.add(wrong)
-    says = f"samples of {len(found.train):,} groups of train and {len(found.test):,} of test"
+    says = (
+        f"samples of {counted(len(found.train), 'group')} of train and {len(found.test):,} of test"
+    )
     return problems.check("reference", says)
 
 
@@ -65,5 +70,5 @@ def _elsewhere(name: str, window: Window, ids: Ids, side: Side) -> Iterator[str]
             shared = np.isin(groups, array_of(file.groups)) | np.isin(calls, array_of(file.calls))
             if shared.any():
                 first = window.group_ids[int(shared.argmax())]
-                count = int(shared.sum())
-                yield f"{name} has {count:,} groups of {file.name}, {first} first: {_AGAIN}"
+                count = counted(int(shared.sum()), "group")
+                yield f"{name} has {count} of {file.name}, {first} first: {_AGAIN}"

@@ -33,6 +33,7 @@ from exporters.templates import (
 from exporters.tokens import Tokenizer
 from exporters.verifying_files import Advance, read_rows
 from exporters.verifying_ids import DRAWN, Ids, has_ids, hash64, part_of, read_ids
+from storage.counted import counted
 from storage.trace import Side
 
 GROUPS_MAX = 50_000
@@ -84,7 +85,7 @@ class RowPass:
     def check_rows(self) -> Check:
         """Say whether every row is one of its format."""
         count = sum(each.rows for each in self.tokens)
-        return self._invalid.check("format", f"{count:,} rows are valid {self._format} rows")
+        return self._invalid.check("format", f"{counted(count, 'row')} valid as {self._format}")
 
     def _templates(self, names: Sequence[str]) -> Templates:
         """Read which text many prompts share, as the export learnt it.

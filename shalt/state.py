@@ -103,8 +103,8 @@ def _sides(store: StoreReader, project: str) -> dict[str, Counts]:
 def _print_waiting(count: int) -> None:
     if count:
         print_line(
-            f"feedback  {count:,} scores and labels wait for their calls, "
-            f"{WAITING_DAYS} days at most"
+            f"feedback  waiting for its calls, {WAITING_DAYS} days at most: "
+            f"{count:,} scores and labels"
         )
 
 

@@ -173,7 +173,7 @@ def test_a_group_that_the_ledger_moved_is_counted(honest: Path, tmp_path: Path) 
 
     check = named(forged(honest, tmp_path, topped_up), "sides")
     assert check.state is State.OK
-    assert "1 rows that the ledger says were moved" in check.says
+    assert "but for 1 row moved, as the ledger says" in check.says
 
 
 def test_a_copy_of_a_test_row_under_another_group_is_found(honest: Path, tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_raised_and_topped_up_split_holds(tmp_path: Path) -> None:
     store.close()
     found = verify(tmp_path / "second")
     assert failed(found) == []
-    assert "that the ledger says were moved" in named(found, "sides").says
+    assert "moved, as the ledger says" in named(found, "sides").says
 
 
 def test_sets_held_out_by_time_and_by_hand_are_no_bias(tmp_path: Path) -> None:
@@ -290,5 +290,5 @@ def test_sets_held_out_by_time_and_by_hand_are_no_bias(tmp_path: Path) -> None:
     assert "targeted-large.jsonl" in {each.file for each in found["both"].tokens}
     later = named(found["later"], "draw")
     assert later.state is State.OK
-    assert "that earlier exports held out by time" in later.says
+    assert "groups out by time, in no file here" in later.says
     assert named(found["later"], "fairness").state is State.SKIPPED
