@@ -128,13 +128,16 @@ class Access:
         self._seen: tuple[int, int, int] | None = None
         self._look_at_ns = 0
 
-    def admit(self, headers: Headers, *, console: bool, holds_key: bool) -> Admitted | Denied:
+    def admit(
+        self, headers: Headers, *, console: bool, holds_key: bool, says_of_calls: bool = False
+    ) -> Admitted | Denied:
         """Say whether a request may pass, to the console or to an upstream.
 
-        `holds_key`: shalt holds the key of that upstream.
+        `holds_key`: shalt holds the key of that upstream. `says_of_calls`: it asks the console for
+        no more than to keep feedback, which whoever makes calls may give.
         """
         if self._file is not None:
-            return self._admit_by_key(headers, console)
+            return self._admit_by_key(headers, console and not says_of_calls)
         if holds_key and not console:
             return self._refuse_page(headers) or ANYBODY
         return ANYBODY

@@ -21,7 +21,7 @@ from proxy.egress import UpstreamUnreachable
 from proxy.errors import OwnError
 from proxy.exchange import Exchange
 from proxy.recording import Recording
-from proxy.routes import Route, Routes, climbs, request_head, response_headers
+from proxy.routes import FEEDBACK_PATH, Route, Routes, climbs, request_head, response_headers
 from storage.capture import Dialect, Headers, Outcome, endpoint_of
 
 UpstreamFailure = UpstreamUnreachable | UpstreamCut | UpstreamNotHttp
@@ -41,13 +41,15 @@ class Asked(NamedTuple):
 class Admission(NamedTuple):
     """What becomes of a request: where it goes, with which headers, or why it does not.
 
-    `headers` are those for the upstream: access keys are not among them.
+    `headers` are those for the upstream: access keys are not among them. `key_project` is that of
+    the access key.
     """
 
     route: Route
     wanted: Wanted
     headers: Headers
     refusal: OwnError | None
+    key_project: str = ""
 
 
 class Gate:
@@ -80,7 +82,12 @@ class Gate:
         upstream = route.upstream
         console = route.mode == "unrecorded"
         holds_key = upstream is not None and upstream.key_header is not None
-        admitted = self._access.admit(headers, console=console, holds_key=holds_key)
+        admitted = self._access.admit(
+            headers,
+            console=console,
+            holds_key=holds_key,
+            says_of_calls=path == FEEDBACK_PATH,
+        )
         if isinstance(admitted, Denied):
             # No call is recorded: whoever is refused must not fill our disk.
             self.recording.metrics.refused.labels(admitted.code).inc()
@@ -90,7 +97,11 @@ class Gate:
             headers, own_project=admitted.project, default_project=self._default_project
         )
         return Admission(
-            route, wanted, without_keys(headers, admitted), self._refusal(route, wanted)
+            route,
+            wanted,
+            without_keys(headers, admitted),
+            self._refusal(route, wanted),
+            admitted.project,
         )
 
     def _refusal(self, route: Route, wanted: Wanted) -> OwnError | None:
@@ -162,6 +173,7 @@ class Passage:
                 admission.headers,
                 self.exchange.id.encode() if self._is_console else b"",
                 upgrades,
+                admission.key_project.encode(),
             )
 
     # The way there.

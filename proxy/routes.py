@@ -41,6 +41,9 @@ _FRAMING_HEADERS: Final = frozenset((b"content-length", b"transfer-encoding", b"
 _UPGRADE_HEADERS: Final = frozenset((b"connection", b"upgrade"))
 _PROTOCOL_HEADER: Final = b"sec-websocket-protocol"
 _KEY_PROTOCOL: Final = b"openai-insecure-api-key."  # of pages, which can set no other header
+FEEDBACK_PATH: Final = b"/feedback"
+# Of whose calls a key may speak, to the console alone. Nobody can send it: it has our prefix.
+KEY_PROJECT_HEADER: Final = b"x-shalt-key-project"
 REQUEST_ID_HEADER: Final = b"x-shalt-request"  # to the console alone
 _OUR_PREFIX: Final = b"x-shalt-"
 _CLIENT_KEY_HEADERS: Final = frozenset((b"authorization", b"x-api-key", b"api-key"))
@@ -137,14 +140,16 @@ def request_head(
     headers: Headers,
     request_id: bytes = b"",
     upgrade: bool = False,
+    key_project: bytes = b"",
 ) -> tuple[bytes, bool]:
     """Write the head of the request for the upstream; tell whether its body goes out chunked.
 
     Headers keep their order and repeats; hop-by-hop ones, ours and the keys of other gateways are
     left out, `host` is the upstream's and stands where the client's stood. With a `request_id` it
     is told that, too: the console must know a request that comes again because its connection was
-    stale. `upgrade`: it asks for a WebSocket, and the headers that say so stay. A TRACE is answered
-    with what it was, so it gets no key of ours (RFC 9110, section 9.3.8).
+    stale; and the project of the access key, `key_project`. `upgrade`: it asks for a WebSocket, and
+    the headers that say so stay. A TRACE is answered with what it was, so it gets no key of ours
+    (RFC 9110, section 9.3.8).
     """
     named = _named_by_connection(headers)
     lines = [method.encode("ascii"), b" ", path or b"/"]
@@ -186,6 +191,8 @@ def request_head(
         lines.append(b"transfer-encoding: chunked\r\n")
     if request_id:
         lines += (REQUEST_ID_HEADER, b": ", request_id, b"\r\n")
+        if key_project:
+            lines += (KEY_PROJECT_HEADER, b": ", key_project, b"\r\n")
     lines.append(b"\r\n")
     return b"".join(lines), chunked
 

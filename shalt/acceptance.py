@@ -58,6 +58,10 @@ class CallNotKnown(Exception):
     """No call of this id was accepted here, nor may it be coming."""
 
 
+class OtherProject(Exception):
+    """Who says it may speak of the calls of another project only."""
+
+
 class CallErased(Exception):
     """The call has been erased."""
 
@@ -109,18 +113,24 @@ class Acceptance:
         self._names: dict[str, set[str]] = {}
         self._lock = threading.Lock()
 
-    def take(self, feedback: Feedback, project: str, request_id: str = "") -> Kept:
+    def take(self, feedback: Feedback, project: str, request_id: str = "", only: str = "") -> Kept:
         """Keep feedback; `project` is that of calls that are not found by our id.
+
+        With `only`, it must be about a call of that project, and name it by a whole id: beginnings
+        could be tried out.
 
         What comes again with the same `request_id` is kept once, as with the same idempotency key.
 
-        Raise LabelError for what cannot be taken, CallIdError, CallNotKnown and CallErased for an
-        id, SpoolFull and SpoolRefused where it cannot be kept now.
+        Raise LabelError for what cannot be taken, OtherProject; CallIdError, CallNotKnown and
+        CallErased for an id; SpoolFull and SpoolRefused where it cannot be kept now.
         """
         has_score = bool(feedback.name) or feedback.value is not None
         if not has_score and feedback.correction is None:
             raise LabelError("say name and value, or a correction, or both")
+        project = _only(feedback, only) if only else project
         about = self.find(feedback, project)
+        if only and about.project != only:
+            raise CallNotKnown(f"no call of project {only} has the id {feedback.id}")
         said: list[Said] = []
         if has_score:
             score_id = self._id(feedback, project, "score", request_id)
@@ -319,3 +329,12 @@ class Acceptance:
     def _now(self) -> datetime:
         microseconds = self._clock.wall_ns() // 1000
         return datetime.fromtimestamp(microseconds / 1e6, UTC)
+
+
+def _only(feedback: Feedback, project: str) -> str:
+    """Say of which project's calls it is, where that is all that may be said."""
+    if feedback.project not in ("", project):
+        raise OtherProject(f"the access key is of the project {project}, not {feedback.project}")
+    if feedback.id and len(feedback.id.strip().replace("-", "")) != _ID_CHARACTERS:
+        raise LabelError(f"id: with an access key all {_ID_CHARACTERS} characters of it")
+    return project

@@ -21,7 +21,7 @@ from starlette.concurrency import run_in_threadpool
 
 from review.bounded import read_body
 from review.refusals import refuse
-from shalt.acceptance import Acceptance, CallErased, CallNotKnown, Feedback
+from shalt.acceptance import Acceptance, CallErased, CallNotKnown, Feedback, OtherProject
 from shalt.intake import SpoolFull, SpoolRefused
 from shalt.other_pages import refuse_other_pages
 from storage.fate import CallIdError
@@ -38,6 +38,7 @@ _decode = msgspec.json.Decoder(dict[str, object]).decode
 _STATUS_CODES: Final = {
     LabelError: 400,
     CallIdError: 400,
+    OtherProject: 403,
     CallNotKnown: 404,
     CallErased: 410,
     SpoolFull: 503,
@@ -50,9 +51,9 @@ def routes(store: StoreReader, acceptance: Acceptance, project: str) -> APIRoute
     router = APIRouter()
     slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
 
-    def take(data: bytes, request_id: str) -> Response:
+    def take(data: bytes, request_id: str, only: str) -> Response:
         try:
-            kept = acceptance.take(_read(data), project, request_id)
+            kept = acceptance.take(_read(data), project, request_id, only)
         except tuple(_STATUS_CODES) as error:
             status_code = _STATUS_CODES[type(error)]
             return refuse(status_code, str(error), _RETRY if status_code == 503 else None)
@@ -66,7 +67,9 @@ def routes(store: StoreReader, acceptance: Acceptance, project: str) -> APIRoute
             raise HTTPException(413, f"feedback has at most {BODY_BYTES_MAX} bytes")
         async with slots:
             # A worker sends it again where its connection was stale: it is one request still.
-            return await run_in_threadpool(take, data, asked.headers.get("x-shalt-request", ""))
+            request_id = asked.headers.get("x-shalt-request", "")
+            only = asked.headers.get("x-shalt-key-project", "")
+            return await run_in_threadpool(take, data, request_id, only)
 
     @router.get("/api/calls/{call_id}/scores")
     def scores(call_id: str) -> Response:

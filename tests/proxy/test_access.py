@@ -241,6 +241,15 @@ def test_a_file_of_no_end_is_not_read(access: Access, clock: StandingClock, tmp_
     assert code(admit(access, (b"x-shalt-key", KEYS["plain"].encode()))) == "bad_access_key"
 
 
+def test_a_key_for_calls_may_give_feedback_as_often_as_it_may_call(access: Access) -> None:
+    def give(name: str) -> str:
+        headers = [(b"x-shalt-key", KEYS[name].encode())]
+        return code(access.admit(headers, console=True, holds_key=False, says_of_calls=True))
+
+    assert [give("shop"), give("console"), give("revoked")] == ["admitted"] * 2 + ["bad_access_key"]
+    assert [give("slow"), give("slow")] == ["admitted", "rate_limited"]
+
+
 def _copy(path: Path, data: bytes) -> Path:
     aside = path.with_suffix(".again")
     aside.write_bytes(data)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from shalt import acceptance as module
-from shalt.acceptance import Acceptance, CallErased, CallNotKnown, Feedback
+from shalt.acceptance import Acceptance, CallErased, CallNotKnown, Feedback, OtherProject
 from shalt.intake import Intake
 from shalt.places import Places
 from shalt.recording import open_store
@@ -67,6 +67,24 @@ def test_a_stored_call_is_found_by_the_beginning_of_its_id(desk: Desk) -> None:
     assert isinstance(said, Score)
     assert (said.id, said.project, said.call_id) == (kept.score_id, "ours", id_of(1))
     assert (said.source, said.value) == (ScoreSource.FEEDBACK, 1.0)
+
+
+def test_who_speaks_of_one_project_says_nothing_of_another(desk: Desk) -> None:
+    desk.store.insert([recorded(1, project="ours"), recorded(2, project="theirs")], at(1))
+
+    def take(**said: str) -> str:
+        feedback = Feedback(name="good", value=True, **said)
+        return desk.acceptance.take(feedback, "default", only="ours").call_id
+
+    assert take(id=id_of(1)) == id_of(1)
+    assert take(session="s", project="ours") == ""
+    with pytest.raises(CallNotKnown, match="project ours"):
+        take(id=id_of(2))
+    with pytest.raises(LabelError, match="all 32 characters"):
+        take(id=id_of(1)[:14])  # what begins so could be found out
+    with pytest.raises(OtherProject):
+        take(session="s", project="theirs")
+    assert {said.project for said in desk.kept() if isinstance(said, Score)} == {"ours"}
 
 
 def test_a_call_in_the_spool_is_waited_for(desk: Desk) -> None:

@@ -156,6 +156,12 @@ def test_every_route_asks_for_a_key_but_the_public_ones(
     assert request(guarded.port, "/metrics", b"", "GET", {"x-shalt-key": key}).status == 200
 
 
+def _give(shalt: Shalt, headers: dict[str, str], said: dict[str, object]) -> int:
+    headers = headers | {"content-type": "application/json", "x-shalt-key-project": "other"}
+    body = json.dumps({"name": "thumbs", "value": True} | said).encode()
+    return request(shalt.port, "/feedback", body, headers=headers).status
+
+
 def test_a_new_key_opens_and_a_revoked_one_closes_without_a_restart(
     guarded: Shalt, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,6 +173,10 @@ def test_a_new_key_opens_and_a_revoked_one_closes_without_a_restart(
         return request(guarded.port, "/v1/plain", headers=headers).status
 
     wait_until(lambda: ask() == 200)
+    # With it, and with no more, an application says what its users think.
+    assert _give(guarded, headers, {"session": "s"}) in (200, 202)
+    assert _give(guarded, headers, {"session": "s", "project": "other"}) == 403
+    assert request(guarded.port, "/api/calls", b"", "GET", headers).status == 403
     keys.revoke(settings, key.split("-")[1])
     # Either worker may be asked, and each looks for itself.
     wait_until(lambda: [ask() for _ in range(8)] == [401] * 8)
