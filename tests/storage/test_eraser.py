@@ -59,6 +59,14 @@ class Desk:
         assert found is not None
         return found
 
+    def delete(self, erasure_id: str) -> Receipt:
+        """Step until rows and frames are gone; the process that overwrites pages is not started."""
+        self.step_until(lambda: self.is_deleted(erasure_id) and not self.eraser._waiting)
+        return self.receipt(erasure_id)
+
+    def is_deleted(self, erasure_id: str) -> bool:
+        return self.receipt(erasure_id).deleted_at is not None
+
     def run(self, erasure_id: str) -> Receipt:
         """Step until all of it is done."""
         self.step_until(lambda: self.receipt(erasure_id).scrubbed_at is not None)
@@ -121,7 +129,7 @@ def test_what_is_asked_for_is_hidden_at_once_and_then_gone(
         assert [each.row.id for each in desk.store.scan("default")] == [id_of(0), id_of(9)]
         assert sum(len(page) for page in desk.store.features("default")) == 2
         assert sum(side.calls for side in desk.store.sides("default").values()) == 2
-        done = desk.run(erasure_id)
+        done = desk.delete(erasure_id)
     assert (done.calls, done.deleted_at is not None) == (2, True)
     for table in ("call", "body"):
         assert ask(desk.store, f"SELECT count(*) FROM {table}") == [(2,)]
@@ -130,7 +138,7 @@ def test_what_is_asked_for_is_hidden_at_once_and_then_gone(
 
 def test_the_ledger_still_counts_erased_calls_as_stored(desk: Desk) -> None:
     fill(desk.store)
-    desk.run(desk.ask_for(SELECTIONS[1]))
+    desk.delete(desk.ask_for(SELECTIONS[1]))
     assert desk.store.ledger_totals().stored == 4
 
 
@@ -156,7 +164,7 @@ def test_a_call_that_began_before_is_refused_when_it_comes_and_one_after_is_not(
 
 def test_an_erased_id_is_refused_for_ever_and_a_replay_counts_it_once(desk: Desk) -> None:
     fill(desk.store)
-    desk.run(desk.ask_for(SELECTIONS[0]))
+    desk.delete(desk.ask_for(SELECTIONS[0]))
     for _ in range(2):
         desk.store.insert([of_user(1, "alice")], at(7))
     assert desk.store.get(id_of(1)) is None
@@ -178,7 +186,7 @@ def test_the_receipt_names_datasets_and_no_person(desk: Desk) -> None:
     rows = desk.store.rows([id_of(number) for number in (1, 3, 9)])
     items = [DatasetItem(row.id, row.group_id, row.side) for row in rows]
     dataset_id = desk.store.record_dataset("default", "/exports/one", "0" * 64, items)
-    done = desk.run(desk.ask_for(Selection(Kind.TAG, key="who", value="alice")))
+    done = desk.delete(desk.ask_for(Selection(Kind.TAG, key="who", value="alice")))
     assert [(each.id, each.directory, each.calls) for each in done.datasets] == [
         (dataset_id, "/exports/one", 2)
     ]
@@ -190,7 +198,7 @@ def test_a_group_named_by_a_person_loses_its_name_and_keeps_its_side(desk: Desk)
     fill(desk.store)
     row = desk.store.list("default", "session_id = 's1'", limit=1)[0]
     desk.store.record_dataset("default", "/x", "0" * 64, [DatasetItem(row.id, "s1", row.side)])
-    desk.run(desk.ask_for(Selection(Kind.SESSION, value="s1")))
+    desk.delete(desk.ask_for(Selection(Kind.SESSION, value="s1")))
     for table in ("reservation", "dataset_item"):
         assert "s1" not in {name for (name,) in ask(desk.store, f"SELECT group_id FROM {table}")}
     before = ask(desk.store, "SELECT count(*) FROM reservation")
@@ -215,7 +223,7 @@ def test_a_dataset_that_was_being_made_is_not_published(desk: Desk) -> None:
             desk.store.record_dataset("default", "/exports/one", "0" * 64, items)
         with pytest.raises(ErasedMeanwhile):  # no row, but in a list or a sample
             desk.store.record_dataset("default", "/exports/one", "0" * 64, (), [row.id])
-        desk.run(erasure_id)
+        desk.delete(erasure_id)
     assert ask(desk.store, "SELECT count(*) FROM dataset") == [(0,)]
 
 
@@ -228,11 +236,11 @@ def test_frames_of_erased_calls_are_blanked_once_the_recorder_has_passed_them(de
     (segment,) = writer.directory.glob("*.segment")
     fill_at(desk.store, [secret_call(1)], Checkpoint(writer.id, 1, 12))
     erasure_id = desk.ask_for(Selection(Kind.ID, ids=(id_of(1),)))
-    desk.step_until(lambda: desk.receipt(erasure_id).deleted_at is not None)
+    desk.step_until(lambda: desk.is_deleted(erasure_id))
     assert not desk.eraser.step()  # the recorder has not read what is there
     assert SAID in segment.read_bytes()
     fill_at(desk.store, [recorded(2)], Checkpoint(writer.id, 1, segment.stat().st_size))
-    desk.run(erasure_id)
+    desk.delete(erasure_id)
     assert SAID not in segment.read_bytes()
     assert b'"answer": "2"' in segment.read_bytes()
     writer.close()
@@ -253,7 +261,7 @@ def test_what_was_said_of_erased_calls_goes_with_them(desk: Desk) -> None:
     (segment,) = writer.directory.glob("*.segment")
     desk.store.insert([], Checkpoint(writer.id, 1, segment.stat().st_size), said=said)
     fill(desk.store)
-    desk.run(desk.ask_for(Selection(Kind.SESSION, value="s1")))
+    desk.delete(desk.ask_for(Selection(Kind.SESSION, value="s1")))
     assert SAID not in segment.read_bytes()
     assert segment.read_bytes().count(b"kept") == 2
     texts = ask(desk.store, "SELECT comment FROM score UNION ALL SELECT message FROM label")
@@ -270,8 +278,8 @@ def test_poison_of_erased_calls_is_deleted_understood_or_not(desk: Desk) -> None
     unreadable.append(undigested(score(2, 1), ValueError()))
     for call in (*(undigested(each.capture, ValueError()) for each in said), *unreadable):
         poison.put(call, WRITER, desk.clock)
-    desk.run(desk.ask_for(Selection(Kind.ID, ids=(id_of(1),))))
-    desk.run(desk.ask_for(Selection(Kind.USER, value=PLANTED)))
+    desk.delete(desk.ask_for(Selection(Kind.ID, ids=(id_of(1),))))
+    desk.delete(desk.ask_for(Selection(Kind.USER, value=PLANTED)))
     left = [known.call_id for known in poison.list()]
     assert left[0] == id_of(4)
     assert len(left) == 2
@@ -369,5 +377,5 @@ def test_files_made_of_the_hour_of_a_call_go_with_it(store: TraceStore, tmp_path
     desk.eraser = Eraser(
         store, spool=desk.spool, poison=desk.poison, clock=desk.clock, hours=HourFiles(hours)
     )
-    desk.run(desk.ask_for(Selection(Kind.ID, ids=(id_of(1),))))
+    desk.delete(desk.ask_for(Selection(Kind.ID, ids=(id_of(1),))))
     assert [path.exists() for path in there] == [False, True]
