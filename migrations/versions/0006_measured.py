@@ -87,12 +87,12 @@ def upgrade() -> None:
 def _create_table(name: str, **options: Any) -> None:
     kinds: tuple[tuple[tuple[str, ...], sa.types.TypeEngine[Any]], ...] = (
         (_TRUTHS, sa.Boolean()),
-        (_SMALL_FEATURES, sa.SmallInteger()),
         (_LARGE_NUMBERS, sa.BigInteger()),
         (_REAL_NUMBERS, sa.Float()),
         (_NUMBERS, sa.Integer()),
-        (_FEATURES, sa.Integer()),
         (_TEXTS, _TEXT),
+        (_SMALL_FEATURES, sa.SmallInteger()),
+        (_FEATURES, sa.Integer()),
         (_TEXT_FEATURES, _TEXT),
     )
     op.create_table(
