@@ -7,6 +7,7 @@ so a broken module still gets a useful message here.
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,10 @@ def identify(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -53,17 +58,17 @@ def imports(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@cache
 def reading_order(package: str) -> list[str]:
     """Module names listed in the docstring of the package, in that order."""
-    docstring = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text())) or ""
+    docstring = ast.get_docstring(parsed(ROOT / package / "__init__.py")) or ""
     return re.findall(r"^ {4}(\w+) {2,}\S", docstring, re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", FILES, ids=identify)
 def test_files_and_functions_are_short(path: Path) -> None:
-    text = path.read_text()
-    assert text.count("\n") <= FILE_LINES_MAX
-    for function in functions(ast.parse(text)):
+    assert path.read_text().count("\n") <= FILE_LINES_MAX
+    for function in functions(parsed(path)):
         assert function.end_lineno is not None
         lines = function.end_lineno - function.lineno + 1
         assert lines <= FUNCTION_LINES_MAX, f"{function.name} has {lines} lines"
@@ -73,7 +78,7 @@ def test_files_and_functions_are_short(path: Path) -> None:
 def test_imports_point_down(path: Path) -> None:
     package, module = path.relative_to(ROOT).parts[0], path.stem
     order = reading_order(package)
-    for name in imports(ast.parse(path.read_text())):
+    for name in imports(parsed(path)):
         target, _, rest = name.partition(".")
         imported = rest.partition(".")[0]
         if target == package:
@@ -94,7 +99,7 @@ def test_the_package_docstring_lists_every_module_in_reading_order(package: str)
 @pytest.mark.parametrize("path", MODULES, ids=identify)
 def test_a_module_has_a_docstring_and_a_test(path: Path) -> None:
     assert path.stem not in NAMES_BANNED
-    assert ast.get_docstring(ast.parse(path.read_text()))
+    assert ast.get_docstring(parsed(path))
     assert (ROOT / "tests" / path.relative_to(ROOT).parent / f"test_{path.name}").exists()
 
 
@@ -104,19 +109,19 @@ def test_a_test_file_has_its_module(package: str) -> None:
         assert (ROOT / package / path.name.removeprefix("test_")).exists(), path.name
 
 
-@pytest.mark.parametrize("path", FILES + TESTS, ids=identify)
-def test_what_is_left_to_do_has_an_issue(path: Path) -> None:
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        left = re.search(r"#.*\b(TO[D]O|FIX[M]E|XX[X])\b(?!.*#\d)", line)
-        assert not left, f"line {number}: {line.strip()}"
+def test_what_is_left_to_do_has_an_issue() -> None:
+    for path in FILES + TESTS:
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            left = re.search(r"#.*\b(TO[D]O|FIX[M]E|XX[X])\b(?!.*#\d)", line)
+            assert not left, f"{identify(path)}:{number}: {line.strip()}"
 
 
-@pytest.mark.parametrize("path", TESTS, ids=identify)
-def test_the_name_of_a_test_is_a_sentence(path: Path) -> None:
-    for function in functions(ast.parse(path.read_text())):
-        if function.name.startswith("test_"):
-            words = function.name.split("_")[1:]
-            assert len(words) >= 3, f"{function.name}: say what holds"
+def test_the_name_of_a_test_is_a_sentence() -> None:
+    for path in TESTS:
+        for function in functions(parsed(path)):
+            if function.name.startswith("test_"):
+                words = function.name.split("_")[1:]
+                assert len(words) >= 3, f"{identify(path)}: {function.name}: say what holds"
 
 
 @pytest.mark.parametrize(
