@@ -148,7 +148,11 @@ def start(order: Order) -> subprocess.Popen[bytes]:
 
 def main() -> int:
     """Do what standard input orders; return the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    logging.basicConfig(  # as the other processes of a server log: operators read one stream
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s scrub[%(process)d] %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S%z",
+    )
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     engine = open_engine(order.url)
     try:
