@@ -221,6 +221,7 @@ class BodyReader:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._decompressor = zstandard.ZstdDecompressor()
         self._dictionaries: dict[int, Dictionary] = {}
         self._stored: dict[str, tuple[int, bytes, str | None]] = {}
         self._packed: OrderedDict[str, bytes] = OrderedDict()
@@ -246,11 +247,11 @@ class BodyReader:
         codec, data, base_id = self._stored[call_id]
         if codec == CODEC_BASED:
             assert base_id is not None, f"the body of {call_id} names none that it needs"
-            packed = decompress_against(self.packed(base_id), data)
+            packed = decompress_against(self.packed(base_id), data, self._decompressor)
         elif number := dictionary_of(data):
             packed = self._dictionary(number).decompress(data)
         else:
-            packed = zstandard.decompress(data)
+            packed = self._decompressor.decompress(data)
         self._remember(call_id, packed)
         return packed
 

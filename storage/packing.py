@@ -49,6 +49,10 @@ _PROBE_BYTES: Final = 64
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-"
 _RUN: Final = re.compile(rb"[A-Za-z0-9+/=_-]+")
 
+# A frame of zstd: its magic number, then one segment whose length follows in four bytes.
+_FRAME_BEGINS: Final = b"\x28\xb5\x2f\xfd\xa0"
+_BLOCK_BYTES: Final = 128 * 2**10  # as many as a block may hold
+
 # MessagePack: an array of three, and one of none. A Packed without cuts is a capture between them.
 _THREE: Final = b"\x93"
 _NONE: Final = b"\x90"
@@ -127,10 +131,14 @@ def compress_against(base: bytes, packed: bytes) -> bytes:
     return zstd.compress(packed, level=ZSTD_LEVEL, zstd_dict=prefix)
 
 
-def decompress_against(base: bytes, data: bytes) -> bytes:
-    """Undo `compress_against`."""
-    known = zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-    return zstandard.ZstdDecompressor(dict_data=known).decompress(data)
+def decompress_against(base: bytes, data: bytes, decompressor: zstandard.ZstdDecompressor) -> bytes:
+    """Undo `compress_against`, with a decompressor that knows no dictionary.
+
+    As a chain of two frames, of which the first is the base: that way the decompressor serves all
+    bodies of a reader. One of its own for each, with the base as its dictionary, takes twice as
+    long, for it makes 100 KB of tables.
+    """
+    return decompressor.decompress_content_dict_chain([_stored_frame(base), data])
 
 
 def base_of(position: int) -> int:
@@ -146,6 +154,16 @@ def bases_of(position: int) -> Iterator[int]:
     while position:
         position = base_of(position)
         yield position
+
+
+def _stored_frame(data: bytes) -> bytes:
+    """Write a zstd frame whose blocks are not compressed (RFC 8878, 3.1.1)."""
+    pieces = [_FRAME_BEGINS, len(data).to_bytes(4, "little")]
+    for start in range(0, len(data), _BLOCK_BYTES):
+        block = data[start : start + _BLOCK_BYTES]
+        is_last = start + _BLOCK_BYTES >= len(data)
+        pieces += ((len(block) << 3 | is_last).to_bytes(3, "little"), block)
+    return b"".join(pieces)
 
 
 def _cut(body: Body, parts: dict[bytes, bytes]) -> tuple[Body, tuple[Cut, ...]]:

@@ -5,6 +5,7 @@ import random
 
 import msgspec
 import pytest
+import zstandard
 
 from storage.capture import Body, Capture
 from storage.packing import (
@@ -89,7 +90,25 @@ def test_what_is_compressed_against_a_base_is_small_and_comes_back() -> None:
     data = base[:30_000] + b"something new" + base[30_000:]
     compressed = compress_against(base, data)
     assert len(compressed) < 300
-    assert decompress_against(base, compressed) == data
+    assert decompress_against(base, compressed, zstandard.ZstdDecompressor()) == data
+
+
+@pytest.mark.parametrize("size", [2**17 - 1, 2**17, 2**17 + 1, 2**20])
+def test_a_base_of_any_size_is_known_to_what_is_compressed_against_it(size: int) -> None:
+    base = random.Random(2).randbytes(size)
+    data = base[size // 2 :] + base
+    compressed = compress_against(base, data)
+    assert len(compressed) < size
+    assert decompress_against(base, compressed, zstandard.ZstdDecompressor()) == data
+
+
+def test_one_decompressor_serves_bodies_of_several_bases() -> None:
+    decompressor = zstandard.ZstdDecompressor()
+    for number in range(3):
+        base = random.Random(number).randbytes(1_000)
+        compressed = compress_against(base, base + b"new")
+        assert decompress_against(base, compressed, decompressor) == base + b"new"
+        assert decompressor.decompress(zstandard.compress(b"alone")) == b"alone"
 
 
 def test_the_bases_of_a_call_are_few_and_lead_to_the_first() -> None:
