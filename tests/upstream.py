@@ -28,6 +28,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tests.threads import running_loop
+
 BIG_BYTES = 100 * 2**20
 GZIPPED = gzip.compress(b'{"answer": 42}' * 20, mtime=0)
 EVENTS = [b'data: {"n": 1}\n\n', b'data: {"n": 2}\n\n', b"data: [DONE]\n\n"]
@@ -53,33 +55,18 @@ class Upstream:
 def running_upstream(tls: ssl.SSLContext | None = None) -> Iterator[Upstream]:
     """Run a fake upstream in a thread of its own."""
     seen = Upstream()
-    loop = asyncio.new_event_loop()
-    started = threading.Event()
-    stop = asyncio.Event()
 
-    async def serve() -> None:
+    async def start() -> asyncio.Server:
         server = await asyncio.start_server(
             lambda reader, writer: _Connection(seen, reader, writer).run(), "127.0.0.1", ssl=tls
         )
         seen.port = server.sockets[0].getsockname()[1]
         scheme = "https" if tls else "http"
         seen.url = f"{scheme}://127.0.0.1:{seen.port}"
-        started.set()
-        await stop.wait()
-        server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
-        await asyncio.sleep(0)
+        return server
 
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    assert started.wait(60)
-    try:
+    with running_loop(start):
         yield seen
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        loop.close()
 
 
 class _Connection:
