@@ -21,7 +21,7 @@ from storage.derive import derive
 from storage.prices import billed, cost_of
 from storage.sse import events
 from storage.trace import Json, Usage
-from storage.usage import counted
+from storage.usage import usage_of
 from tests.captures import plain_capture
 
 REPEATS = 15
@@ -54,8 +54,8 @@ def tokens_and_price_us() -> float:
     spent = {}
     for name, understood in (("counted", named), ("estimated", uncounted)):
         priced = msgspec.structs.replace(span, understood=understood)
-        assert cost_of(billed(priced, counted(priced)[0])).usd is not None
-        spent[name] = best_us(lambda priced=priced: cost_of(billed(priced, counted(priced)[0])))  # type: ignore[misc]
+        assert cost_of(billed(priced, usage_of(priced)[0])).usd is not None
+        spent[name] = best_us(lambda priced=priced: cost_of(billed(priced, usage_of(priced)[0])))  # type: ignore[misc]
     print(", ".join(f"tokens {name} and priced {us:.1f} µs" for name, us in spent.items()))
     return max(spent.values())
 

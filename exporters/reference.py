@@ -56,7 +56,7 @@ from storage.rows import storable, time_of
 from storage.terms import text_features_of
 from storage.tool_sets import tool_set_of
 from storage.trace import Side, Span
-from storage.usage import counted
+from storage.usage import usage_of
 
 MICROSECONDS_MAX = 2**63  # later than any call
 BEGINNING_DAYS_MIN = 10  # so that the day left out is a tenth of the sample at most
@@ -133,7 +133,7 @@ def _begins(first: int, last: int) -> int:
 def measure(group_id: str, span: Span) -> Measured:
     """Measure a call as the recorder does, texts too; scores are no part of it. Pure and total."""
     understood = span.understood
-    usage, _ = counted(span)
+    usage, _ = usage_of(span)
     return Measured(
         span.id,
         group_id,

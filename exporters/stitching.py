@@ -32,7 +32,7 @@ import msgspec
 
 from storage.capture import Endpoint, Outcome
 from storage.trace import Choice, Span
-from storage.usage import NO_USAGE, counted
+from storage.usage import NO_USAGE, usage_of
 
 SPANS_HELD_MAX = 1_000
 CHAIN_MAX = 10_000
@@ -202,7 +202,7 @@ def _is_all(span: Span) -> bool:
     """Tell whether the upstream counted about as much input as there is here."""
     tokens = span.understood.usage.input_tokens
     uncounted = msgspec.structs.replace(span.understood, usage=NO_USAGE)
-    estimate = counted(msgspec.structs.replace(span, understood=uncounted))[0].input_tokens
+    estimate = usage_of(msgspec.structs.replace(span, understood=uncounted))[0].input_tokens
     if tokens is None or estimate is None:
         return False
     return tokens <= UNSEEN_RATIO_MAX * estimate + UNSEEN_TOKENS_MAX

@@ -22,7 +22,7 @@ from storage.prices import billed, cost_of
 from storage.schema import call
 from storage.terms import TextFeatures
 from storage.trace import Apart, Side, Span
-from storage.usage import counted
+from storage.usage import usage_of
 
 COUNT_MAX = 2**31 - 1  # an INTEGER of PostgreSQL
 
@@ -250,7 +250,7 @@ def call_values(recorded: Recorded, placed: Placed) -> Values:
     """Write the row of `call`, but for what is measured of it."""
     span, capture = recorded.span, recorded.capture
     understood = span.understood
-    usage, estimated = counted(span)
+    usage, estimated = usage_of(span)
     cost = cost_of(billed(span, usage))
     values: Values = {
         "id": span.id,

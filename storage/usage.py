@@ -44,7 +44,7 @@ _TALKING = frozenset(
 )
 
 
-def counted(span: Span) -> tuple[Usage, bool]:
+def usage_of(span: Span) -> tuple[Usage, bool]:
     """Return the tokens of a call, and whether one of the counts is an estimate of ours."""
     usage = span.understood.usage
     if usage.input_tokens is not None and usage.output_tokens is not None:

@@ -8,7 +8,7 @@ import pytest
 from storage.capture import Endpoint, Outcome
 from storage.derive import derive
 from storage.trace import Choice, Message, Part, Span, Tool, ToolCall, Understood, Usage
-from storage.usage import counted, openai_usage
+from storage.usage import openai_usage, usage_of
 from storage.wire import Object
 from tests.storage.calls import capture_of, span_of, understood_of
 from tests.storage.traffic import capture_of as recorded_capture_of
@@ -75,33 +75,33 @@ def test_what_only_the_total_counts_is_given_to_its_side(raw: Object, expected: 
 
 def test_counts_of_the_upstream_are_left_as_they_are() -> None:
     span = span_of(capture_of(1), understood_of("Hi?"))
-    assert counted(span) == (Usage(7, 3), False)
+    assert usage_of(span) == (Usage(7, 3), False)
 
 
 def test_a_whole_answer_without_counts_is_estimated_and_says_so() -> None:
-    usage, estimated = counted(uncounted())
+    usage, estimated = usage_of(uncounted())
     assert estimated
     assert usage == Usage(11, 6)
 
 
 def test_only_the_count_that_is_missing_is_estimated() -> None:
     span = span_of(capture_of(1), understood_of("When is high water?", usage=Usage(900)))
-    assert counted(span) == (Usage(900, 6), True)
+    assert usage_of(span) == (Usage(900, 6), True)
 
 
 def test_tools_calls_and_other_scripts_count() -> None:
-    plain = counted(uncounted())[0]
+    plain = usage_of(uncounted())[0]
     tool = Tool("f", "Finds the tide.", raw={"type": "function", "function": {"name": "f"}})
     call = ToolCall("f", '{"port": "Brest"}')
     answer = Choice(Message("assistant", "高潮是四点。", tool_calls=(call,)), "tool_calls")
-    rich = counted(uncounted(tools=(tool,), choices=(answer,)))[0]
+    rich = usage_of(uncounted(tools=(tool,), choices=(answer,)))[0]
     assert (rich.input_tokens or 0) > (plain.input_tokens or 0)
     assert rich.output_tokens == 19
 
 
 def test_an_embedding_has_input_alone() -> None:
     span = uncounted(Endpoint.EMBEDDINGS, choices=(), extra={"vectors": 1})
-    assert counted(span) == (Usage(4), True)
+    assert usage_of(span) == (Usage(4), True)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_an_embedding_has_input_alone() -> None:
 )
 def test_an_input_that_is_not_all_here_is_not_estimated(understood: dict[str, object]) -> None:
     meaning = msgspec.structs.replace(understood_of("Hi?", usage=Usage()), **understood)
-    assert counted(span_of(capture_of(1), meaning)) == (Usage(None, 6), True)
+    assert usage_of(span_of(capture_of(1), meaning)) == (Usage(None, 6), True)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_an_input_that_is_not_all_here_is_not_estimated(understood: dict[str, ob
     ],
 )
 def test_what_is_no_whole_answer_is_not_estimated(span: Span) -> None:
-    assert counted(span) == (Usage(), False)
+    assert usage_of(span) == (Usage(), False)
 
 
 @needs_recordings
@@ -148,7 +148,7 @@ def test_half_of_the_recorded_outputs_are_met_within_a_quarter() -> None:
             and any(c.message.text for c in span.understood.choices)
         ):
             blank = msgspec.structs.replace(span.understood, usage=Usage())
-            guess, estimated = counted(msgspec.structs.replace(span, understood=blank))
+            guess, estimated = usage_of(msgspec.structs.replace(span, understood=blank))
             if estimated and guess.output_tokens is not None:
                 errors.append(abs(guess.output_tokens - usage.output_tokens) / usage.output_tokens)
     assert len(errors) > 900
