@@ -13,8 +13,8 @@ call, and `template_hash` notices when it changes. The answer is the text of the
 How a text is read and counted: storage.texts, years and dates: storage.years. Hashes are 64 bits of
 SHA-256, the same everywhere and for ever. Version 1 had only what stands in the first 14 fields;
 its other fields are neutral, its hashes longer. Pure, and total: whatever was derived can be
-measured. Some 60 microseconds for a call of 5 KB (benchmarks/feature_limits.py). What needs more
-time is measured of a sample: storage.terms.
+measured. Some 50 microseconds for a call of 5 KB among many (benchmarks/feature_limits.py), 25 more
+for one by itself. What needs more time is measured of a sample: storage.terms.
 """
 
 import hashlib
@@ -97,7 +97,7 @@ def features_of(span: Span) -> Features:
 
 
 def features_of_all(spans: Sequence[Span]) -> list[Features]:
-    """Measure some calls, their texts together: in a sixth less time than one by one."""
+    """Measure some calls, their texts together: in half the time of one by one."""
     texts = [read_text(text) for span in spans for text in (prompt_of(span), answer_of(span))]
     measured = list(zip(texts, measure_all(texts), strict=True))
     return list(map(_features, spans, measured[::2], measured[1::2]))

@@ -14,11 +14,11 @@ is sent again after it is a retry, not a regeneration.
 
 `compare_all` is exact, over every call of a group. `Retakes` is what the recorder has: the last
 CALLS_HELD of each group that it stored, in the order in which they came. It misses what repeats an
-older one, and what was before a restart; `shalt db rederive` finds that. Of each it
-holds the capture as the spool had it: one object instead of a hundred, which costs as much again to
-let go of as to make. Only a call with as many messages as one of those is digested, and those with
-it: a microsecond for another, 2 µs a message for one that is, and 50 once for a call that is held.
-Memory is HELD_BYTES_MAX, of which a call of a few words takes 1 KB.
+older one, and what was before a restart; `shalt db rederive` finds that. Of each it holds the
+capture as the spool had it: one object instead of a hundred, which are slow to let go of. Only a
+call with as many messages as one of those is digested, and those with it: a microsecond for
+another, 2 µs a message for one that is, and 50 once for a call that is held. Memory is
+HELD_BYTES_MAX, of which a call of a few words takes 1 KB.
 """
 
 from collections import OrderedDict
