@@ -215,7 +215,11 @@ def test_a_segment_of_every_version_is_read(version: int, tmp_path: Path) -> Non
     kinds += [FrameKind.ERASED] * (version >= 2)
     kinds += [FrameKind.SCORE, FrameKind.LABEL, FrameKind.VERDICT] * (version >= 3)
     assert [frame.kind for frame in read] == kinds
-    assert read[0].payload == msgspec.structs.replace(capture_of(1), id="1".zfill(32))
+    written = capture_of(1)  # but for what the makers of the corpus said otherwise
+    answer = msgspec.structs.replace(written.response_body, length=20)
+    assert read[0].payload == msgspec.structs.replace(
+        written, id="1".zfill(32), response_body=answer
+    )
     if version >= 3:
         rich = Message("assistant", None, (ToolCall("find", '{"city": "Zürich"}', "call_1"),))
         said = [score(2, 1, True, comment="naïve"), label(3, 1, message=rich), verdict(4, 1, 3)]
