@@ -28,8 +28,8 @@ import uvloop
 
 from proxy.exchange import Exchange
 from proxy.recording import Recording
-from storage.capture import Dialect, Headers, Outcome
-from tests.relaying import recording_at
+from storage.capture import Headers, Outcome
+from tests.relaying import exchange_in, recording_at
 
 EVENTS: Final = 8
 EVENTS_BEFORE: Final = 5  # of them, when the call is begun in the spool
@@ -85,19 +85,7 @@ async def _measure(folder: Path, calls: int, spent: Spent) -> None:
 
 def _carried(recording: Recording, kind: str) -> Exchange:
     """Let all of a call pass, but not end."""
-    exchange = Exchange(
-        recording,
-        project="default",
-        upstream="openai",
-        dialect=Dialect.OPENAI,
-        method="POST",
-        target=b"/v1/chat/completions",
-        headers=_REQUEST_HEADERS,
-        mode=None,
-        sampled_by=b"",
-        stop=lambda: None,
-        watch=None,
-    )
+    exchange = exchange_in(recording, stop=lambda: None, watch=None, headers=_REQUEST_HEADERS)
     exchange.request_ended = True
     exchange.request_passed(_REQUEST)
     exchange.response_started(200, _answer_headers(kind))

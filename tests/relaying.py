@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from proxy.access import Access
 from proxy.dialling import Address
+from proxy.exchange import Exchange
 from proxy.metrics import CallMetrics
 from proxy.passage import Gate
 from proxy.protocol import ClientLimits
@@ -25,7 +26,7 @@ from proxy.relay import Receive, Relay, Scope, Send
 from proxy.routes import Routes, Upstream
 from proxy.upstream import UpstreamPool
 from shalt.worker import server_config
-from storage.capture import Capture, Dialect, SystemClock
+from storage.capture import Capture, Dialect, Headers, SystemClock
 from storage.counters import Tally, read_tally
 from storage.feed import assemble
 from storage.replay import Frame, SpoolReader
@@ -86,6 +87,29 @@ def recording_at(
         bodies=BodyRedactor(redactor),
         metrics=CallMetrics(CollectorRegistry()),
         clock=SystemClock(),
+    )
+
+
+def exchange_in(
+    recording: Recording,
+    *,
+    stop: Callable[[], object],
+    watch: Callable[[], None] | None,
+    headers: Headers | None = None,
+) -> Exchange:
+    """Begin a chat completion that nobody carries on."""
+    return Exchange(
+        recording,
+        project="default",
+        upstream="openai",
+        dialect=Dialect.OPENAI,
+        method="POST",
+        target=b"/v1/chat/completions",
+        headers=headers or [],
+        mode=None,
+        sampled_by=b"",
+        stop=stop,
+        watch=watch,
     )
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from proxy.exchange import LONG_CALL_NS, RELIEVED_BYTES_MIN, Exchange
 from proxy.recording import Recording
-from storage.capture import Capture, Dialect, Outcome
+from storage.capture import Capture, Outcome
 from storage.feed import assemble
 from storage.replay import SpoolReader
 from storage.segments import writers
 from storage.spool import Part, ResponseHead
-from tests.relaying import recording_at
+from tests.relaying import exchange_in, recording_at
 
 
 async def opened(spool: Path) -> tuple[Recording, Exchange]:
@@ -18,20 +18,7 @@ async def opened(spool: Path) -> tuple[Recording, Exchange]:
     recording = recording_at(spool, body_bytes_max=2**20, held_bytes_max=2**20)
     task = asyncio.current_task()
     assert task is not None
-    exchange = Exchange(
-        recording,
-        project="p",
-        upstream="openai",
-        dialect=Dialect.OPENAI,
-        method="POST",
-        target=b"/v1/chat/completions",
-        headers=[],
-        mode=None,
-        sampled_by=b"",
-        stop=task.cancel,
-        watch=lambda: None,
-    )
-    return recording, exchange
+    return recording, exchange_in(recording, stop=task.cancel, watch=lambda: None)
 
 
 def test_only_the_first_end_of_a_call_counts(tmp_path: Path) -> None:
