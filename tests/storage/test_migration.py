@@ -3,13 +3,14 @@
 import re
 import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import Connection, inspect
 
 from storage.database import open_engine, reading, upgrade, writing
 from storage.features import FEATURE_VERSION
@@ -99,6 +100,17 @@ def test_a_percent_sign_and_a_space_in_the_path_do_no_harm(tmp_path: Path) -> No
     assert ask(url_of(directory), "SELECT version_num FROM alembic_version") == [(SCHEMA_REVISION,)]
 
 
+@contextmanager
+def filled_at(url: str, revision: str) -> Iterator[Connection]:
+    """Let rows be put into a new PostgreSQL database at a revision, then upgrade it."""
+    engine = open_engine(url)
+    with migrating(engine) as connection:
+        run_migrations(connection, revision)
+        yield connection
+    upgrade(engine)
+    engine.dispose()
+
+
 @pytest.mark.parametrize("name", sorted(path.name for path in STORES.iterdir()))
 def test_a_store_of_a_released_schema_is_upgraded_with_every_byte(
     name: str, tmp_path: Path
@@ -132,16 +144,12 @@ def test_bases_and_the_index_of_answers_are_as_new_in_an_upgraded_postgresql(
     postgres: Server,
 ) -> None:
     url = postgres.url(postgres.create())
-    engine = open_engine(url)
-    with migrating(engine) as connection:
-        run_migrations(connection, "0004")
+    with filled_at(url, "0004") as connection:
         for table in ("call", "body"):
             connection.exec_driver_sql(f"CREATE TABLE {table}_all PARTITION OF {table} DEFAULT")
         for number in (1, 2):
             connection.exec_driver_sql(f"INSERT INTO body VALUES ('0{number}', {number}, 'abc')")
         connection.exec_driver_sql("INSERT INTO body_base VALUES ('02', '01')")
-    upgrade(engine)
-    engine.dispose()
     bodies = "SELECT call_id, codec, capture, base_id FROM body_all ORDER BY call_id"
     assert ask(url, bodies) == [("01", 1, b"abc", None), ("02", 2, b"abc", "01")]
     indexes = "SELECT indexdef FROM pg_indexes WHERE tablename IN ('call_all', 'body_all')"
@@ -157,9 +165,7 @@ def test_features_are_in_the_rows_of_their_calls_in_an_upgraded_postgresql(
     postgres: Server,
 ) -> None:
     url = postgres.url(postgres.create())
-    engine = open_engine(url)
-    with migrating(engine) as connection:
-        run_migrations(connection, "0005")
+    with filled_at(url, "0005") as connection:
         week = "2026_09_17 PARTITION OF {} FOR VALUES FROM ('019a') TO ('019b')"
         for table in ("call", "feature"):
             connection.exec_driver_sql(f"CREATE TABLE {table}_{week.format(table)}")
@@ -167,15 +173,16 @@ def test_features_are_in_the_rows_of_their_calls_in_an_upgraded_postgresql(
         for table, call_id in (("call", "019a"), ("feature", "019a"), ("call", "02")):
             others = ", '1'" * (len(inspect(connection).get_columns(table)) - 1)
             connection.exec_driver_sql(f"INSERT INTO {table} VALUES ('{call_id}'{others})")
-    upgrade(engine)
     found = "SELECT tableoid::regclass::text, id, path, prompt_words, roles FROM call ORDER BY id"
     assert ask(url, found) == [
         ("call_2026_09_17", "019a", "1", 1, "1"),
         ("call_all", "02", "1", None, None),
     ]
     later = partition_of("01a0" + "0" * 28)
+    engine = open_engine(url)
     with writing(engine) as connection:
         create(connection, [later])
+    engine.dispose()
     upgraded, made = (
         [
             (definition.replace(week, ""), options)
@@ -189,21 +196,16 @@ def test_features_are_in_the_rows_of_their_calls_in_an_upgraded_postgresql(
     )
     assert upgraded == made
     assert len(made) == 7
-    engine.dispose()
     postgres.drop(url)
 
 
 def test_weeks_that_calls_have_get_partitions_of_text_features(postgres: Server) -> None:
     url = postgres.url(postgres.create())
-    engine = open_engine(url)
     weeks = {"2026_09_17": "FROM ('019a') TO ('019b')", "future": "FROM ('019b') TO (MAXVALUE)"}
-    with migrating(engine) as connection:
-        run_migrations(connection, "0003")
+    with filled_at(url, "0003") as connection:
         for week, bound in weeks.items():
             create = f"CREATE TABLE call_{week} PARTITION OF call FOR VALUES {bound}"
             connection.exec_driver_sql(create)
-    upgrade(engine)
-    engine.dispose()
     partitions = "SELECT relname FROM pg_class WHERE relname ~ '^text_feature_[0-9f].*[0-9e]$'"
     assert sorted(ask(url, partitions)) == [(f"text_feature_{week}",) for week in weeks]
     ask(url, "INSERT INTO text_feature VALUES ('019a', 2, 0, '', '', '', '', '')")
