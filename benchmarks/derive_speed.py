@@ -13,14 +13,15 @@ import json
 import sys
 import timeit
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
 from storage.capture import Capture, SystemClock, new_id
 from storage.derive import derive
-from storage.prices import billed, cost_of
+from storage.prices import Cost, billed, cost_of
 from storage.sse import events
-from storage.trace import Json, Usage
+from storage.trace import Json, Span, Usage
 from storage.usage import usage_of
 from tests.captures import plain_capture
 
@@ -36,8 +37,8 @@ def main() -> int:
     missed = False
     for name, call in (("1 KB JSON", small()), ("64 chunks", stream()), ("20 KB JSON", large())):
         bodies = call.request_body.data, call.response_body.data
-        spent = best_us(lambda call=call: derive(call))  # type: ignore[misc]
-        floor = best_us(lambda bodies=bodies: load(*bodies))  # type: ignore[misc]
+        spent = best_us(partial(derive, call))
+        floor = best_us(partial(load, *bodies))
         missed |= spent > TARGETS_US.get(name, 2 * floor)
         size = sum(map(len, bodies))
         print(f"{name:<12}{size:>8}{spent:>12.1f}{floor:>16.1f}{spent / floor:>8.2f}")
@@ -54,10 +55,15 @@ def tokens_and_price_us() -> float:
     spent = {}
     for name, understood in (("counted", named), ("estimated", uncounted)):
         priced = msgspec.structs.replace(span, understood=understood)
-        assert cost_of(billed(priced, usage_of(priced)[0])).usd is not None
-        spent[name] = best_us(lambda priced=priced: cost_of(billed(priced, usage_of(priced)[0])))  # type: ignore[misc]
+        assert count_and_price(priced).usd is not None
+        spent[name] = best_us(partial(count_and_price, priced))
     print(", ".join(f"tokens {name} and priced {us:.1f} µs" for name, us in spent.items()))
     return max(spent.values())
+
+
+def count_and_price(span: Span) -> Cost:
+    """Find tokens and price of a call, as the recorder does."""
+    return cost_of(billed(span, usage_of(span)[0]))
 
 
 def best_us(run: Callable[[], object]) -> float:
