@@ -10,10 +10,14 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from sqlalchemy import Engine, insert
+
 from shalt.settings import Settings
-from storage.database import open_engine, upgrade
+from storage.database import open_engine, upgrade, writing
+from storage.schema import split_policy
 
 PREFIX = "sqlite:///"
+SALT = "0123456789abcdef" * 2
 
 
 def lay(url: str) -> str:
@@ -34,6 +38,23 @@ def lay_file(path: Path) -> None:
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.copy(_migrated(), path)
+
+
+def lay_salt(
+    engine: Engine, salt: str = SALT, *, test_ratio: float = 0.10, val_ratio: float = 0.05
+) -> None:
+    """Make the first policy with a salt that is known: groups fall as they did in every run."""
+    with writing(engine) as connection:
+        connection.execute(
+            insert(split_policy).values(
+                project="default",
+                version=1,
+                salt=salt,
+                test_ratio=test_ratio,
+                val_ratio=val_ratio,
+                created_at=0,
+            )
+        )
 
 
 @cache

@@ -26,6 +26,7 @@ from tests.relaying import wait_until
 from tests.review.calls import HOSTILE, PNG, chat
 from tests.review.conftest import Clock
 from tests.review.datasets import Asked, Shelf
+from tests.stores import lay_salt
 
 WORD = "w" * 5_000
 
@@ -42,6 +43,7 @@ def site_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     path = tmp_path_factory.mktemp("browser") / "shalt.sqlite"
     store = TraceStore(f"sqlite:///{path}", clock=Clock())
     store.upgrade()
+    lay_salt(store.engine)
     everything = " ".join((*HOSTILE, WORD))
     picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
     harm = chat(

@@ -4,15 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert
 
-from storage.database import writing
-from storage.schema import split_policy
 from storage.store import TraceStore
-from tests.stores import lay
+from tests.stores import lay, lay_salt
 
 NOON_NS = 1_790_942_400_000_000_000  # 2026-10-02T12:00:00Z
-SALT = "0123456789abcdef" * 2
 
 
 class StillClock:
@@ -34,17 +30,7 @@ def make_store(url: str) -> TraceStore:
     """Make a store whose salt is known, so that no test depends on how groups happen to fall."""
     made = TraceStore(lay(url), clock=StillClock())
     made.upgrade()
-    with writing(made.engine) as connection:
-        connection.execute(
-            insert(split_policy).values(
-                project="default",
-                version=1,
-                salt=SALT,
-                test_ratio=0.10,
-                val_ratio=0.05,
-                created_at=0,
-            )
-        )
+    lay_salt(made.engine)
     return made
 
 

@@ -14,7 +14,7 @@ from storage.reservation import side_of, u_of
 from storage.store import TraceStore
 from storage.trace import Side
 from tests.exporters.calls import chat, opening, record, said
-from tests.exporters.conftest import SALT
+from tests.stores import SALT
 
 COPIES = 5
 

@@ -23,7 +23,7 @@ from storage.terms import text_features_of
 from storage.trace import Side
 from storage.withheld import SYNTHETIC, Withheld
 from tests.exporters.calls import conversation, opening
-from tests.exporters.conftest import SALT
+from tests.stores import SALT
 
 SECOND_NS = 10**9
 

@@ -22,19 +22,18 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import insert
 
 from storage import database
 from storage.deletion import delete_calls
 from storage.departures import ChangedMeanwhile
 from storage.ratios import change_ratios, top_up
 from storage.rows import CallRow, DatasetItem, time_of
-from storage.schema import split_policy
 from storage.sides import TRAINED
 from storage.store import TraceStore
 from storage.targeted import TestSetError, create_test_set
 from storage.trace import Apart, Side
 from tests.storage.calls import START_NS, StillClock, at, new_store, recorded, url_of
+from tests.stores import lay_salt
 
 CLOCK = StillClock()
 SESSIONS = st.sampled_from([f"s{number}" for number in range(12)])
@@ -80,17 +79,7 @@ class Held(RuleBasedStateMachine):
     @initialize(salt=st.integers(0, 7))
     def begin(self, salt: int) -> None:
         """Take one of some salts: with a random one no failure could be made again."""
-        with database.writing(self.store.engine) as connection:
-            connection.execute(
-                insert(split_policy).values(
-                    project="default",
-                    version=1,
-                    salt=f"{salt:032x}",
-                    test_ratio=0.2,
-                    val_ratio=0.1,
-                    created_at=0,
-                )
-            )
+        lay_salt(self.store.engine, f"{salt:032x}", test_ratio=0.2, val_ratio=0.1)
         self.ingest([f"s{number}" for number in range(6)])
 
     @rule(sessions=st.lists(SESSIONS, min_size=1, max_size=4))

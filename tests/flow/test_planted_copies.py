@@ -21,7 +21,8 @@ from storage.reservation import side_of, u_of
 from storage.store import TraceStore
 from storage.trace import Side
 from tests.exporters.calls import chat, record, said
-from tests.exporters.conftest import SALT, make_store
+from tests.exporters.conftest import make_store
+from tests.stores import SALT
 
 NAMES = ("sgd", "clinc150", "glaive_toolcall_en", "gsm8k_models")
 ROWS = 800
