@@ -25,7 +25,7 @@ import hashlib
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from tests.threads import running_loop
@@ -43,6 +43,7 @@ class Upstream:
     port: int = 0
     heads: list[bytes] = field(default_factory=list)
     connection_count: int = 0
+    closed_count: int = 0
     lost: list[str] = field(default_factory=list)  # paths whose client went away
     go_on: threading.Event = field(default_factory=threading.Event)  # what such paths wait for
 
@@ -87,6 +88,9 @@ class _Connection:
             pass
         finally:
             self.writer.close()
+            with suppress(ConnectionError, asyncio.CancelledError):
+                await self.writer.wait_closed()
+            self.seen.closed_count += 1
 
     async def answer_one(self) -> bool:
         """Answer one request; tell whether the connection goes on."""

@@ -11,7 +11,8 @@ import pytest
 from datasets import load_dataset
 from scipy.stats import binom
 
-from tests.flow.test_recorded_traffic import CLIENTS, SHARED, free_port, is_open
+from tests.flow.test_recorded_traffic import CLIENTS, SHARED, is_open
+from tests.ports import free_port
 from tests.relaying import wait_until
 from tests.serving import Shalt, running_shalt
 

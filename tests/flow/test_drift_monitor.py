@@ -12,7 +12,6 @@ import json
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import threading
 import urllib.request
@@ -33,6 +32,7 @@ from shalt.settings import Settings
 from storage.drift_reports import find_drift_report
 from tests.client import request
 from tests.monitored import SYSTEM, call_log
+from tests.ports import free_port
 from tests.relaying import Found, wait_until
 from tests.serving import ROOT, Shalt, run_shalt, running_shalt
 
@@ -147,8 +147,7 @@ def running_prometheus(shalt: Shalt, folder: Path) -> Iterator[int]:
     config["scrape_configs"][0]["static_configs"] = [{"targets": [f"127.0.0.1:{shalt.port}"]}]
     config["rule_files"] = [str(DEPLOY / name) for name in config["rule_files"]]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
+    port = free_port()
     process = subprocess.Popen(
         [
             "prometheus",

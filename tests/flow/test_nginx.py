@@ -11,6 +11,7 @@ import pytest
 
 from storage.capture import Outcome
 from tests.client import request
+from tests.ports import free_port
 from tests.relaying import running_relay, upstream_at, wait_until
 from tests.upstream import EVENTS, GZIPPED, running_upstream
 
@@ -22,8 +23,7 @@ pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is missing")
 @contextmanager
 def running_nginx(folder: Path, shalt_port: int) -> Iterator[int]:
     """Run an nginx that passes everything to shalt; yield its port."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
+    port = free_port()
     temporary = "".join(
         f"{kind}_temp_path {folder}/{kind};"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")

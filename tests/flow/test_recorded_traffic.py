@@ -15,6 +15,7 @@ import pytest
 from shalt.recording import open_store
 from shalt.settings import load
 from storage.capture import Capture, Outcome
+from tests.ports import free_port
 from tests.relaying import wait_until
 from tests.serving import ROOT, Shalt, running_shalt
 from tests.storage.traffic import Record, body_of, needs_recordings, recordings
@@ -24,12 +25,6 @@ TRAFFIC = SHARED / "data" / "traffic" / "recorded.jsonl"
 CLIENTS = SHARED / "clients"
 
 pytestmark = needs_recordings
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from proxy.connection import Connection
 from proxy.dialling import Address, Dialler
 from proxy.egress import ANSWER_BYTES_MAX, Credentials, Egress, Scheme, UpstreamUnreachable
 from tests.egress import EgressProxy, running_egress
+from tests.ports import refusing_port
 from tests.upstream import Upstream, running_upstream
 
 GET = b"GET /plain HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -237,12 +238,11 @@ def test_what_a_proxy_does_instead_is_said(certificate: Path, answer: bytes, wha
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_proxy_that_is_not_there_is_named(tls: bool) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
     context = ssl.create_default_context() if tls else None
-    address = Address("upstream.example", 443, context, egress=Egress("127.0.0.1", port))
-    with pytest.raises(UpstreamUnreachable, match=f"egress proxy http://127.0.0.1:{port}"):
-        dialled(address)
+    with refusing_port() as port:
+        address = Address("upstream.example", 443, context, egress=Egress("127.0.0.1", port))
+        with pytest.raises(UpstreamUnreachable, match=f"egress proxy http://127.0.0.1:{port}"):
+            dialled(address)
 
 
 def test_who_gives_up_leaves_no_connection_to_the_proxy(certificate: Path) -> None:

@@ -20,6 +20,7 @@ from proxy.upstream import UpstreamPool
 from storage.capture import DropReason, Outcome
 from storage.spool import FrameKind, SpoolLimits
 from tests.client import request, send_and_leave
+from tests.ports import refusing_port
 from tests.relaying import RunningRelay, running_relay, upstream_at, wait_until
 from tests.upstream import BIG_BYTES, EVENTS, GZIPPED, Upstream, running_upstream
 
@@ -196,9 +197,7 @@ def test_anthropics_clients_get_anthropics_envelope(relay: RunningRelay) -> None
 
 
 def test_an_upstream_that_is_not_there_is_502(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    with running_relay(tmp_path, [upstream_at(port)]) as relay:
+    with refusing_port() as port, running_relay(tmp_path, [upstream_at(port)]) as relay:
         assert request(relay.port, "/v1/plain").status == 502
         assert relay.calls(1)[0].outcome is Outcome.UPSTREAM_UNREACHABLE
 

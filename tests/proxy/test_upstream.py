@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -13,6 +12,7 @@ from proxy.connection import Connection, ResponseHead, UpstreamCut, UpstreamNotH
 from proxy.dialling import Address
 from proxy.egress import UpstreamUnreachable
 from proxy.upstream import UpstreamPool
+from tests.relaying import wait_until
 from tests.upstream import Upstream, running_upstream
 
 GET = b"GET /%b HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -129,7 +129,8 @@ def test_nobody_there_is_unreachable() -> None:
 def test_a_connection_that_says_something_unasked_is_not_used_again() -> None:
     async def scenario(pool: UpstreamPool, upstream: Upstream) -> None:
         assert await call(pool, b"stale") == b"ok"
-        time.sleep(0.3)  # the event loop has had no time to see that the upstream has left
+        # Waits in this thread: the event loop has no time to see that the upstream has left.
+        wait_until(lambda: upstream.closed_count)
         connection = await pool.acquire()
         assert not connection.used_before
         assert pool.idle_count == 0
@@ -179,5 +180,5 @@ def test_an_attempt_that_is_given_up_leaves_no_connection(turns: int) -> None:
         with suppress(BlockingIOError):  # so early that there was no connection
             accepted, _ = server.accept()
             with accepted:
-                accepted.settimeout(10)
+                accepted.settimeout(60)
                 assert accepted.recv(1) == b""

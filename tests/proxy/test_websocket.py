@@ -22,6 +22,7 @@ from storage.capture import Capture, Endpoint, Outcome, SystemClock, endpoint_of
 from storage.derive import derive
 from storage.frames import TEXT, MessageReader
 from storage.spool import FrameKind
+from tests.ports import refusing_port
 from tests.relaying import RunningRelay, running_relay, upstream_at, wait_until
 from tests.sockets import (
     GREETING,
@@ -229,10 +230,8 @@ def test_a_client_that_leaves_during_the_handshake_is_gone(
     assert relay.calls(1)[0].outcome is Outcome.CLIENT_GONE
 
 
-def test_an_upstream_that_speaks_plain_http_is_502(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    with running_relay(tmp_path, [upstream_at(port)]) as relay:
+def test_a_handshake_that_reaches_nobody_is_502(tmp_path: Path) -> None:
+    with refusing_port() as port, running_relay(tmp_path, [upstream_at(port)]) as relay:
         with pytest.raises(InvalidStatus) as refused:
             opened(relay)
         assert refused.value.response.status_code == 502
