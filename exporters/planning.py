@@ -13,6 +13,7 @@ longest of this is looked at by all processes of a run at once (exporters.pool).
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from exporters.group_rows import RowPlan
 from exporters.parts import Parts
@@ -42,6 +43,8 @@ from storage.grouped import (
 from storage.reader import PAGE_ROWS, StoreReader
 from storage.reservation import Policy
 from storage.withheld import TargetedSet
+
+SENTENCES_SHOWN: Final = 3  # of a bias: the worst come first, the others say the same again
 
 
 class BiasError(Exception):
@@ -132,10 +135,15 @@ def _refuse_nothing(selection: SelectionReport) -> None:
 
 def _refuse_bias(selection: SelectionReport, accepted: str) -> None:
     if selection.biased and not accepted:
+        biased_count = sum(each.biased for each in selection.slices)
+        biased_count += sum(each.biased for each in selection.differences)
+        more = biased_count - SENTENCES_SHOWN
         raise BiasError(
             "the filter changes what the training data is like:\n"
-            + "".join(f"  {sentence}\n" for sentence in selection.biased)
-            + 'If that is what you want, say why: --accept-bias "…". Nothing was published'
+            + "".join(f"  {sentence}\n" for sentence in selection.biased[:SENTENCES_SHOWN])
+            + (f"  and {more:,} more\n" if more > 0 else "")
+            + "Nothing was published. If that is what you want, say why: --accept-bias "
+            '"…"; the report is printed then, and kept with the dataset'
         )
 
 

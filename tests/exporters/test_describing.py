@@ -1,5 +1,6 @@
 """What was let pass is in the manifest, and what a filter did stops the export until it is."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,8 @@ def fill(store: TraceStore) -> None:
             1 + 5 * (number % 2)
         )
         kind = "long one" if number % 2 else "tiny"
-        calls.append(
-            chat(number, [said("user", text)], said("assistant", "ok"), metadata={"kind": kind})
-        )
+        tags: dict[str, object] = {"kind": kind, "shelf": str(number % 2)}
+        calls.append(chat(number, [said("user", text)], said("assistant", "ok"), metadata=tags))
     record(store, calls)
 
 
@@ -32,8 +32,11 @@ def test_a_filter_that_changes_what_the_data_is_like_needs_a_reason(
     sqlite_store: TraceStore, tmp_path: Path
 ) -> None:
     fill(sqlite_store)
-    with pytest.raises(BiasError, match="--accept-bias"):
+    with pytest.raises(BiasError, match="--accept-bias") as refused:
         export(sqlite_store, ExportRequest(where=LONG), tmp_path / "out")
+    first, *worst, more, remedy = str(refused.value).splitlines()
+    assert (first[-1], len(worst), remedy[:22]) == (":", 3, "Nothing was published.")
+    assert re.fullmatch(r"  and \d+ more", more)
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
     request = ExportRequest(where=LONG, accept_bias="long calls are what we sell")
     manifest = export(sqlite_store, request, tmp_path / "out")
