@@ -19,7 +19,7 @@ from exporters.checks import Check, Problems
 from exporters.fingerprints import fingerprint_of
 from exporters.group_facts import GroupFacts
 from exporters.manifest import Manifest
-from exporters.row_lines import IdLine
+from exporters.row_lines import IDS_FILE, IdLine
 from exporters.row_reading import Row, RowError, read_row
 from exporters.row_rules import validate_row
 from exporters.selection import Reason
@@ -75,12 +75,12 @@ class RowPass:
         self._invalid = Problems()
         self._format = manifest.format
         self._is_part = _is_part(manifest)
-        names = [entry.name for entry in manifest.files if has_ids(entry.name)]
+        listed = (entry.name for entry in manifest.files if has_ids(entry.name))
+        names = [name for name in listed if (directory / name).is_file()]
         templates = self._templates(names)
         for name in names:
-            if (directory / name).is_file():
-                self.fingerprints[name] = scratch / f"{name}.fingerprints"
-                self._read(name, self.fingerprints[name], templates)
+            self.fingerprints[name] = scratch / f"{name}.fingerprints"
+            self._read(name, self.fingerprints[name], templates)
 
     def check_rows(self) -> Check:
         """Say whether every row is one of its format."""
@@ -107,7 +107,8 @@ class RowPass:
         sample = TemplateSample(self._ids.group_count)
         for name in names:
             group = ""
-            for line, origin in self._rows(name):
+            lines = read_rows(self._directory / name)
+            for origin, line in zip(self._origins(name), lines, strict=False):
                 if origin.group != group and sample.wants(origin.group):
                     try:
                         sample.add(read_row(line).messages)
@@ -116,17 +117,16 @@ class RowPass:
                 group = origin.group
         return sample.templates() if told is None else sample.shared(told)
 
-    def _rows(self, name: str) -> Iterator[tuple[bytes, IdLine]]:
-        path = self._directory / name
-        if path.is_file():
-            ids = (line for line in read_ids(self._directory) if line.file == name)
-            yield from zip(read_rows(path), ids, strict=False)
+    def _origins(self, name: str) -> Iterator[IdLine]:
+        return (line for line in read_ids(self._directory) if line.file == name)
 
     def _read(self, name: str, fingerprints: Path, templates: Templates) -> None:
         lengths = _Lengths(self._tokenizer, self._ids.row_count(name))
         part = part_of(name)
+        lines = read_rows(self._directory / name)
         with fingerprints.open("wb") as file:
-            for number, (line, origin) in enumerate(self._rows(name)):
+            # Origins first: what is left of the rows then are those that nobody listed.
+            for number, (origin, line) in enumerate(zip(self._origins(name), lines, strict=False)):
                 self._advance(len(line) + 1)
                 wrong = validate_row(self._format, line) or ""
                 try:
@@ -141,6 +141,12 @@ class RowPass:
                 if part in DRAWN and row.messages and compared:
                     rank = hash64(origin.group)
                     self.facts.add(rank, row, origin, is_test=part == Side.TEST)
+        unlisted = sum(1 for _ in lines)
+        if unlisted:
+            self._invalid.add(
+                f"{name} has {counted(unlisted, 'row')} beyond those of {IDS_FILE}, of which "
+                "nothing is known: do not train on it"
+            )
         self.tokens.append(lengths.tokens(name))
 
 

@@ -78,3 +78,12 @@ def test_a_broken_line_leaves_the_others_in_their_places(honest: Path, tmp_path:
     )
     assert broken[0]["row"] != sound[0]["row"]
     assert (broken[1:]["row"] == sound[1:]["row"]).all()
+
+
+def test_rows_that_nobody_listed_are_no_part_of_what_is_valid(honest: Path, tmp_path: Path) -> None:
+    directory = copied(honest, tmp_path / "export")
+    path = directory / "train.jsonl"
+    path.write_bytes(path.read_bytes() + 2 * path.read_bytes().splitlines(keepends=True)[0])
+    said = passed(directory, tmp_path).check_rows()
+    assert said.state is State.FAILED
+    assert said.problems[0].startswith("train.jsonl has 2 rows beyond those of ids.jsonl")
