@@ -73,15 +73,20 @@ def explain(given: str, *, store: StoreReader, spool: Path, poison: Path) -> Fat
 
 
 def whole_id(given: str, store: StoreReader) -> str:
-    """Return the one id of a stored call that begins so; what is given, where there is none.
+    """Return the one id of a stored call that begins so, else that of an erased one.
 
-    Raise CallIdError for what is no id, or the beginning of several.
+    Return what is given where there is none. Raise CallIdError for what is no id, or the beginning
+    of several.
     """
     prefix = parse_call_id(given)
     if len(prefix) == _ID_CHARACTERS:
         return prefix
-    stored = [fate.call_id for fate in _ask(store, prefix).fates if fate.state is State.STORED]
-    return only_one(prefix, stored) or prefix
+    known = _ask(store, prefix).fates
+    for state in (State.STORED, State.ERASED):
+        found = only_one(prefix, [fate.call_id for fate in known if fate.state is state])
+        if found is not None:
+            return found
+    return prefix
 
 
 def _ask(store: StoreReader, prefix: str) -> StoreFates:

@@ -155,6 +155,16 @@ def test_an_erased_call_is_said_to_be(place: Place) -> None:
     assert place.ask(id_of(1)).state is State.ERASED
 
 
+def test_the_beginning_of_an_erased_id_is_known_after_those_of_stored_ones(place: Place) -> None:
+    place.store.insert([recorded(1), recorded(2)], at(1))
+    with database.writing(place.store.engine) as connection:
+        selection = Selection(Kind.ID, ids=(id_of(1),))
+        erasure.add(connection, "e" * 32, "default", selection, reason="", now_us=START_NS)
+    assert whole_id(id_of(1)[:12], place.store) == id_of(1)
+    shared = os.path.commonprefix([id_of(1), id_of(2)])
+    assert whole_id(shared, place.store) == id_of(2)
+
+
 def test_an_id_of_the_time_that_retention_has_deleted_is_no_mystery(place: Place) -> None:
     selection = Selection(Kind.RETENTION, until=START_NS // 1000 + 5_000_000)
     with database.writing(place.store.engine) as connection:
