@@ -10,7 +10,7 @@ from exporters.planning import BiasError
 from exporters.request import ExportRequest
 from storage.store import TraceStore
 from storage.trace import Side
-from tests.exporters.calls import chat, opening, record, said
+from tests.exporters.calls import Json, chat, opening, record, said
 
 LONG = "length(tags['kind']) > 4"
 
@@ -23,8 +23,9 @@ def fill(store: TraceStore) -> None:
             1 + 5 * (number % 2)
         )
         kind = "long one" if number % 2 else "tiny"
-        tags: dict[str, object] = {"kind": kind, "shelf": str(number % 2)}
-        calls.append(chat(number, [said("user", text)], said("assistant", "ok"), metadata=tags))
+        answer = said("assistant", "ok")
+        metadata: Json = {"kind": kind, "shelf": str(number % 2)}
+        calls.append(chat(number, [said("user", text)], answer, metadata=metadata))
     record(store, calls)
 
 
