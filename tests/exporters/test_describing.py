@@ -9,8 +9,8 @@ from exporters.dataset import export
 from exporters.planning import BiasError
 from exporters.request import ExportRequest
 from storage.store import TraceStore
-from storage.trace import Side
-from tests.exporters.calls import Json, chat, opening, record, said
+from storage.trace import Json, Side
+from tests.exporters.calls import chat, opening, record, said
 
 LONG = "length(tags['kind']) > 4"
 
