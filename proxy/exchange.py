@@ -47,12 +47,12 @@ class Exchange:
     """
 
     __slots__ = (
-        "_begun", "_connect_ns", "_first_byte_ns", "_forwarded_ns", "_headers", "_left_out",
-        "_mode", "_receive_ns", "_recording", "_redacted_headers", "_response_headers",
-        "_response_started_ns", "_spool_at_ns", "_started_at_ns", "_started_ns", "_stop",
-        "_strainers", "_waited_ns", "_watch", "abandoned", "deadline_ns", "dialect", "due_ns",
-        "ended", "id", "method", "now_ns", "project", "request", "request_ended", "response",
-        "status_code", "target", "upstream",
+        "_begun", "_connect_ns", "_ended_ns", "_error", "_first_byte_ns", "_forwarded_ns",
+        "_headers", "_left_out", "_mode", "_outcome", "_receive_ns", "_recording",
+        "_redacted_headers", "_response_headers", "_response_started_ns", "_spool_at_ns",
+        "_started_at_ns", "_started_ns", "_stop", "_strainers", "_waited_ns", "_watch",
+        "abandoned", "deadline_ns", "dialect", "due_ns", "ended", "id", "method", "now_ns",
+        "project", "request", "request_ended", "response", "status_code", "target", "upstream",
     )  # fmt: skip
 
     def __init__(
@@ -205,22 +205,24 @@ class Exchange:
             self._stop()
 
     def end(self, outcome: Outcome, error: str = "") -> None:
-        """The call is over: hand its record to the spool. The first end counts."""
+        """The call is over: have it recorded within this turn of the loop. The first end counts."""
         if self.ended:
             return
         self.ended = True
         self._stop = self._watch = None  # which refer to whoever refers to this
-        recording = self._recording
-        recording.ended(self)
-        if self._mode == "unrecorded":
-            return
-        ended_ns = self._elapsed_ns()
-        overhead_ns = max(ended_ns - self._waited_ns, 0)
+        self._outcome, self._error = outcome, error
+        self._ended_ns = self._elapsed_ns()
+        self._recording.ended(self, recorded=self.recorded)
+
+    def record(self) -> None:
+        """Hand the record of the call, which has ended, to the spool."""
+        began_ns = self.now_ns()
+        overhead_ns = max(self._ended_ns - self._waited_ns, 0)
         if self._mode == "none":
-            recording.left_out(self, self._left_out)
+            self._recording.left_out(self, self._left_out)
         else:
-            self._record(outcome, error, ended_ns, overhead_ns)
-        self._measure(outcome, ended_ns, overhead_ns)
+            self._record(overhead_ns)
+        self._measure(overhead_ns, self.now_ns() - began_ns)
 
     def timing(self) -> bytes:
         """Say as `server-timing` does, in milliseconds, where the time went until the answer."""
@@ -262,28 +264,28 @@ class Exchange:
             if strainer.held_bytes > RELIEVED_BYTES_MIN:
                 strainer.relieve()
 
-    def _measure(self, outcome: Outcome, ended_ns: int, overhead_ns: int) -> None:
+    def _measure(self, overhead_ns: int, record_ns: int) -> None:
         receive_ns = min(self._receive_ns, overhead_ns)
         phases = Phases(
             receive_ns / 1e9,
             self._connect_ns / 1e9,
             (overhead_ns - receive_ns) / 1e9,
-            max(self._elapsed_ns() - ended_ns, 0) / 1e9,
+            record_ns / 1e9,
         )
         kind = dict(self._response_headers).get(b"content-type", b"")
         streamed = self._first_byte_ns is not None and kind.startswith(b"text/event-stream")
         self._recording.metrics.observe(
             self.upstream,
             endpoint_of(self.method, self.target.decode("latin-1")),
-            outcome,
+            self._outcome,
             phases=phases,
-            duration_seconds=ended_ns / 1e9,
+            duration_seconds=self._ended_ns / 1e9,
             first_token_seconds=(self._first_byte_ns or 0) / 1e9 if streamed else None,
         )
 
     # How it gets to the spool.
 
-    def _record(self, outcome: Outcome, error: str, ended_ns: int, overhead_ns: int) -> None:
+    def _record(self, overhead_ns: int) -> None:
         if self._begun:
             self._spool_parts(last=True)
             request = self.request.describe(b"", self._strainers.get(False))
@@ -300,7 +302,8 @@ class Exchange:
         ):
             if body.truncated and self._mode == "full":
                 self._recording.metrics.cut.labels(why_cut(body, strainer)).inc()
-        capture = self._capture(request, response, outcome, error, ended_ns, overhead_ns)
+        outcome, error = self._outcome, self._error
+        capture = self._capture(request, response, outcome, error, self._ended_ns, overhead_ns)
         self._recording.append(kind, capture)
 
     def _spool_what_came(self) -> None:
@@ -362,27 +365,27 @@ class Exchange:
             headers = self._redact(self._headers + self._response_headers)
             if self._begun:
                 self._redacted_headers = headers
-        return Capture(
-            id=self.id,
-            project=self.project,
-            upstream=self.upstream,
-            dialect=self.dialect,
-            method=self.method,
-            target=self._recording.redactor.target(self.target, self._personal()).decode("latin-1"),
-            request_headers=headers[:count],
-            request_body=request,
-            status_code=self.status_code,
-            response_headers=headers[count:],
-            response_body=response,
-            outcome=outcome,
-            error=error,
-            started_at_ns=self._started_at_ns,
-            forwarded_ns=self._forwarded_ns,
-            response_started_ns=self._response_started_ns,
-            first_byte_ns=self._first_byte_ns,
-            ended_ns=ended_ns,
-            overhead_ns=overhead_ns,
-            redacted=request.kept is not None or response.kept is not None,
+        return Capture(  # by position: by name it takes 0.5 us more
+            self.id,
+            self.project,
+            self.upstream,
+            self.dialect,
+            self.method,
+            self._recording.redactor.target(self.target, self._personal()).decode("latin-1"),
+            headers[:count],
+            request,
+            self.status_code,
+            headers[count:],
+            response,
+            outcome,
+            error,
+            self._started_at_ns,
+            self._forwarded_ns,
+            self._response_started_ns,
+            self._first_byte_ns,
+            ended_ns,
+            overhead_ns,
+            request.kept is not None or response.kept is not None,
         )
 
     def _redact(self, headers: Headers) -> Headers:

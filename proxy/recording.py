@@ -1,10 +1,11 @@
 """A worker's way to the spool, and the watch over its open calls.
 
-Nothing here can fail a call. Frames are collected and written once a turn of the event loop;
-`fdatasync` runs in a thread. One sweep every SWEEP_SECONDS looks at all open calls, so that a call
-pays for no timer of its own: it is then that long calls are begun in the spool, that what has come
-since is added, that deadlines are enforced, that lost clients begin to be watched for and that
-calls which have ended are counted for Prometheus.
+Nothing here can fail a call. Once a turn of the event loop, when what it passes on has gone, the
+calls that have ended are recorded and their frames written; `fdatasync` runs in a thread. One sweep
+every SWEEP_SECONDS looks at all open calls, so that a call pays for no timer of its own: it is then
+that long calls are begun in the spool, that what has come since is added, that deadlines are
+enforced, that lost clients begin to be watched for and that calls which have ended are counted for
+Prometheus.
 """
 
 import asyncio
@@ -47,6 +48,9 @@ class OpenCall(Protocol):
     def sweep(self, now_ns: int) -> None:
         """Do what is due at the monotonic time `now_ns`; never raise."""
 
+    def record(self) -> None:
+        """Append the frames of the call, which has ended; or say that it is left out."""
+
 
 class Recording:
     """The spool of this worker. `run` must be running for syncs and sweeps to happen."""
@@ -76,6 +80,7 @@ class Recording:
         self.always_sync = sync == "always"
         self._writer = SpoolWriter(spool, limits=limits, clock=clock)
         self._open: dict[str, OpenCall] = {}
+        self._ended: list[OpenCall] = []  # in this turn of the event loop, and not yet recorded
         self._flush_is_due = False
         self._sweep_is_due = False
         self._wanting_sync: list[asyncio.Future[None]] = []
@@ -106,9 +111,17 @@ class Recording:
             self._sweep_is_due = True
             asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
 
-    def ended(self, call: OpenCall) -> None:
-        """Watch over it no longer."""
+    def ended(self, call: OpenCall, *, recorded: bool = True) -> None:
+        """Watch over it no longer; `recorded`: have it recorded when this turn's bytes have gone.
+
+        What the turn writes to clients and upstreams goes out at its end (uvloop), so that no call
+        waits for the record of another, or of its own; and those that end together are recorded
+        together, with the code and the patterns in the nearest cache.
+        """
         self._open.pop(call.id, None)
+        if recorded:
+            self._ended.append(call)
+            self._flush_soon()
 
     def left_out(self, call: OpenCall, reason: LeftOut) -> None:
         """A call that was accepted is not to be recorded: count it in the ledger, note its id."""
@@ -117,13 +130,12 @@ class Recording:
 
     def append(self, kind: FrameKind, payload: Payload) -> bool:
         """Put a frame on its way to the disk, within this turn of the event loop."""
-        if not self._flush_is_due:
-            self._flush_is_due = True
-            asyncio.get_running_loop().call_soon(self.flush)
+        self._flush_soon()
         return self._writer.append(kind, payload)
 
     def flush(self) -> None:
         """Write what was appended so far; nobody need wait for the end of this turn."""
+        self._record_ended()
         self._flush_is_due = False
         healthy = self._writer.healthy
         self._writer.flush()
@@ -163,8 +175,22 @@ class Recording:
 
     def close(self) -> None:
         """Write and sync the rest. The recorder may finish this writer then."""
+        self._record_ended()
         self._writer.close()
         self.metrics.count()
+
+    def _flush_soon(self) -> None:
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def _record_ended(self) -> None:
+        ended, self._ended = self._ended, []
+        for call in ended:
+            try:
+                call.record()
+            except Exception:  # it would cost the others their records
+                log.exception("call could not be recorded id=%s", call.id)
 
     async def _in_thread(self, work: Callable[[], None]) -> None:
         try:

@@ -233,6 +233,7 @@ def _longest_first(place: Found) -> tuple[int, int]:
 def _kind_of(headers: Headers) -> tuple[bool, bool]:
     """Say of a message whether its body is encoded, and whether it is a stream of events."""
     last = dict(headers)
-    encoded = last.get(b"content-encoding", b"").strip().lower() not in (b"", b"identity")
+    encoding = last.get(b"content-encoding")
+    encoded = encoding is not None and encoding.strip().lower() not in (b"", b"identity")
     events = last.get(b"content-type", b"").lstrip()[:17].lower() == b"text/event-stream"
     return encoded, events

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from proxy.metrics import CallMetrics, Phases
@@ -19,13 +20,19 @@ from tests.storage.calls import capture_of
 
 
 class Watched:
-    """A call that only notes when it is looked at."""
+    """A call that only notes when it is looked at, and recorded as `record` says."""
 
-    def __init__(self, held_bytes: int = 0, id: str = "0123456789abcdef" * 2) -> None:
+    def __init__(
+        self,
+        held_bytes: int = 0,
+        id: str = "0123456789abcdef" * 2,
+        record: Callable[[], None] = lambda: None,
+    ) -> None:
         self.id = id
         self.due_ns = 0
         self.sweeps: list[int] = []
         self.held_bytes = held_bytes
+        self.record = record
 
     def sweep(self, now_ns: int) -> None:
         self.sweeps.append(now_ns)
@@ -67,6 +74,45 @@ def test_a_frame_is_on_disk_after_this_turn_of_the_loop(tmp_path: Path) -> None:
         recording.close()
 
     asyncio.run(scenario())
+
+
+def test_a_call_is_recorded_behind_the_turn_in_which_it_ends(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        recording, recorded = recording_in(tmp_path), list[int]()
+        recording.ended(Watched(record=lambda: recorded.append(1)))
+        recording.ended(Watched(record=lambda: recorded.append(2)))
+        recording.ended(Watched(record=lambda: recorded.append(3)), recorded=False)
+        assert recorded == []
+        await asyncio.sleep(0)
+        assert recorded == [1, 2]
+        recording.ended(Watched(record=lambda: recorded.append(4)))
+        recording.close()
+        assert recorded == [1, 2, 4]
+
+    asyncio.run(scenario())
+
+
+def test_a_call_that_cannot_be_recorded_costs_no_other_its_record(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        recording, kept = recording_in(tmp_path), capture_of(1)
+
+        def fail() -> None:
+            raise ValueError
+
+        def keep() -> None:
+            recording.append(FrameKind.CALL, kept)
+
+        recording.ended(Watched(record=fail))
+        recording.ended(Watched(record=keep))
+        recording.flush()
+        frames = SpoolReader(tmp_path / writers(tmp_path)[0]).read(10, 10**6)
+        assert [frame.payload for frame in frames] == [kept]
+        recording.close()
+
+    asyncio.run(scenario())
+    assert "could not be recorded" in caplog.text
 
 
 def test_open_calls_are_looked_at_until_they_end(tmp_path: Path) -> None:
