@@ -3,8 +3,7 @@
 What a person, a program or a model said is text and stays text: the templates escape it, and
 `visible` is the one place here that makes markup, of nothing but escaped pieces and its own marks.
 Characters that a browser would not show, or would let act on the text around them, are shown by
-their escapes: control characters, marks that turn the direction of writing for more than
-themselves, lone surrogates, and the invisible ones in which instructions can be hidden.
+their escapes (storage.invisible).
 
 Limits: TEXT_CHARS_MAX of one text, PAGE_CHARS_MAX of all texts of a page; JSON longer than
 JSON_CHARS_MAX is not laid out. What is left out is counted, and is in the recorded bytes.
@@ -16,18 +15,13 @@ import re
 import msgspec
 from markupsafe import Markup, escape
 
+from storage.invisible import INVISIBLE, made_visible
+
 TEXT_CHARS_MAX = 20_000  # ten pages of print: who reads more of one text wants the file
 PAGE_CHARS_MAX = 600_000  # a browser lays this out in half a second
 JSON_CHARS_MAX = 200_000
 LINE_CHARS_MAX = 160
 
-# C0 but for tab and line feed, DEL, C1; soft hyphen; zero-width space; Unicode's line ends and its
-# marks of direction that reach beyond themselves; invisible operators; byte order mark; lone
-# surrogates; tag characters.
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff"
-    "\U000e0000-\U000e007f]"
-)
 _JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 _JSON_BEGINNINGS = ("{", "[")
 
@@ -67,7 +61,7 @@ def visible(text: str) -> Markup:
         return escape(text)
     pieces: list[Markup] = []
     end = 0
-    for found in _INVISIBLE.finditer(text.replace("\r\n", "\n")):
+    for found in INVISIBLE.finditer(text.replace("\r\n", "\n")):
         pieces += (escape(found.string[end : found.start()]), _mark(found[0]))
         end = found.end()
     pieces.append(escape(text.replace("\r\n", "\n")[end:]))
@@ -76,12 +70,12 @@ def visible(text: str) -> Markup:
 
 def is_seen(text: str) -> bool:
     """Tell whether everything in a text would be seen in a field of a form."""
-    return _INVISIBLE.search(text) is None
+    return INVISIBLE.search(text) is None
 
 
 def plain(text: str) -> str:
     """Make the same visible where there can be no markup: in a title, an attribute."""
-    return _INVISIBLE.sub(lambda found: ascii(found[0])[1:-1], text)
+    return made_visible(text)
 
 
 def _mark(char: str) -> Markup:
@@ -109,4 +103,4 @@ def _read_out(found: re.Match[str]) -> str:
     if "\\u" not in found[0]:
         return found[0]
     value = json.dumps(json.loads(found[0]), ensure_ascii=False)
-    return found[0] if _INVISIBLE.search(value) else value
+    return found[0] if INVISIBLE.search(value) else value

@@ -28,7 +28,7 @@ from shalt.intake import Intake, SpoolFull
 from shalt.places import DataDirError, Places
 from shalt.recording import build_recorder, open_store
 from shalt.settings import Settings
-from shalt.terminal import harmless, print_json, print_line
+from shalt.terminal import print_json, print_line, print_note
 from storage.capture import Capture, SystemClock
 from storage.counted import counted
 from storage.counters import is_alive
@@ -171,7 +171,7 @@ class _File:
                 self._trouble(record.line, record.note)
                 continue
             if record.note:
-                _warn(f"{self._path}:{record.line}: imported, but {record.note}")
+                print_note(f"{self._path}:{record.line}: imported, but {record.note}")
             try:
                 reading = self._reader(record.value)
             except NotUnderstood as error:
@@ -206,9 +206,9 @@ class _File:
         counts.trouble_count += 1
         counts.reasons[reason] += 1
         if counts.trouble_count <= TROUBLES_SHOWN_MAX:
-            _warn(place)
+            print_note(place)
         elif counts.trouble_count == TROUBLES_SHOWN_MAX + 1:
-            _warn("more could not be understood; they are counted below")
+            print_note("more could not be understood; they are counted below")
 
 
 class _Delivery:
@@ -318,10 +318,6 @@ def _progress() -> Progress:
         transient=True,
         disable=not sys.stderr.isatty(),
     )
-
-
-def _warn(text: str) -> None:
-    sys.stderr.write(harmless(text) + "\n")
 
 
 def _print(counts: Counts, *, as_json: bool) -> None:

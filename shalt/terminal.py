@@ -2,10 +2,11 @@
 
 A terminal gets colour and the width it has; a pipe gets tab-separated values, which `cut` and
 `awk` take apart, or with `--json` one object a line. Text of a call is never taken for markup or
-for control of the terminal: what a model says must not move the cursor of who reads it.
+for control of the terminal: what a model says must not move the cursor of who reads it, and what
+is not seen is shown (storage.invisible).
 """
 
-import re
+import json
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -16,19 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from storage.invisible import INVISIBLE, made_visible
+
 CELL_CHARS_MAX = 200
 ELASTIC_CHARS_MIN = 10
-# C0, DEL and C1 but for line feed and tab: with them a text could write over what stands above.
-# Lone surrogates: no output can encode them. Marks of direction that reach beyond themselves (not
-# U+200E and U+200F): with them a line reads as other than it is.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
-# Those of them that JSON need not escape, all in the basic plane.
-_UNESCAPED = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
-
-def harmless(text: str) -> str:
-    """Make control characters visible, so that they act on nothing."""
-    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def print_table(
@@ -60,16 +52,16 @@ def print_table(
 
 
 def print_line(text: str = "", style: str = "") -> None:
-    """Print text as it is, control characters made visible; `style` only on a terminal."""
+    """Print text as it is, invisible characters made visible; `style` only on a terminal."""
     if style and sys.stdout.isatty():
-        Console(highlight=False, soft_wrap=True).print(Text(harmless(text), style=style))
+        Console(highlight=False, soft_wrap=True).print(Text(made_visible(text), style=style))
     else:
-        sys.stdout.write(harmless(text) + "\n")
+        sys.stdout.write(made_visible(text) + "\n")
 
 
 def print_note(text: str) -> None:
     """Print a line for whoever looks on, on standard error: it is no part of the result."""
-    sys.stderr.write(harmless(text) + "\n")
+    sys.stderr.write(made_visible(text) + "\n")
 
 
 def one_line(text: str) -> str:
@@ -78,9 +70,9 @@ def one_line(text: str) -> str:
 
 
 def print_json(value: object) -> None:
-    """Print one JSON object as one line, what acts on a terminal escaped: it says the same."""
+    """Print one JSON object as one line, what is not seen escaped: it says the same."""
     text = orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
-    escaped = _UNESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    escaped = INVISIBLE.sub(lambda found: json.dumps(found[0])[1:-1], text)
     print_bytes(escaped.encode() + b"\n")
 
 
@@ -92,7 +84,7 @@ def print_bytes(data: bytes) -> None:
 
 def _cell(text: str) -> str:
     """Keep a cell on one line."""
-    line = harmless(" ".join(text.split()))
+    line = made_visible(" ".join(text.split()))
     return line if len(line) <= CELL_CHARS_MAX else line[: CELL_CHARS_MAX - 1] + "…"
 
 

@@ -3,6 +3,7 @@
 In reading order; a module imports only those above it:
 
     counted         how many there are of something, in words
+    invisible       characters that are not seen, or act on the text around them
     capture         what the worker saw of one call, as bytes, times and outcome; new_id()
     trace           the vocabulary: Span, Message, Choice, Usage
     labels          what is said of an answer: Score, Label, Verdict

@@ -8,7 +8,6 @@ import pytest
 from shalt.terminal import (
     CELL_CHARS_MAX,
     counting_bar,
-    harmless,
     print_bytes,
     print_json,
     print_line,
@@ -16,20 +15,11 @@ from shalt.terminal import (
 )
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("Grüße\n\tund 漢字 🙂", "Grüße\n\tund 漢字 🙂"),
-        ("\x1b[2Jgone", "\\x1b[2Jgone"),
-        ("back\rspace\x08", "back\\rspace\\x08"),
-        ("c1 \x9b31m", "c1 \\x9b31m"),
-        ("lone \ud800", "lone \\ud800"),
-        ("exe.\u202etxt", "exe.\\u202etxt"),
-        ("\u2067שלום\u2069", "\\u2067שלום\\u2069"),
-    ],
-)
-def test_control_characters_are_shown_and_do_nothing(text: str, shown: str) -> None:
-    assert harmless(text) == shown
+def test_what_is_not_seen_is_shown_and_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    print_line("\x1b[2J Grüße\n\tund \u202e \U000e0041")
+    print_table(["a"], [["zero\u200bwidth"]])
+    shown = "\\x1b[2J Grüße\n\tund \\u202e \\U000e0041\na\nzero\\u200bwidth\n"
+    assert capsys.readouterr().out == shown
 
 
 def test_a_pipe_gets_values_separated_by_tabs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,10 +44,10 @@ def test_json_is_one_object_a_line(capsysbinary: pytest.CaptureFixture[bytes]) -
 def test_json_acts_on_no_terminal_and_says_the_same(
     capsysbinary: pytest.CaptureFixture[bytes],
 ) -> None:
-    print_json({"model": "\x9b31m \u202e é"})
+    print_json({"model": "\x9b31m \u202e é \U000e0041"})
     line = capsysbinary.readouterr().out
-    assert line == b'{"model":"\\u009b31m \\u202e \xc3\xa9"}\n'
-    assert json.loads(line) == {"model": "\x9b31m \u202e é"}
+    assert line == b'{"model":"\\u009b31m \\u202e \xc3\xa9 \\udb40\\udc41"}\n'
+    assert json.loads(line) == {"model": "\x9b31m \u202e é \U000e0041"}
 
 
 def test_bytes_are_written_as_they_are_and_in_order(
