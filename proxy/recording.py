@@ -114,8 +114,7 @@ class Recording:
     def ended(self, call: OpenCall, *, recorded: bool = True) -> None:
         """Watch over it no longer; `recorded`: have it recorded when this turn's bytes have gone.
 
-        What the turn writes to clients and upstreams goes out at its end (uvloop), so that no call
-        waits for the record of another, or of its own; and those that end together are recorded
+        So no call waits for the record of another; and those that end together are recorded
         together, with the code and the patterns in the nearest cache.
         """
         self._open.pop(call.id, None)

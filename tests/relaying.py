@@ -201,56 +201,83 @@ def running_relay(
 
     `direct`: plain calls are carried without the application, as a worker does it.
     """
-    ready = threading.Event()
-    gates: list[Gate] = []
-    by_application: list[bytes] = []
-    loops: list[asyncio.AbstractEventLoop] = []
-
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            by_application.append(scope["raw_path"])
-            await Relay(gates[0])(scope, receive, send)
-            return
-        await receive()
-        loops.append(asyncio.get_running_loop())
-        recording = recording_at(
+    application = _Application(
+        upstreams,
+        lambda: recording_at(
             spool,
             limits=limits,
             sync=sync,
             body_bytes_max=body_bytes_max,
             held_bytes_max=held_bytes_max,
             sample_ratio=sample_ratio,
-        )
+        ),
+        lambda recording, tasks: gate_to(
+            upstreams,
+            recording,
+            tasks,
+            access=access,
+            on_client_gone=on_client_gone,
+            refuse_when_full=refuse_when_full,
+            open_calls_max=open_calls_max,
+        ),
+    )
+    clients = ClientLimits(
+        header_bytes_max, client_connections_max, application.refused, head_seconds
+    )
+    config = server_config(application, 1, clients, lambda _: application.gate if direct else None)
+    with _serving(config) as port:
+        assert application.ready.wait(WAIT_SECONDS)
+        yield application.served_at(port, spool)
+
+
+class _Application:
+    """The application of a relay that serves: what it is made of is made when its loop runs."""
+
+    def __init__(
+        self,
+        upstreams: list[Upstream],
+        recording: Callable[[], Recording],
+        gate: Callable[[Recording, asyncio.TaskGroup], Gate],
+    ) -> None:
+        self.ready = threading.Event()
+        self.gate: Gate
+        self._upstreams = upstreams
+        self._make_recording = recording
+        self._make_gate = gate
+        self._loop: asyncio.AbstractEventLoop
+        self._by_application: list[bytes] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            self._by_application.append(scope["raw_path"])
+            await Relay(self.gate)(scope, receive, send)
+
+    def refused(self, reason: str) -> None:
+        """Count what was turned away before it was a call."""
+        self.gate.recording.metrics.refused.labels(reason).inc()
+
+    def served_at(self, port: int, spool: Path) -> RunningRelay:
+        """Describe what serves."""
+        gate, by_application = self.gate, self._by_application
+        return RunningRelay(port, spool, gate.recording, self._loop, gate, by_application)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        self._loop = asyncio.get_running_loop()
+        recording = self._make_recording()
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(recording.run())
-            gate = gate_to(
-                upstreams,
-                recording,
-                tasks,
-                access=access,
-                on_client_gone=on_client_gone,
-                refuse_when_full=refuse_when_full,
-                open_calls_max=open_calls_max,
-            )
-            gates.append(gate)
+            self.gate = self._make_gate(recording, tasks)
             await send({"type": "lifespan.startup.complete"})
-            ready.set()
+            self.ready.set()
             await receive()
             running.cancel()
-        for upstream in upstreams:
+        for upstream in self._upstreams:
             upstream.pool.close()
         recording.close()
         await send({"type": "lifespan.shutdown.complete"})
-
-    def refused(reason: str) -> None:
-        gates[0].recording.metrics.refused.labels(reason).inc()
-
-    clients = ClientLimits(header_bytes_max, client_connections_max, refused, head_seconds)
-    config = server_config(application, 1, clients, lambda _: gates[0] if direct else None)
-    with _serving(config) as port:
-        assert ready.wait(WAIT_SECONDS)
-        gate = gates[0]
-        yield RunningRelay(port, spool, gate.recording, loops[0], gate, by_application)
 
 
 @contextmanager
