@@ -38,7 +38,11 @@ from storage.packing import (
     base_of,
     bases_of,
     compress_against,
+    compress_large,
+    compress_part,
     decompress_against,
+    decompress_part,
+    is_large,
     pack,
     unpack,
     unpack_first,
@@ -51,6 +55,8 @@ log = logging.getLogger(__name__)
 
 # For 2,000 open conversations half of it is too little: bodies take 1,389 bytes instead of 1,254.
 CHAINS_BYTES_MAX: Final = 64 * 2**20
+# Of single short calls 64 MB would be 60,000, and few of them are ever gone on with.
+CHAINS_MAX: Final = 16_000
 # Ids, keys and objects around the bytes of a call; with short bodies they are most of it.
 _ENTRY_BYTES: Final = 700
 BASE_BYTES_MAX: Final = 2 * 2**20  # a longer body is no base: it would push out all others
@@ -61,7 +67,6 @@ GOOD_RATIO: Final = 0.3
 CONTENTS_MAX: Final = 16  # of dictionaries, 112 KB each, that a process remembers
 _contents: dict[tuple[URL, int], bytes] = {}
 _LOCK: Final = 0x7368616C74  # "shalt": any number that nobody else in the database takes
-PART_LEVEL: Final = 1  # base64 shrinks to three quarters at any level
 _ROW_BYTES: Final = 39  # of a row of `body` in SQLite beside what is encoded: id, codec, header
 
 
@@ -115,16 +120,17 @@ class BodyWriter:
         self._dictionary = Dictionary(content) if content is not None else None
         self.loaded = True
 
-    def encode(self, calls: Iterable[Recorded]) -> dict[str, Encoded]:
+    def encode(self, calls: Sequence[Recorded]) -> dict[str, Encoded]:
         """Encode bodies, by call id. Takes longer than all else: do it before any lock."""
         self._take_trained()
-        calls = list(calls)
+        large = {each.span.id: self._encode_large(each) for each in calls if is_large(each.capture)}
+        calls = [each for each in calls if each.span.id not in large]
         # One step for all of them, then the next: zstd drives all else out of the nearest cache.
         bodies = [pack(each.capture, each.encoded) for each in calls]
         for each, (packed, _) in zip(calls, bodies, strict=True):
             self._sampler.add(each.span.project, each.group.id, each.span.user_id, packed)
         encoded = [self._encode(each, *body) for each, body in zip(calls, bodies, strict=True)]
-        return {each.call_id: each for each in encoded}
+        return large | {each.call_id: each for each in encoded}
 
     def rows(self, connection: Connection, encoded: Sequence[Encoded], now_us: int) -> BodyRows:
         """Make the rows of some bodies, in the transaction that will write them."""
@@ -139,7 +145,8 @@ class BodyWriter:
             self._replace_missing_bases(connection, encoded)
         contents = {digest: data for each in encoded for digest, data in each.parts.items()}
         for digest in sorted(contents.keys() - _existing_parts(connection, contents)):
-            rows.parts.append(part_values(digest, contents[digest]))
+            codec, content = compress_part(contents[digest])
+            rows.parts.append({"hash": digest.hex(), "codec": codec, "content": content})
         for each in encoded:
             values: Values = {"call_id": each.call_id, "codec": each.codec, "capture": each.data}
             rows.bodies.append(values | {"base_id": each.base_id or None})
@@ -173,6 +180,11 @@ class BodyWriter:
         self._extend(key, position, call_id, packed)
         return Encoded(call_id, codec, data, base_id, packed, parts)
 
+    def _encode_large(self, call: Recorded) -> Encoded:
+        """Encode a call that serves no other as a base, nor as a sample."""
+        data, parts = compress_large(call.capture, self._plain)
+        return Encoded(call.span.id, CODEC_PACKED, data, "", b"", parts)
+
     def _alone(self, packed: bytes) -> bytes:
         return (self._dictionary or self._plain).compress(packed)
 
@@ -190,7 +202,7 @@ class BodyWriter:
         size = sum([len(each) + _ENTRY_BYTES for _, each in staying.values()])
         self._chains[key] = _Chain(position, staying, size)
         self._chains_bytes += size
-        while self._chains_bytes > CHAINS_BYTES_MAX:
+        while self._chains_bytes > CHAINS_BYTES_MAX or len(self._chains) > CHAINS_MAX:
             _, oldest = self._chains.popitem(last=False)
             self._chains_bytes -= oldest.size
 
@@ -309,8 +321,7 @@ class BodyReader:
         for names in _slices([digest.hex() for digest in hashes]):
             query = select(part.c.hash, part.c.codec, part.c.content).where(part.c.hash.in_(names))
             for name, codec, content in self._connection.execute(query):
-                whole = zstandard.decompress(content) if codec == CODEC_ZSTD else content
-                parts[bytes.fromhex(name)] = whole
+                parts[bytes.fromhex(name)] = decompress_part(codec, content)
         return parts
 
 
@@ -336,14 +347,6 @@ def release(connection: Connection, call_ids: Sequence[str]) -> None:
     for names in _slices(sorted(hashes)):
         used = exists().where(body_part.c.hash == part.c.hash)
         connection.execute(delete(part).where(part.c.hash.in_(names), ~used))
-
-
-def part_values(digest: bytes, content: bytes) -> Values:
-    """Write the row of `part`."""
-    compressed = zstandard.compress(content, PART_LEVEL)
-    shrunk = len(compressed) < len(content)
-    codec, data = (CODEC_ZSTD, compressed) if shrunk else (CODEC_RAW, content)
-    return {"hash": digest.hex(), "codec": codec, "content": data}
 
 
 def write(connection: Connection, rows: BodyRows) -> None:

@@ -42,30 +42,29 @@ def fuse(stream: bytes) -> bytes:
         return stream
     fused = BytesIO()
     fused.write(b"data: ")
-    head = tail = b""
-    pieces: list[bytes] = []  # of the run; its chunk is head, these, tail
+    head = tail = b""  # of the run that is being written
     for chunks in _slices(stream, 6, last_at):
         if any(_PADDING in chunk for chunk in chunks[:_LOOKED_AT]):
             chunks = [_without_padding(each) if _PADDING in each else each for each in chunks]
         at = 0
         while at < len(chunks):
-            if pieces:
+            if head:
                 found = _pieces(chunks, at, head, tail)
-                pieces += found
+                fused.write(b"".join(found))
                 at += len(found)
                 if at == len(chunks):
                     break
-                fused.write(b"".join((head, *pieces, tail, _BETWEEN)))
-                pieces = []
+                fused.write(tail + _BETWEEN)
+                head = b""
             match = _CHUNK.fullmatch(chunks[at])
             if match is None:
                 fused.write(chunks[at] + _BETWEEN)
             else:
                 head, piece, tail = match.groups()
-                pieces = [piece]
+                fused.write(head + piece)
             at += 1
-    if pieces:
-        fused.write(b"".join((head, *pieces, tail, _BETWEEN)))
+    if head:
+        fused.write(tail + _BETWEEN)
     fused.write(stream[last_at + len(_BETWEEN) :])
     return fused.getvalue()
 

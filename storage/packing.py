@@ -37,6 +37,7 @@ CODEC_RAW = 0
 CODEC_ZSTD = 1
 CODEC_PACKED = 2
 CODEC_BASED = 3
+PART_LEVEL: Final = 1  # base64 shrinks to three quarters at any level
 ZSTD_LEVEL = 3  # level 9 saves 4 % more for three times the time
 
 CHAIN_MAX: Final = 4**4
@@ -49,6 +50,9 @@ _PROBE_BYTES: Final = 64
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-"
 _RUN: Final = re.compile(rb"[A-Za-z0-9+/=_-]+")
 
+# From here on bodies are compressed from where they are: one more copy would be felt.
+LARGE_BYTES_MIN: Final = 8 * 2**20
+
 # A frame of zstd: its magic number, then one segment whose length follows in four bytes.
 _FRAME_BEGINS: Final = b"\x28\xb5\x2f\xfd\xa0"
 _BLOCK_BYTES: Final = 128 * 2**10  # as many as a block may hold
@@ -56,6 +60,8 @@ _BLOCK_BYTES: Final = 128 * 2**10  # as many as a block may hold
 # MessagePack: an array of three, and one of none. A Packed without cuts is a capture between them.
 _THREE: Final = b"\x93"
 _NONE: Final = b"\x90"
+_LONG_BYTES: Final = b"\xc6"  # the length follows in four bytes
+_LONG_BYTES_MIN: Final = 2**16  # fewer have a shorter head
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_capture = msgspec.msgpack.Decoder(Capture).decode
@@ -95,6 +101,39 @@ def pack(capture: Capture, encoded: bytes = b"") -> tuple[bytes, dict[bytes, byt
     return _encode(Packed(capture, request_cuts, response_cuts)), parts
 
 
+def is_large(capture: Capture) -> bool:
+    """Tell whether a call is to be compressed by `compress_large`."""
+    return len(capture.request_body.data) + len(capture.response_body.data) >= LARGE_BYTES_MIN
+
+
+def compress_large(
+    capture: Capture, compressor: zstandard.ZstdCompressor
+) -> tuple[bytes, dict[bytes, bytes]]:
+    """Compress what `pack` would return without ever having it in memory; return that and parts."""
+    parts: dict[bytes, bytes] = {}
+    request, request_cuts = _cut(capture.request_body, parts)
+    response, response_cuts = _cut(capture.response_body, parts)
+    if parts:
+        capture = msgspec.structs.replace(capture, request_body=request, response_body=response)
+    pieces = [_THREE, *_pieces(capture), _encode(request_cuts), _encode(response_cuts)]
+    frame = compressor.compressobj(size=sum(map(len, pieces)))
+    return b"".join([*map(frame.compress, pieces), frame.flush()]), parts
+
+
+def _pieces(struct: Capture | Body) -> Iterator[bytes]:
+    """Write a struct as `_encode` does, long bytes in it as they are and not as a copy."""
+    values = msgspec.structs.astuple(struct)
+    yield _encode([None] * len(values))[: -len(values)]  # the head of so long an array
+    for value in values:
+        if isinstance(value, Body):
+            yield from _pieces(value)
+        elif isinstance(value, bytes) and len(value) >= _LONG_BYTES_MIN:
+            yield _LONG_BYTES + len(value).to_bytes(4, "big")
+            yield value
+        else:
+            yield _encode(value)
+
+
 def unpack(packed: bytes, find: Callable[[Sequence[bytes]], Parts]) -> Capture:
     """Read a capture from MessagePack of Packed. KeyError where a part is missing.
 
@@ -119,6 +158,18 @@ def unpack_first(codec: int, data: bytes) -> Capture:
     else:
         assert codec == CODEC_RAW, f"body.codec {codec} is not known to this version"
     return _decode_capture(data)
+
+
+def compress_part(content: bytes) -> tuple[int, bytes]:
+    """Write a part: its codec, and the bytes that `decompress_part` undoes."""
+    compressed = zstandard.compress(content, PART_LEVEL)
+    shrunk = len(compressed) < len(content)
+    return (CODEC_ZSTD, compressed) if shrunk else (CODEC_RAW, content)
+
+
+def decompress_part(codec: int, content: bytes) -> bytes:
+    """Read a part."""
+    return zstandard.decompress(content) if codec == CODEC_ZSTD else content
 
 
 def compress_against(base: bytes, packed: bytes) -> bytes:

@@ -97,6 +97,28 @@ def test_an_image_sent_with_every_turn_is_stored_once(store: TraceStore) -> None
         assert found.capture == each.capture
 
 
+def test_large_bodies_come_back_and_share_their_images(
+    store: TraceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.packing.LARGE_BYTES_MIN", 60_000)
+    calls = conversation(1, 3, "a", IMAGE)
+    store.insert(calls, at(1))
+    assert codecs(store) == [CODEC_PACKED] * 3
+    assert rows_in(store, "part", "body_part") == [1, 3]
+    stored = captures(store, [each.span.id for each in calls])
+    assert [stored[each.span.id] for each in calls] == [each.capture for each in calls]
+
+
+def test_of_many_conversations_the_last_are_remembered(
+    store: TraceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "CHAINS_MAX", 2)
+    one, two, three = (conversation(start, 2, f"s{start}") for start in (1, 11, 21))
+    store.insert([one[0], two[0], three[0]], at(1))
+    store.insert([one[1], three[1]], at(2))
+    assert codecs(store) == [CODEC_PACKED, CODEC_PACKED, CODEC_PACKED, CODEC_PACKED, CODEC_BASED]
+
+
 def test_what_a_released_call_shared_stays_as_long_as_it_is_needed(store: TraceStore) -> None:
     one, two = conversation(1, 5, "a", IMAGE), conversation(11, 5, "b", IMAGE)
     store.insert(one + two, at(1))

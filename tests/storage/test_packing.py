@@ -2,6 +2,7 @@
 
 import base64
 import random
+import tracemalloc
 
 import msgspec
 import pytest
@@ -12,10 +13,14 @@ from storage.packing import (
     CHAIN_MAX,
     CUT_BYTES_MIN,
     DEPTH_MAX,
+    LARGE_BYTES_MIN,
+    ZSTD_LEVEL,
     base_of,
     bases_of,
     compress_against,
+    compress_large,
     decompress_against,
+    is_large,
     pack,
     unpack,
 )
@@ -83,6 +88,25 @@ def test_whatever_the_body_it_comes_back(seed: int) -> None:
     capture = with_bodies(b"".join(pieces), b"".join(reversed(pieces)))
     packed, parts = pack(capture)
     assert unpack(packed, lambda hashes: parts) == capture
+
+
+@pytest.mark.parametrize("size", [0, 2**16 - 1, 2**16, 2**18])
+def test_a_large_call_is_compressed_to_what_it_would_be_packed_to(size: int) -> None:
+    capture = with_bodies(b"{" + b" " * size, b'{"a": "' + image(size) + b'"}')
+    packed, parts = pack(capture)
+    compressed, same_parts = compress_large(capture, zstandard.ZstdCompressor(level=ZSTD_LEVEL))
+    assert zstandard.decompress(compressed) == packed
+    assert same_parts == parts
+
+
+def test_a_large_call_is_compressed_without_a_copy_of_it() -> None:
+    capture = with_bodies(b"a few words " * (LARGE_BYTES_MIN // 12 + 1))
+    assert is_large(capture)
+    tracemalloc.start()
+    compress_large(capture, zstandard.ZstdCompressor(level=ZSTD_LEVEL))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < LARGE_BYTES_MIN / 4
 
 
 def test_what_is_compressed_against_a_base_is_small_and_comes_back() -> None:
