@@ -1,13 +1,16 @@
 """What goes wrong in the console becomes an answer: `{"error": "one sentence"}`, of every route.
 
 What a route raises on purpose keeps its status and headers. What cannot be read of a request is 400
-and names the place. A fault of ours is 500 and stands in the log, not in the answer.
+and names the place; so is a parameter that a route of the API does not take, for without `project`
+spelt right it would answer for another project. A fault of ours is 500 and stands in the log, not
+in the answer.
 """
 
 from typing import Final
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
@@ -18,6 +21,7 @@ from storage.filter_syntax import FilterError
 from storage.search_words import SearchError
 
 _PLACES: Final = ("query", "path", "body")
+_STRICT: Final = ("/api/", "/feedback")  # Prometheus may send /metrics what it likes
 
 
 class Refusal(BaseModel):
@@ -30,6 +34,7 @@ def add_refusals(application: FastAPI) -> None:
     """Have `application` answer all that goes wrong in one shape, and its schema say so."""
     # Routes that are added afterwards take it over: it stands in place of FastAPI's own 422.
     application.router.responses["default"] = {"model": Refusal, "description": "Refused"}
+    application.router.dependencies.append(Depends(_refuse_unknown_parameters))
 
     @application.exception_handler(HTTPException)
     def _refused(request: Request, error: HTTPException) -> Response:
@@ -52,6 +57,18 @@ def add_refusals(application: FastAPI) -> None:
     @application.exception_handler(Exception)
     def _failed(_: Request, __: Exception) -> Response:
         return refuse(500, "shalt failed to answer this; its log says why")
+
+
+def _refuse_unknown_parameters(request: Request) -> None:
+    route = request.scope["route"]
+    assert isinstance(route, APIRoute)
+    if not route.path.startswith(_STRICT):
+        return
+    taken = [field.alias for field in route.dependant.query_params]
+    for name in request.query_params:
+        if name not in taken:
+            takes = ", ".join(taken) or "none"
+            raise HTTPException(400, f"{name}: no such parameter; {route.path} takes {takes}")
 
 
 def _sentence(request: Request, error: HTTPException) -> str:

@@ -31,6 +31,10 @@ def client() -> TestClient:
     def raised(which: str, limit: Annotated[int, Query(ge=1)] = 1) -> None:
         raise RAISED[which]
 
+    @application.get("/api/listed/{kind}")
+    def listed(kind: str, project: str = "default") -> str:
+        return kind + project
+
     return TestClient(application, raise_server_exceptions=False)
 
 
@@ -44,6 +48,11 @@ def client() -> TestClient:
         ("/raised/store", 503, "no store"),
         ("/raised/fault", 500, "shalt failed to answer this; its log says why"),
         ("/raised/call?limit=0", 400, "limit: Input should be greater than or equal to 1"),
+        (
+            "/api/listed/a?projct=b",
+            400,
+            "projct: no such parameter; /api/listed/{kind} takes project",
+        ),
         ("/none", 404, "there is nothing at /none; / says what is here"),
     ],
 )
@@ -69,3 +78,8 @@ def test_the_schema_says_the_same(client: TestClient) -> None:
     answers = client.get("/openapi.json").json()["paths"]["/raised/{which}"]["get"]["responses"]
     assert set(answers) == {"200", "default"}
     assert answers["default"]["content"]["application/json"]["schema"]["$ref"].endswith("/Refusal")
+
+
+def test_parameters_that_a_route_takes_and_those_outside_the_api_pass(client: TestClient) -> None:
+    assert client.get("/api/listed/a?project=b").json() == "ab"
+    assert client.get("/raised/busy?format=text").json() == {"error": "busy"}
