@@ -94,6 +94,7 @@ def test_a_filter_that_breaks_off_is_marked_at_its_end(site: Site) -> None:
 def test_a_project_without_calls_says_how_to_send_some(site: Site) -> None:
     text = site.get("/review").page.text
     assert 'OpenAI(base_url="http://127.0.0.1:8400/v1")' in text
+    assert 'Anthropic(base_url="http://127.0.0.1:8400/u/anthropic")' in text
     assert "x-shalt-session" in text
 
 
