@@ -396,7 +396,7 @@ def stores(draw: st.DrawFn) -> list[Capture]:
     return captures
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(captures=stores(), turns=st.sampled_from(list(Turns)), seed=st.integers(0, 10))
 def test_no_group_is_ever_on_two_sides_and_no_call_is_lost(
     captures: list[Capture], turns: Turns, seed: int

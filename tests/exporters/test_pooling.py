@@ -41,7 +41,7 @@ def sketch_of(numbers: list[int], groups_max: int) -> Sketch:
     again=st.lists(st.integers(0, 6), max_size=3),
     groups_max=st.sampled_from([1, 5, 36, 37, 100]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_pooled_is_what_one_look_at_all_calls_would_have_chosen(
     cuts: list[int], order: object, again: list[int], groups_max: int
 ) -> None:

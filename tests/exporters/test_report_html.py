@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import re
-import time
 from html.parser import HTMLParser
 
 from exporters.findings import Unseen, UnseenValue
@@ -96,11 +95,9 @@ def test_calls_are_linked_only_where_there_is_a_place_to_lead_to() -> None:
     assert call_id in alone
 
 
-def test_the_largest_report_stays_below_a_megabyte_and_is_made_in_two_seconds() -> None:
-    fragment(report(finding()))  # what draws is loaded
-    began = time.process_time()
+def test_the_largest_report_stays_below_a_megabyte() -> None:
+    """It is made in less than two seconds: benchmarks/drift_costs.py, on a machine of its own."""
     page = report_html(many(200))
-    assert time.process_time() - began < 2
     assert len(page) < 2**20
     assert page.count(b'<li class="finding') == FINDINGS_SHOWN
     assert page.count(b"<figure>") == CHARTS_MAX + 1  # that of the classifier

@@ -5,7 +5,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.capture import Body, Capture, Dialect, Endpoint, Outcome
@@ -233,7 +233,6 @@ def test_names_and_ids_are_bounded_and_fit_a_database() -> None:
     assert note(made) == f"a name or id was cut to {NAME_CHARS_MAX} characters"
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.binary(max_size=200), st.sampled_from(list(Endpoint)))
 def test_any_bytes_give_a_span_that_can_be_written(
     request: bytes, response: bytes, endpoint: Endpoint
@@ -275,7 +274,6 @@ JSON = st.recursive(
         "/v1beta/models/gull-3:embedContent",
     ],
 )
-@settings(deadline=None)
 @given(request=JSON, answer=JSON)
 def test_any_json_is_understood_without_a_fault(target: str, request: Json, answer: Json) -> None:
     asked, answered = json.dumps(request).encode(), json.dumps(answer).encode()

@@ -4,6 +4,7 @@ import json
 import random
 import string
 import time
+from collections import Counter
 
 import msgspec
 import pytest
@@ -226,7 +227,8 @@ def test_recorded_traffic_of_all_dialects_can_be_measured() -> None:
     assert sum(each.answer_json == "object" for each in measured) > 50
 
 
-def test_a_call_of_a_kilobyte_is_measured_within_seventy_microseconds() -> None:
+def test_a_call_of_a_kilobyte_is_measured_in_the_time_of_eight_counts_of_its_words() -> None:
+    """How long that is, benchmarks/feature_limits.py says: here the machine is one that is busy."""
     words = random.Random(1)
     prompt = " ".join("".join(words.choices(string.ascii_lowercase, k=5)) for _ in range(150))
     understood = Understood(
@@ -234,13 +236,17 @@ def test_a_call_of_a_kilobyte_is_measured_within_seventy_microseconds() -> None:
         choices=(Choice(Message("assistant", "It was in 2024.")),),
     )
     span = plain_span(understood)
-    seconds = []
-    for _ in range(200):
-        started = time.process_time()
-        for _ in range(10):
-            features_of(span)
-        seconds.append((time.process_time() - started) / 10)
-    assert min(seconds) < 70e-6
+    least = {"measured": float("inf"), "counted": float("inf")}
+    for _ in range(100):
+        for name, work in (
+            ("measured", lambda: features_of(span)),
+            ("counted", lambda: Counter(word.lower() for word in prompt.split())),
+        ):
+            started = time.thread_time()
+            for _ in range(5):
+                work()
+            least[name] = min(least[name], time.thread_time() - started)
+    assert least["measured"] < 8 * least["counted"]
 
 
 @pytest.mark.parametrize(

@@ -187,13 +187,13 @@ PIECES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1500)
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map(" ".join))
 def test_any_words_in_any_order_are_bound_or_refused(text: str) -> None:
     check_is_bound(text)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.text(max_size=60))
 def test_any_text_is_bound_or_refused(text: str) -> None:
     check_is_bound(text)
@@ -228,7 +228,8 @@ conditions = st.recursive(
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(conditions)
 def test_every_filter_of_the_language_runs(filled: TraceStore, text: str) -> None:

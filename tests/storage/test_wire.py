@@ -4,7 +4,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.trace import Json, Part, Understood
@@ -66,13 +66,11 @@ def test_json_nested_just_deep_enough_is_read() -> None:
     assert notes == []
 
 
-@settings(deadline=None)
 @given(st.binary() | st.text().map(lambda text: json.dumps(text, ensure_ascii=True).encode()))
 def test_any_bytes_give_a_value_that_can_be_written(data: bytes) -> None:
     msgspec.json.encode(read_json(data, "x", []))
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["\\ud83d", "\\ude00", "\\\\", "u", "\\n", "x"])).map("".join))
 def test_surrogates_anywhere_give_text_that_can_be_encoded(text: str) -> None:
     value = read_json(f'"{text}"'.encode(), "x", [])
