@@ -34,10 +34,10 @@ from exporters.guard import GuardError
 from exporters.holding_out import Verdict, judge
 from exporters.manifest import FileEntry, Manifest, manifest_json
 from exporters.manifest_reading import MANIFEST_FILE
-from exporters.merging import entry_of, merge, read_ids
+from exporters.merging import entry_of, merge, read_leaving
 from exporters.parts import TRAINED, side_of_part
 from exporters.planning import Plan, make_plan
-from exporters.pool import Pool, default_processes, open_pool
+from exporters.pool import Here, Looker, Pool, default_processes, open_pool
 from exporters.reference import Drawn, write_reference
 from exporters.request import ExportRequest, check_request, shape_of
 from exporters.row_lines import IDS_FILE, CallLine, file_of
@@ -101,10 +101,13 @@ def export(
             progress(Stage.PLAN, 1, 1)
             segments, measured = _write_segments(reader, pool, plan, scratch, progress)
             reference = write_reference(partial, reader, request.project, plan.samples, measured)
-        progress(Stage.GUARD, 0, 1)
-        verdict = judge(scratch, segments, request, plan.rows.row_files, plan.rows.suffix)
-        progress(Stage.GUARD, 1, 1)
-        manifest = _write_files(partial, scratch, plan, segments, verdict, reference, progress)
+            progress(Stage.GUARD, 0, 1)
+            verdict = judge(scratch, segments, request, plan.rows.row_files, plan.rows.suffix)
+            progress(Stage.GUARD, 1, 1)
+            merged = _merge(
+                partial, scratch, plan, segments, verdict, pool or Here(reader), progress
+            )
+        manifest = _describe(partial, plan, segments, verdict, reference, merged)
         check_disjoint(partial / IDS_FILE, plan.rows.suffix)
         with Lines(partial / MANIFEST_FILE) as file:
             file.write(manifest_json(manifest))
@@ -123,7 +126,7 @@ def check_disjoint(ids_path: Path, suffix: str = "jsonl") -> None:
     apart: dict[str, str] = {}
     train, val = (file_of(side, suffix) for side in TRAINED)
     for is_train in (False, True):
-        for line in read_ids(ids_path):
+        for line in read_leaving(ids_path):
             if (line.file == train) is is_train:
                 other = apart.get(line.group, line.file)
                 if other != line.file and {other, line.file} & {train, val}:
@@ -180,16 +183,16 @@ def _write_segments(
     return written, measured
 
 
-def _write_files(
+def _merge(
     partial: Path,
     scratch: Path,
     plan: Plan,
     segments: Sequence[Segment],
     verdict: Verdict,
-    reference: Drawn,
+    looker: Looker,
     progress: Progress,
-) -> Manifest:
-    """Write everything but the manifest, and return that."""
+) -> Sequence[FileEntry]:
+    """Put together what the segments wrote; nothing is left of it in `scratch`, nor that."""
     done = 0
 
     def advance(count: int) -> None:
@@ -197,11 +200,22 @@ def _write_files(
         done += count
         progress(Stage.WRITE, done, len(segments))
 
-    row_files = plan.rows.row_files
-    files = [
-        *merge(partial, scratch, segments, rows=row_files, dropped=verdict.dropped, advance=advance)
-    ]
+    rows, dropped = plan.rows.row_files, verdict.dropped
+    merged = merge(partial, scratch, segments, looker, rows=rows, dropped=dropped, advance=advance)
     scratch.rmdir()
+    return merged
+
+
+def _describe(
+    partial: Path,
+    plan: Plan,
+    segments: Sequence[Segment],
+    verdict: Verdict,
+    reference: Drawn,
+    merged: Sequence[FileEntry],
+) -> Manifest:
+    """Write everything that is made of the rows but the manifest, and return that."""
+    files = [*merged]
     files += [
         FileEntry(each.name, each.sha256, each.bytes, each.groups)
         for each in reference.entries.values()
@@ -250,7 +264,7 @@ def _write_text(path: Path, text: str) -> FileEntry:
 def _items(ids_path: Path) -> Iterator[DatasetItem]:
     """List every call that leaves, those inside other calls' rows too, each of them once."""
     group, seen = "", set[str]()
-    for line in read_ids(ids_path):
+    for line in read_leaving(ids_path):
         if line.group != group:
             group, seen = line.group, set()
         for call_id in (line.call, *line.continued):

@@ -4,21 +4,30 @@ The rows of each file are those of the segments in the order of their ranges, so
 depend on how many processes there were, nor on which of them was first. Rows that are not to leave
 after all (`dropped`) are passed over, and the others counted on. A scratch file is deleted once it
 was read: no row takes its place on disk twice for long.
+
+Each file is put together by itself, by whichever process of the run is free (exporters.pool), while
+`ids.jsonl`, whose rows are counted anew, is written here.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from exporters.formats import new_rows
 from exporters.manifest import FileEntry
 from exporters.parquet_files import ParquetRows
-from exporters.row_lines import IDS_FILE, IdLine
+from exporters.pool import Looker
+from exporters.row_lines import IDS_FILE, IdLine, Leaving
 from exporters.scratch import LISTS, scratch_path
 from exporters.segment import Segment
 from exporters.staging import Lines
+from storage.reader import StoreReader
 
 Advance = Callable[[int], None]  # segments put together since it was last told
 RowFile = Lines | ParquetRows
@@ -29,6 +38,7 @@ def merge(
     directory: Path,
     scratch: Path,
     segments: Sequence[Segment],
+    looker: Looker,
     *,
     rows: Sequence[str],
     dropped: Dropped,
@@ -39,25 +49,18 @@ def merge(
     `segments` come in the order of their numbers. `rows` are the files of rows, which have lines
     in `ids.jsonl`. Raises OSError where the disk refuses.
     """
-    with ExitStack() as stack:
-        files: dict[str, RowFile] = {name: open_rows(stack, directory / name) for name in rows}
-        files |= {name: stack.enter_context(Lines(directory / name)) for name in LISTS}
-        ids = stack.enter_context(Lines(directory / IDS_FILE))
-        before = dict.fromkeys(rows, 0)  # rows of earlier segments, dropped ones too
-        for segment in segments:
-            gone = {
-                name: _rows_between(dropped.get(name, ()), before[name], segment.rows[name])
-                for name in rows
-            }
+    gone = {name: _by_segment(name, segments, dropped.get(name, ())) for name in (*rows, *LISTS)}
+    whole = []
+    for name in (*rows, *LISTS):
+        parts = _parts(scratch, name, segments, gone[name])
+        whole.append(looker.begin(partial(_put_together, path=directory / name, parts=parts)))
+    with Lines(directory / IDS_FILE) as ids:
+        following = dict.fromkeys(rows, 0)
+        for place, segment in enumerate(segments):
             path = scratch_path(scratch, segment.number, IDS_FILE)
-            _append_ids(ids, path, {name: files[name].rows for name in rows}, gone)
-            for name in (*rows, *LISTS):
-                path = scratch_path(scratch, segment.number, name)
-                _append(files[name], path, segment.rows[name], gone.get(name, frozenset()))
-            for name in rows:
-                before[name] += segment.rows[name]
+            _append_ids(ids, path, following, {name: gone[name][place] for name in rows})
             advance(1)
-    return [entry_of(file) for file in (*files.values(), ids)]
+    return [*(file.result() for file in whole), entry_of(ids)]
 
 
 def open_rows(stack: ExitStack, path: Path) -> RowFile:
@@ -78,31 +81,69 @@ def read_ids(path: Path) -> Iterator[IdLine]:
         yield from map(_decode_id, file)
 
 
+def read_leaving(path: Path) -> Iterator[Leaving]:
+    """Read of an `ids.jsonl` who leaves, and in which file."""
+    with path.open("rb") as file:
+        yield from map(_decode_leaving, file)
+
+
 _decode_id = msgspec.json.Decoder(IdLine).decode
+_decode_leaving = msgspec.json.Decoder(Leaving).decode
 
 
-def _rows_between(rows: Collection[int], start: int, count: int) -> frozenset[int]:
-    """Return which rows of a segment are among some rows of the file, counted from its first."""
-    return frozenset(row for row in range(count) if row + start in rows) if rows else frozenset()
+class _Part(NamedTuple):
+    """A scratch file of so many rows, of which some are not to leave."""
+
+    path: Path
+    rows: int
+    gone: frozenset[int]
 
 
-def _append(file: RowFile, path: Path, rows: int, gone: Collection[int]) -> None:
-    """Append the lines of a scratch file but those that are gone, and delete it."""
-    if gone:
-        with path.open("rb") as lines:
+def _by_segment(
+    name: str, segments: Sequence[Segment], rows: Collection[int]
+) -> list[frozenset[int]]:
+    """Say of each segment which of its rows of a file are among some, counted from its first."""
+    found: list[set[int]] = [set() for _ in segments]
+    ends = list(accumulate(segment.rows[name] for segment in segments))
+    for row in rows:
+        place = bisect_right(ends, row)
+        found[place].add(row - (ends[place - 1] if place else 0))
+    return [frozenset(each) for each in found]
+
+
+def _parts(
+    scratch: Path, name: str, segments: Sequence[Segment], gone: Sequence[frozenset[int]]
+) -> Sequence[_Part]:
+    return [
+        _Part(scratch_path(scratch, segment.number, name), segment.rows[name], absent)
+        for segment, absent in zip(segments, gone, strict=True)
+    ]
+
+
+def _put_together(_: StoreReader, path: Path, parts: Sequence[_Part]) -> FileEntry:
+    """Write one file from its scratch files, and delete them."""
+    with ExitStack() as stack:
+        file = stack.enter_context(Lines(path)) if path.name in LISTS else open_rows(stack, path)
+        for part in parts:
+            _append(file, part)
+    return entry_of(file)
+
+
+def _append(file: RowFile, part: _Part) -> None:
+    if part.gone:
+        with part.path.open("rb") as lines:
             for number, line in enumerate(lines):
-                if number not in gone:
+                if number not in part.gone:
                     file.write(line.removesuffix(b"\n"))
     else:
-        file.append(path, rows)
-    path.unlink()
+        file.append(part.path, part.rows)
+    part.path.unlink()
 
 
 def _append_ids(
-    ids: Lines, path: Path, before: Mapping[str, int], gone: Mapping[str, Collection[int]]
+    ids: Lines, path: Path, following: dict[str, int], gone: Mapping[str, Collection[int]]
 ) -> None:
-    """Append the lines of a segment, whose rows come after those that are there."""
-    following = dict(before)
+    """Append the lines of a segment, whose rows are counted on from those `following`."""
     for line in read_ids(path):
         if line.row not in gone[line.file]:
             ids.write(msgspec.json.encode(msgspec.structs.replace(line, row=following[line.file])))

@@ -4,10 +4,11 @@ The plan of a run is what all its rows have in common (exporters.group_rows.RowP
 groups that segments take, and what the manifest says of them all: which groups are withheld, what
 the filter does to the training data. A filter that changes what the data is like stops here.
 
-Cost: a scan of the project's calls for their number, one for the groups, one for the samples of
-each side; with a filter what exporters.selection_report says; and one call of each of 10,000 groups
-with its body, from which the text that prompts share is learnt (exporters.templates). What takes
-longest of this is looked at by all processes of a run at once (exporters.pool).
+Cost: a scan of the project's calls for their number, one for the first and the last of them, one
+for the samples of both sides, two of an index for the groups; with a filter what
+exporters.selection_report says; and one call of each of 10,000 groups with its body, from which the
+text that prompts share is learnt (exporters.templates). All of it but the filter is looked at by
+all processes of a run at once (exporters.pool).
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,8 +18,8 @@ from typing import Final
 
 from exporters.group_rows import RowPlan
 from exporters.parts import Parts
-from exporters.pool import Here, Looker
-from exporters.reference import SIDES, Samples, draw_side, unmeasured
+from exporters.pool import Here, Looker, Pending
+from exporters.reference import Choices, Samples, beginning, choose, samples_of, unmeasured
 from exporters.request import (
     ExportError,
     ExportRequest,
@@ -36,6 +37,7 @@ from storage.grouped import (
     GroupRange,
     ProjectSize,
     group_firsts,
+    group_ids,
     group_ranges,
     has_labels,
     size_of,
@@ -45,6 +47,9 @@ from storage.reservation import Policy
 from storage.withheld import TargetedSet
 
 SENTENCES_SHOWN: Final = 3  # of a bias: the worst come first, the others say the same again
+# Samples are drawn of so many ranges at the same time: each may choose as many calls as are wanted
+# of all, and they come through a pipe.
+SPANS_MAX: Final = 8
 
 
 class BiasError(Exception):
@@ -91,18 +96,15 @@ def make_plan(reader: StoreReader, request: ExportRequest, looker: Looker | None
     )
     sizes = looker.begin(partial(size_of, project=project))
     cut = looker.begin(partial(group_ranges, project=project, calls=SEGMENT_CALLS))
-    drawn = {
-        side: looker.begin(
-            partial(draw_side, project=project, where=request.where, parts=parts, side=side)
-        )
-        for side in SIDES
-    }
-    size, ranges = sizes.result(), cut.result()
+    began = looker.begin(partial(beginning, project=project, where=request.where))
+    size, ranges, begins = sizes.result(), cut.result(), began.result()
+    draw = partial(_begin_draw, looker, project, request.where, parts, ranges)
+    drawn = draw(begins)
     looks = [
         looker.begin(partial(_prompts, project=project, group_count=size.groups, among=among))
         for among in ranges
     ]
-    samples = {side: pending.result() for side, pending in drawn.items()}
+    samples = samples_of(_all(drawn), begins, lambda: _all(draw(0)))
     templates = learn(size.groups, (look.result() for look in looks))
     return Plan(
         policy=policy,
@@ -147,6 +149,30 @@ def _refuse_bias(selection: SelectionReport, accepted: str) -> None:
         )
 
 
+def _begin_draw(
+    looker: Looker,
+    project: str,
+    where: str | None,
+    parts: Parts,
+    ranges: Sequence[GroupRange],
+    begins: int,
+) -> Sequence[Pending[Choices]]:
+    """Have calls chosen for the samples, of all groups or those that began in time."""
+    among_all = partial(choose, project=project, where=where, parts=parts, begins=begins)
+    return [looker.begin(partial(among_all, among=span)) for span in spans(ranges)]
+
+
+def _all(drawn: Sequence[Pending[Choices]]) -> Sequence[Choices]:
+    return [each.result() for each in drawn]
+
+
+def spans(ranges: Sequence[GroupRange]) -> Sequence[GroupRange]:
+    """Put ranges together to at most SPANS_MAX."""
+    step = -(-len(ranges) // SPANS_MAX)
+    parts = [ranges[start : start + step] for start in range(0, len(ranges), step)]
+    return [GroupRange(part[0].start, part[-1].end) for part in parts]
+
+
 def learn(group_count: int, prompts: Iterable[Sequence[Prompt]]) -> Templates:
     """Learn the text that prompts share; they come in the order of their groups. Pure."""
     sample = TemplateSample(group_count)
@@ -161,8 +187,8 @@ def _prompts(
 ) -> Sequence[Prompt]:
     """Read the first call of each group of a range that is in the sample."""
     sample = TemplateSample(group_count)
-    firsts = group_firsts(reader, project, among)
-    wanted = [first for group_id, first in firsts if sample.wants(group_id)]
+    chosen = [each for each in group_ids(reader, project, among) if sample.wants(each)]
+    wanted = [first for _, first in group_firsts(reader, project, chosen)]
     prompts: list[Prompt] = []
     with reader.reading() as connection:
         for start in range(0, len(wanted), PAGE_ROWS):

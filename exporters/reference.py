@@ -21,8 +21,9 @@ be measured.
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ from exporters.loading import BEGUN_GROUPS_MIN, read_measured
 from exporters.parts import Parts
 from exporters.periods import iso_time
 from exporters.reference_facts import Facts, ReferenceEntry, TermNames, facts_of, name_terms
-from exporters.reservoir import choose_calls
+from exporters.reservoir import Reservoir, lowest
 from exporters.window_files import write_window_file
 from exporters.windows import (
     CONVERSATIONS,
@@ -43,11 +44,12 @@ from exporters.windows import (
     Measured,
 )
 from storage.features import FEATURE_VERSION, features_of
+from storage.grouped import GroupRange
 from storage.measured import (
     begun_before,
     first_and_last,
     measured_whole,
-    read_candidates,
+    read_leaving,
     read_score_values,
 )
 from storage.prices import billed, cost_of
@@ -58,6 +60,7 @@ from storage.tool_sets import tool_set_of
 from storage.trace import Side, Span
 from storage.usage import usage_of
 
+EVERY_GROUP = GroupRange("", None)
 MICROSECONDS_MAX = 2**63  # later than any call
 BEGINNING_DAYS_MIN = 10  # so that the day left out is a tenth of the sample at most
 _DAY_MICROSECONDS = 86_400_000_000
@@ -79,9 +82,23 @@ class Sample(NamedTuple):
 Samples = Mapping[Side, Sample]
 
 
+class Choice(NamedTuple):
+    """What is chosen of a range of groups: the call of each; times as the store has them."""
+
+    calls: Mapping[str, str]
+    call_count: int
+    first: int
+    last: int
+
+
+Choices = Mapping[Side, Choice]
+
+
 def draw(reader: StoreReader, project: str, where: str | None, parts: Parts) -> Samples:
     """Choose the calls of both samples. Scans the calls of both sides; raises FilterError."""
-    return {side: draw_side(reader, project, where, parts, side) for side in SIDES}
+    begins = beginning(reader, project, where)
+    drawn = partial(choose, reader, project, where, parts)
+    return samples_of([drawn(begins)], begins, lambda: [drawn(0)])
 
 
 def unmeasured(reader: StoreReader, samples: Samples) -> frozenset[str]:
@@ -91,43 +108,82 @@ def unmeasured(reader: StoreReader, samples: Samples) -> frozenset[str]:
         return frozenset(chosen) - measured_whole(connection, chosen, FEATURE_VERSION)
 
 
-def draw_side(
-    reader: StoreReader, project: str, where: str | None, parts: Parts, side: Side
-) -> Sample:
-    """Choose the calls of one of them."""
+def beginning(reader: StoreReader, project: str, where: str | None) -> int:
+    """Say from when on groups are beginnings, in microseconds; 0 where all are taken for such.
 
-    first, last = MICROSECONDS_MAX, 0
+    Scans the calls of the filter.
+    """
+    with reader.reading() as connection:
+        first, last = first_and_last(connection, project, where, CONVERSATIONS)
+    is_long = last - first >= BEGINNING_DAYS_MIN * _DAY_MICROSECONDS
+    return first + _DAY_MICROSECONDS if is_long else 0
+
+
+def choose(
+    reader: StoreReader,
+    project: str,
+    where: str | None,
+    parts: Parts,
+    begins: int,
+    among: GroupRange = EVERY_GROUP,
+) -> Choices:
+    """Choose calls for both samples among some groups, of which those count that began in time."""
 
     def went_on(group_ids: Sequence[str]) -> Set[str]:
         if not begins:
             return frozenset()
         return begun_before(connection, project, where, CONVERSATIONS, group_ids, begins)
 
-    def pages() -> Iterator[Iterable[tuple[str, str, int]]]:
-        nonlocal first, last
-        for page in read_candidates(connection, project, where, CONVERSATIONS, exported_side=side):
-            kept = [
-                (call_id, group_id, started_at)
-                for call_id, group_id, started_at in page
-                if parts.cause(group_id) is None
-            ]
-            times = [started_at for _, _, started_at in kept]
-            first, last = min([first, *times]), max([last, *times])
-            yield kept
-
+    reservoirs = {side: Reservoir(REFERENCE_GROUPS_MAX, went_on) for side in SIDES}
+    first, last = dict.fromkeys(SIDES, MICROSECONDS_MAX), dict.fromkeys(SIDES, 0)
     with reader.reading() as connection:
-        begins = _begins(*first_and_last(connection, project, where, CONVERSATIONS))
-        call_ids, call_count = choose_calls(pages(), REFERENCE_GROUPS_MAX, went_on)
-        if begins and len(call_ids) < BEGUN_GROUPS_MIN:  # so few that all go on without end
-            call_ids, call_count = choose_calls(pages(), REFERENCE_GROUPS_MAX)
+        for page in read_leaving(
+            connection,
+            project,
+            where,
+            CONVERSATIONS,
+            SIDES,
+            groups_from=among.start,
+            groups_before=among.end,
+        ):
+            for side in SIDES:
+                kept = [
+                    (call_id, group_id, started_at)
+                    for call_id, group_id, started_at, of_side in page
+                    if of_side == side and parts.cause(group_id) is None
+                ]
+                reservoirs[side].add(kept)
+                times = [started_at for _, _, started_at in kept]
+                first[side] = min([first[side], *times])
+                last[side] = max([last[side], *times])
+        return {
+            side: Choice(each.chosen(), each.call_count, first[side], last[side])
+            for side, each in reservoirs.items()
+        }
+
+
+def samples_of(
+    choices: Sequence[Choices], begins: int, again: Callable[[], Sequence[Choices]]
+) -> Samples:
+    """Make the samples of what was chosen of all ranges.
+
+    `again` chooses of all groups, for a side of which so few began in time that all may go on
+    without end.
+    """
+    samples = {side: _sample_of([each[side] for each in choices]) for side in SIDES}
+    few = [side for side in SIDES if len(samples[side].call_ids) < BEGUN_GROUPS_MIN]
+    if begins and few:
+        every = again()
+        samples |= {side: _sample_of([each[side] for each in every]) for side in few}
+    return samples
+
+
+def _sample_of(choices: Sequence[Choice]) -> Sample:
+    call_ids = lowest((each.calls for each in choices), REFERENCE_GROUPS_MAX)
+    call_count = sum(each.call_count for each in choices)
+    first, last = min(each.first for each in choices), max(each.last for each in choices)
     started = (time_of(first), time_of(last)) if call_count else None
     return Sample(call_ids, call_count, started)
-
-
-def _begins(first: int, last: int) -> int:
-    """Say from when on groups are beginnings, in microseconds; 0 where all are taken for such."""
-    is_long = last - first >= BEGINNING_DAYS_MIN * _DAY_MICROSECONDS
-    return first + _DAY_MICROSECONDS if is_long else 0
 
 
 def measure(group_id: str, span: Span) -> Measured:

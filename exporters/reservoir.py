@@ -6,57 +6,92 @@ not on their order nor on how they were divided: choices of parts add up to that
 bottom-k sketch: Cohen and Kaplan, "Summarizing Data using Bottom-k Sketches", PODC 2007).
 """
 
-from collections.abc import Callable, Iterable, Sequence, Set
+import heapq
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 from exporters.windows import rank_of, slot_of
 
 _NEVER = -1  # before every slot
 
+Candidate = tuple[str, str, int]  # call id, group id and start
+
 
 def choose_calls(
-    pages: Iterable[Iterable[tuple[str, str, int]]],
+    pages: Iterable[Iterable[Candidate]],
     groups_max: int,
     passed_over: Callable[[Sequence[str]], Set[str]] = lambda _: frozenset(),
 ) -> tuple[list[str], int]:
-    """Choose calls of pages of call id, group id and start; count all of them.
+    """Choose calls of pages; return their ids in order, and count all. See Reservoir."""
+    reservoir = Reservoir(groups_max, passed_over)
+    for page in pages:
+        reservoir.add(page)
+    return sorted(reservoir.chosen().values()), reservoir.call_count
+
+
+def lowest(parts: Iterable[Mapping[str, str]], groups_max: int) -> list[str]:
+    """Choose among what was chosen of parts that have no group in common; return ids in order."""
+    chosen = {group_id: call_id for part in parts for group_id, call_id in part.items()}
+    groups = heapq.nsmallest(groups_max, chosen, key=lambda each: (rank_of(each), each))
+    return sorted(chosen[group_id] for group_id in groups)
+
+
+class Reservoir:
+    """The calls chosen so far, of at most `groups_max` groups.
 
     `passed_over` says which of some groups are not to be chosen: it is asked once for each that may
-    get in. Returns the ids in their order. Memory: 0.4 KB for each of half as many groups more, and
-    for each that was passed over. Cost: two microseconds a call.
+    get in. Memory: 0.4 KB for each of half as many groups more, and for each that was passed over.
+    Cost: two microseconds a call.
     """
-    kept: dict[str, tuple[int, str]] = {}
-    ranks: dict[str, int] = {}
-    rank_max = 1 << 64
-    call_count = 0
-    for page in pages:
+
+    def __init__(
+        self,
+        groups_max: int,
+        passed_over: Callable[[Sequence[str]], Set[str]] = lambda _: frozenset(),
+    ) -> None:
+        self.call_count = 0
+        self._groups_max = groups_max
+        self._passed_over = passed_over
+        self._kept: dict[str, tuple[int, str]] = {}
+        self._ranks: dict[str, int] = {}
+        self._rank_max = 1 << 64
+
+    def add(self, page: Iterable[Candidate]) -> None:
+        """Take in some calls."""
+        kept, ranks, rank_max = self._kept, self._ranks, self._rank_max
+        count = 0
         fresh: list[str] = []
         for call_id, group_id, started_at in page:
-            call_count += 1
+            count += 1
             other = kept.get(group_id)
-            slot = slot_of(started_at)
             if other is None:
                 rank = rank_of(group_id)
                 if rank <= rank_max:
-                    kept[group_id] = slot, call_id
+                    kept[group_id] = slot_of(started_at), call_id
                     ranks[group_id] = rank
                     fresh.append(group_id)
-            elif slot < other[0] or (
+                continue
+            slot = slot_of(started_at)
+            if slot < other[0] or (
                 slot == other[0] and (rank_of(call_id), call_id) < (rank_of(other[1]), other[1])
             ):
                 kept[group_id] = slot, call_id
-        for group_id in passed_over(fresh):
+        self.call_count += count
+        for group_id in self._passed_over(fresh):
             kept[group_id] = _NEVER, ""  # stays, so that nobody asks again
             del ranks[group_id]
-        if len(ranks) > groups_max + groups_max // 2:
-            rank_max = _evict(kept, ranks, groups_max)
-    if len(ranks) > groups_max:
-        _evict(kept, ranks, groups_max)
-    return sorted(kept[group_id][1] for group_id in ranks), call_count
+        if len(ranks) > self._groups_max + self._groups_max // 2:
+            self._evict()
 
+    def chosen(self) -> dict[str, str]:
+        """Return the call of each group that is chosen."""
+        if len(self._ranks) > self._groups_max:
+            self._evict()
+        return {group_id: self._kept[group_id][1] for group_id in self._ranks}
 
-def _evict(kept: dict[str, tuple[int, str]], ranks: dict[str, int], groups_max: int) -> int:
-    """Let go of the groups that rank behind the first `groups_max`; return the last one's rank."""
-    ordered = sorted(ranks, key=lambda group_id: (ranks[group_id], group_id))
-    for group_id in ordered[groups_max:]:
-        del kept[group_id], ranks[group_id]
-    return ranks[ordered[groups_max - 1]]
+    def _evict(self) -> None:
+        """Let go of the groups that rank behind the first `groups_max`."""
+        ranks = self._ranks
+        ordered = sorted(ranks, key=lambda group_id: (ranks[group_id], group_id))
+        for group_id in ordered[self._groups_max :]:
+            del self._kept[group_id], ranks[group_id]
+        self._rank_max = ranks[ordered[self._groups_max - 1]]

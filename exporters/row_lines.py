@@ -54,6 +54,15 @@ class IdLine(msgspec.Struct, frozen=True, omit_defaults=True):
     day: str = ""
 
 
+class Leaving(msgspec.Struct, frozen=True):
+    """What a line of `ids.jsonl` says of who leaves and where: read in a third of the time."""
+
+    file: str
+    call: str
+    group: str
+    continued: tuple[str, ...] = ()
+
+
 class CallLine(msgspec.Struct, frozen=True):
     """A line of `needs_label.jsonl` and of `unfit.jsonl`."""
 

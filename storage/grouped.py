@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Integer, Row, case, func, literal, select
 
 from storage.bodies import BodyReader
 from storage.capture import Capture
+from storage.database import listed
 from storage.erasure import visible
 from storage.filters import compile_filter
 from storage.labels import Label, Score
@@ -99,25 +100,34 @@ def has_labels(reader: StoreReader) -> bool:
         return connection.scalar(select(label.c.id).limit(1)) is not None
 
 
-def group_firsts(
-    reader: StoreReader, project: str, among: GroupRange
-) -> Generator[tuple[str, str]]:
-    """Yield the id of each group of a range, in order, and that of its first call.
+def group_ids(reader: StoreReader, project: str, among: GroupRange) -> Sequence[str]:
+    """List the groups of a range, in order, those of which nothing is to be seen included.
 
-    Index (project, group_id), and a row for each call.
+    Index (project, group_id), without the rows.
     """
-    query = (
-        select(call.c.group_id, func.min(call.c.id).label("first_id"))
-        .where(call.c.project == project, *_within(among))
-        .group_by(call.c.group_id)
-        .order_by(call.c.group_id)
-    )
+    query = select(call.c.group_id).where(call.c.project == project, *_within(among))
     with reader.reading() as connection:
-        query = query.where(*visible(connection))
-        result = connection.execute(query, execution_options={"yield_per": GROUPS_AT_ONCE})
-        with closing(result):
-            for found in result:
-                yield found.group_id, found.first_id
+        return connection.scalars(query.distinct().order_by(call.c.group_id)).all()
+
+
+def group_firsts(
+    reader: StoreReader, project: str, group_ids: Sequence[str]
+) -> Sequence[tuple[str, str]]:
+    """Read the ids of some groups' first calls, in that order; of none to be seen, nothing.
+
+    Index (project, group_id), and a row for each call of these groups.
+    """
+    firsts: dict[str, str | None] = {}
+    with reader.reading() as connection:
+        seen = visible(connection)
+        for start in range(0, len(group_ids), GROUPS_AT_ONCE):
+            wanted = listed(connection, group_ids[start : start + GROUPS_AT_ONCE])
+            of_group = [call.c.project == project, call.c.group_id == wanted.c.value]
+            first = select(func.min(call.c.id)).where(*of_group, *seen).correlate(wanted)
+            rows = connection.execute(select(wanted.c.value, first.scalar_subquery()))
+            firsts.update((group_id, call_id) for group_id, call_id in rows)
+    found = ((group_id, firsts.get(group_id)) for group_id in group_ids)
+    return [(group_id, call_id) for group_id, call_id in found if call_id is not None]
 
 
 def read_groups(

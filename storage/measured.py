@@ -7,10 +7,10 @@ one `reading`.
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
-from typing import Any, Final
+from typing import Any, Final, TypeVarTuple
 
 import pyarrow as pa
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, select
 
 from storage.capture import Endpoint, Outcome
 from storage.database import among, listed
@@ -26,34 +26,53 @@ from storage.withheld import SYNTHETIC
 
 ROWS_AT_ONCE: Final = 2_000  # more at a time are slower: the garbage collector looks at them all
 
+Columns = TypeVarTuple("Columns")
 Scores = dict[str, dict[str, float | str]]  # of calls by their ids, by name
 
 _TERMS: Final = ("prompt_terms", "answer_terms", "answer_fields")
 
 
 def read_candidates(
-    connection: Connection,
-    project: str,
-    where: str | None,
-    endpoints: Collection[Endpoint],
-    *,
-    exported_side: Side | None = None,
+    connection: Connection, project: str, where: str | None, endpoints: Collection[Endpoint]
 ) -> Iterator[Sequence[Row[str, str, int]]]:
     """Read id, group and start of the complete calls that a filter matches and somebody made.
 
-    In pages, of some endpoints, in no order. With `exported_side` of that side alone, and only
-    calls whose body is still there, for without it they leave in no export. Index (project, id) for
-    a time, or what the planner prefers for the filter; raises FilterError.
+    In pages, of some endpoints, in no order. Index (project, id) for a time, or what the planner
+    prefers for the filter; raises FilterError.
     """
     query = select(call.c.id, call.c.group_id, call.c.started_at).where(
         *conditions(project, where), *_counting(endpoints), *visible(connection)
     )
-    if exported_side is not None:
-        has_body = exists().where(body.c.call_id == call.c.id)
-        query = query.where(call.c.side == exported_side.value, has_body)
-    result = connection.execute(query, execution_options={"yield_per": ROWS_AT_ONCE})
-    with closing(result):
-        yield from result.partitions()
+    yield from _pages(connection, query)
+
+
+def read_leaving(
+    connection: Connection,
+    project: str,
+    where: str | None,
+    endpoints: Collection[Endpoint],
+    sides: Collection[Side],
+    *,
+    groups_from: str = "",
+    groups_before: str | None = None,
+) -> Iterator[Sequence[Row[str, str, int, str]]]:
+    """Read id, group, start and side of those of such calls that may leave on some sides.
+
+    Of a range of groups. Without its body a call leaves in no export. Index (project, group_id);
+    raises FilterError.
+    """
+    has_body = exists().where(body.c.call_id == call.c.id)
+    query = select(call.c.id, call.c.group_id, call.c.started_at, call.c.side).where(
+        *conditions(project, where),
+        *_counting(endpoints),
+        *visible(connection),
+        call.c.group_id >= groups_from,
+        call.c.side.in_([side.value for side in sides]),
+        has_body,
+    )
+    if groups_before is not None:
+        query = query.where(call.c.group_id < groups_before)
+    yield from _pages(connection, query)
 
 
 def first_and_last(
@@ -206,6 +225,12 @@ def visible_ids(connection: Connection, call_ids: Sequence[str]) -> set[str]:
         query = select(call.c.id).where(among(connection, call.c.id, part))
         seen.update(connection.scalars(query.where(*visible(connection))))
     return seen
+
+
+def _pages(connection: Connection, query: Select[*Columns]) -> Iterator[Sequence[Row[*Columns]]]:
+    result = connection.execute(query, execution_options={"yield_per": ROWS_AT_ONCE})
+    with closing(result):
+        yield from result.partitions()
 
 
 def _same_version() -> ColumnElement[bool]:

@@ -6,11 +6,14 @@ from pathlib import Path
 import msgspec
 
 from exporters.manifest import FileEntry
-from exporters.merging import Dropped, merge, read_ids
-from exporters.row_lines import IDS_FILE, IdLine
+from exporters.merging import Dropped, merge, read_ids, read_leaving
+from exporters.pool import Here
+from exporters.row_lines import IDS_FILE, IdLine, Leaving
 from exporters.scratch import LISTS, scratch_path
 from exporters.segment import Segment
 from exporters.tally import Tally
+from storage.database import open_engine
+from storage.reader import StoreReader
 from tests.exporters.calls import SIDE_FILES
 
 
@@ -34,6 +37,7 @@ def merged(
         directory,
         directory / "scratch",
         segments,
+        Here(StoreReader(open_engine("sqlite:///nothing.sqlite"))),
         rows=list(SIDE_FILES.values()),
         dropped=dropped or {},
         advance=lambda count: None,
@@ -67,3 +71,9 @@ def test_rows_that_are_dropped_are_in_no_file_and_the_others_are_counted_on(
     found = [(line.row, line.call) for line in read_ids(tmp_path / IDS_FILE)]
     assert found == list(enumerate("0 1a 2 2a".split()))
     assert {file.name: file.rows for file in files}["train.jsonl"] == 4
+
+
+def test_who_leaves_is_read_with_all_calls_of_a_row(tmp_path: Path) -> None:
+    line = IdLine("val.jsonl", 3, "b", "g", continued=("a",), model="m", partly=True)
+    (tmp_path / IDS_FILE).write_bytes(msgspec.json.encode(line) + b"\n")
+    assert list(read_leaving(tmp_path / IDS_FILE)) == [Leaving("val.jsonl", "b", "g", ("a",))]

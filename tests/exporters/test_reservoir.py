@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from exporters.reservoir import choose_calls
+from exporters.reservoir import Reservoir, choose_calls, lowest
 from exporters.windows import SLOT_MICROSECONDS, rank_of
 
 
@@ -53,3 +53,15 @@ def test_groups_that_are_passed_over_leave_their_places_to_others() -> None:
         chosen, call_count = choose_calls(pages, groups_max, passed_over)
         assert (chosen, call_count) == (choose_calls([even], groups_max)[0], 90)
         assert len(asked) <= 30
+
+
+def test_what_is_chosen_of_parts_adds_up_to_what_is_chosen_of_all() -> None:
+    chance = random.Random(5)
+    calls = [(f"{number:032x}", f"group {chance.randrange(60)}", 0) for number in range(300)]
+    for groups_max in (1, 20, 60, 100):
+        reservoirs = [Reservoir(groups_max) for _ in range(3)]
+        for number, each in enumerate(reservoirs):
+            each.add(call for call in calls if int(call[1].split()[1]) % 3 == number)
+        chosen = lowest((each.chosen() for each in reservoirs), groups_max)
+        assert chosen == choose_calls([calls], groups_max)[0]
+        assert sum(each.call_count for each in reservoirs) == 300

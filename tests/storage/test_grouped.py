@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from storage.grouped import GroupRange, group_firsts, group_ranges, read_groups, size_of
+from storage.grouped import GroupRange, group_firsts, group_ids, group_ranges, read_groups, size_of
 from storage.reader import StoreReader
 from storage.store import TraceStore
 from tests.exporters.calls import conversation, record
@@ -62,10 +62,14 @@ def test_the_captures_are_those_that_were_stored(store: TraceStore) -> None:
 
 def test_the_first_call_of_each_group_is_named(store: TraceStore) -> None:
     fill(store, 3, 2)
-    firsts = dict(group_firsts(store, "default", GroupRange("", None)))
+    groups = group_ids(store, "default", EVERYTHING)
     calls = list(read_groups(store, "default", None, EVERYTHING))
-    assert list(firsts) == sorted({call.group_id for call in calls})
-    assert set(firsts.values()) == {f"{100 * group:032x}" for group in range(3)}
+    assert groups == sorted({call.group_id for call in calls})
+    firsts = group_firsts(store, "default", [groups[2], "of nobody", groups[0]])
+    assert [group for group, _ in firsts] == [groups[2], groups[0]]
+    every = group_firsts(store, "default", groups)
+    assert {call_id for _, call_id in every} == {f"{100 * group:032x}" for group in range(3)}
+    assert set(firsts) < set(every)
 
 
 def test_the_size_of_a_project_counts_calls_and_bytes(store: TraceStore) -> None:

@@ -16,6 +16,7 @@ from storage.measured import (
     measured_whole,
     read_candidates,
     read_columns,
+    read_leaving,
     read_score_values,
     read_terms,
     read_tool_sets,
@@ -50,8 +51,8 @@ def candidates(store: TraceStore, where: str | None = None) -> list[str]:
 
 def exported(store: TraceStore, side: Side) -> set[str]:
     with store.reading() as connection:
-        pages = read_candidates(connection, "default", None, CHATS, exported_side=side)
-        return {call_id for page in pages for call_id, _, _ in page}
+        pages = read_leaving(connection, "default", None, CHATS, [side])
+        return {call_id for page in pages for call_id, _, _, _ in page}
 
 
 def sample(store: TraceStore, number: int, version: int = FEATURE_VERSION) -> None:
