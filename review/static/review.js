@@ -1,4 +1,4 @@
-// Shortens the way; everything works without it. It reads the page and follows its links, no more.
+// Shortens the way; everything works without it. It follows links and sends forms of its page, no more.
 "use strict";
 
 document.querySelector(".keys").hidden = false;
@@ -37,6 +37,15 @@ function step(by) {
   }
 }
 
+// Opens the form of a better answer, and goes into its text.
+function correct() {
+  const form = document.querySelector("details.correct");
+  if (form) {
+    form.open = true;
+    form.querySelector("textarea")?.focus();
+  }
+}
+
 const inList = {
   j: () => step(1),
   k: () => step(-1),
@@ -44,11 +53,16 @@ const inList = {
   p: () => document.querySelector(".pages [rel=prev]")?.click(),
 };
 const everywhere = {
+  c: correct,
   "/": () => document.querySelector("#where")?.select(),
   s: () => document.querySelector("#search")?.select(),
 };
 
 document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.matches("textarea")) {
+    event.target.form.requestSubmit(event.target.form.querySelector("button"));
+    return;
+  }
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
   const link = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
   const list = document.body.classList.contains("list") ? inList : {};
@@ -58,3 +72,9 @@ document.addEventListener("keydown", (event) => {
     act();
   }
 });
+
+// Who judges says so once; the name stays in this browser.
+for (const field of document.querySelectorAll("input[name=author]")) {
+  field.value ||= localStorage.getItem("author") ?? "";
+  field.addEventListener("change", () => localStorage.setItem("author", field.value));
+}

@@ -125,3 +125,18 @@ def test_an_answer_is_corrected_and_accepted_on_its_page(tab: Tab, site_url: str
     tab.loads(lambda: tab.value("document.querySelector('button[value=up]').click()"))
     assert "thumbs = true" in tab.value("document.querySelector('.history').textContent")
     assert [text for text in tab.complaints if "Security Policy" in text] == []
+
+
+def test_answers_are_corrected_with_the_keyboard_alone(tab: Tab, site_url: str) -> None:
+    tab.open(f"{site_url}/review/calls/{id_of(4)}")
+    tab.press("c", *"So: ")
+    tab.press("Tab", "Tab", *"ada", "Tab")
+    assert tab.value("document.activeElement.value") == "answer"
+    tab.value("document.querySelector('textarea[name=text]').focus()")
+    pressed = {"type": "keyDown", "key": "Enter", "windowsVirtualKeyCode": 13, "modifiers": 2}
+    tab.loads(lambda: tab.ask("Input.dispatchKeyEvent", **pressed))
+    assert tab.value("document.querySelector('.history ins').textContent").startswith("So:")
+    assert "ada" in tab.value("document.querySelector('.history').textContent")
+    tab.loads(lambda: tab.press("j"))
+    assert id_of(3) in tab.value("location.pathname")
+    assert tab.value("document.querySelector('input[name=author]').value") == "ada"
