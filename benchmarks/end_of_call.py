@@ -2,10 +2,11 @@
 
     python -m benchmarks.end_of_call [--calls 3000]
 
-At one call at a time the next request is here while the worker still does this, so its first token
-waits for it. `plain` is a call of 1 KB with 14 headers and an answer of 1.3 KB; `stream` one of 8
-events that has lasted for so long that it was begun in the spool before. `end` searches the bodies
-and heads for secrets, makes the frames and takes note of the times; `flush` is the one write.
+No other call of the same turn of the loop waits for it; at one call at a time the next request may
+be here while the worker still does this, and then its first token waits. `plain` is a call of 1 KB with 14 headers and an answer of 1.3 KB; `stream` one of 8
+events that has lasted for so long that it was begun in the spool before. `end` takes note that it
+is over; `record` searches the bodies and heads for secrets, makes the frames and writes them: here
+for each call by itself, in a worker for all that ended in one turn (benchmarks.carrying_cost).
 `line` is the same call, unsearched, as a line of JSON (orjson, bodies as text), written at once:
 the least that a log does. `counted` is what counting one call by itself for Prometheus takes,
 which the sweep does for many together. Microseconds, the tenth percentile: what else the machine
@@ -61,9 +62,9 @@ def main() -> None:
         uvloop.run(_measure(Path(folder), given.calls, spent))
     us = {what: sorted(times)[len(times) // 10] / 1e3 for what, times in spent.items()}
     for kind in ("plain", "stream"):
-        end, flush, line = (us[f"{kind} {what}"] for what in ("end", "flush", "line"))
-        print(f"{kind:8} end {end:5.1f} us  flush {flush:5.1f} us  line {line:5.1f} us", end="")
-        print(f"  {(end + flush) / line:4.1f} lines")
+        end, record, line = (us[f"{kind} {what}"] for what in ("end", "record", "line"))
+        print(f"{kind:8} end {end:5.1f} us  record {record:5.1f} us  line {line:5.1f} us", end="")
+        print(f"  {(end + record) / line:4.1f} lines")
     print(f"counted by itself {us['counted']:5.1f} us")
 
 
@@ -74,7 +75,7 @@ async def _measure(folder: Path, calls: int, spent: Spent) -> None:
         for kind in ("plain", "stream"):
             exchange = _carried(recording, kind)
             _time(spent[f"{kind} end"], partial(exchange.end, Outcome.COMPLETE))
-            _time(spent[f"{kind} flush"], recording.flush)
+            _time(spent[f"{kind} record"], recording.flush)
             _time(spent[f"{kind} line"], partial(_write_line, log, kind))
             _time(spent["counted"], recording.metrics.count)
         if number % 100 == 0:
