@@ -3,10 +3,11 @@
     python -m benchmarks.end_of_call [--calls 3000]
 
 No other call of the same turn of the loop waits for it; at one call at a time the next request may
-be here while the worker still does this, and then its first token waits. `plain` is a call of 1 KB with 14 headers and an answer of 1.3 KB; `stream` one of 8
-events that has lasted for so long that it was begun in the spool before. `end` takes note that it
-is over; `record` searches the bodies and heads for secrets, makes the frames and writes them: here
-for each call by itself, in a worker for all that ended in one turn (benchmarks.carrying_cost).
+be here while the worker still does this, and then its first token waits. `plain` is a call of 1 KB
+with 14 headers and an answer of 1.3 KB; `stream` one of 8 events that has lasted for so long that
+it was begun in the spool before. `end` takes note that it is over; `record` searches the bodies and
+heads for secrets, makes the frames and writes them: here for each call by itself, in a worker for
+all that ended in one turn, which costs each half as much (benchmarks.carrying_cost).
 `line` is the same call, unsearched, as a line of JSON (orjson, bodies as text), written at once:
 the least that a log does. `counted` is what counting one call by itself for Prometheus takes,
 which the sweep does for many together. Microseconds, the tenth percentile: what else the machine
