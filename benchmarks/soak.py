@@ -100,6 +100,10 @@ def main() -> None:
             time.sleep(0.1)
         drained = time.monotonic() - ended
         stored = shalt.rows("select count(*) from call")[0][0]
+        amiss = shalt.rows(
+            "select outcome, status_code, error, count(*) from call where outcome <> 'complete' "
+            "group by outcome, status_code, error"
+        )
     minute = min(60.0, whole / 10)
     growth = {
         module: seen.mean_memory(module, whole - minute, whole)
@@ -111,6 +115,8 @@ def main() -> None:
     print(
         f"{given.minutes:g} minutes, {answered:,} calls answered, {errors} not, stored {stored:,}"
     )
+    for each in amiss:
+        print("stored as", *each)
     print(f"backlog at most {seen.backlog_max:,}, empty {drained:.1f} s after the last call")
     print(f"ledger read {seen.readings:,} times, unbalanced {seen.unbalanced}")
     for answer, name in zip(answers, ("JSON", "streams"), strict=True):
