@@ -128,7 +128,7 @@ def record(settings: Settings) -> int:
         log.error("spool not emptied in time, the next start stores the rest")
         return 1
     except StoreError as error:
-        log.error("stopped recording error=%s", error)
+        log.error("stopped recording, calls wait in the spool error=%s", error)
         return 1
     finally:
         upkeep.close()
