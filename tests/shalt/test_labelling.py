@@ -143,7 +143,10 @@ def test_what_is_wrong_is_said(settings: Settings, tmp_path: Path) -> None:
     assert labels_of(settings, 1) == ()
 
 
-def test_a_recorder_that_runs_stores_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_recorder_that_runs_stores_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(labelling, "WAIT_SECONDS", 60.0)  # the recorder may have to wait for a core
     with running_upstream() as upstream, running_shalt(tmp_path / "data", upstream.url) as shalt:
         call_id = request(shalt.port, "/v1/plain").header("x-shalt-call-id")
         settings = Settings(data_dir=tmp_path / "data")
