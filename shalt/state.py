@@ -1,5 +1,6 @@
 """The command `status`: what became of every call accepted, and how full things are."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from storage.segments import spool_bytes
 from storage.sizes import total_bytes
 
 Counts = dict[str, int]
+PROJECTS_SHOWN = 10
 
 
 def status(settings: Settings, *, as_json: bool) -> None:
@@ -31,6 +33,7 @@ def status(settings: Settings, *, as_json: bool) -> None:
         )
     oldest: float | None = None  # how old only the store can tell: it knows what it has taken
     sides: dict[str, Counts] = {}
+    projects: Sequence[str] = ()
     said_waiting = 0  # scores and labels whose call is not here
     with closing(open_store(settings)) as store:
         ledger = read_ledger(places.spool, store)
@@ -39,6 +42,7 @@ def status(settings: Settings, *, as_json: bool) -> None:
             oldest = round(oldest_seconds(places.spool, store.checkpoints()), 3)
             said_waiting = waiting_for_calls(store)
             sides = _sides(store, settings.project)
+            projects = store.projects(PROJECTS_SHOWN)
     waiting, waiting_max = spool_bytes(places.spool), int(settings.spool_bytes_max)
     poison = PoisonDirectory(places.poison)
     poisoned, poison_bytes = len(poison.list()), poison.byte_count()
@@ -86,11 +90,7 @@ def status(settings: Settings, *, as_json: bool) -> None:
             f"{_megabytes(poison_bytes)}: `shalt record --retry-poison` after an upgrade"
         )
     _print_waiting(said_waiting)
-    for side, count in sides.items():
-        print_line(
-            f"{side:<10}{count['calls']:>9,} {plural(count['calls'], 'call')}"
-            f" in {counted(count['groups'], 'group')}"
-        )
+    _print_sides(settings.project, projects, sides)
 
 
 def _sides(store: StoreReader, project: str) -> dict[str, Counts]:
@@ -98,6 +98,18 @@ def _sides(store: StoreReader, project: str) -> dict[str, Counts]:
         side.value: {"groups": count.groups, "calls": count.calls}
         for side, count in store.sides(project).items()
     }
+
+
+def _print_sides(project: str, projects: Sequence[str], sides: Mapping[str, Counts]) -> None:
+    """What stands above is of all projects, this of one."""
+    if projects and [*projects] != [project]:
+        others = ", ".join(name for name in projects if name != project)
+        print_line(f"project   {project}; others that have calls: {others}")
+    for side, count in sides.items():
+        print_line(
+            f"{side:<10}{count['calls']:>9,} {plural(count['calls'], 'call')}"
+            f" in {counted(count['groups'], 'group')}"
+        )
 
 
 def _print_waiting(count: int) -> None:

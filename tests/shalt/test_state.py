@@ -39,6 +39,15 @@ def test_status_for_people_says_the_same(
     assert text.startswith("accepted ")
     assert "do not add up" not in text
     assert "train" in text
+    assert "project" not in text
+
+
+def test_the_sides_are_said_to_be_of_one_project_where_there_are_others(
+    demo_settings: Settings, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    state.status(demo_settings.model_copy(update={"project": "shop"}), as_json=False)
+    text = capsysbinary.readouterr().out.decode()
+    assert "project   shop; others that have calls: default\ntrain " in text
 
 
 def test_a_ledger_with_a_hole_is_not_balanced() -> None:
