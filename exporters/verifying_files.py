@@ -42,6 +42,8 @@ def read_manifest(directory: Path) -> Manifest:
     device waits for ever.
     """
     path = directory / MANIFEST_FILE
+    if not path.exists():
+        raise NotAnExport(f"there is no {path}: name the directory of an export")
     for stranger in _files(directory):
         if not stranger.is_file():
             raise NotAnExport(f"{stranger} is no file: no export has such, and nothing is proved")

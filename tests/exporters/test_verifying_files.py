@@ -107,3 +107,9 @@ def test_rows_are_read_as_lines_from_either_kind_of_file(honest: Path, tmp_path:
     assert list(read_rows(tmp_path / "x.jsonl")) == [b'{"a":1}', b'{"a":2}']
     rows = list(read_rows(honest / "train.parquet"))
     assert all(row.startswith(b'{"call_id":') for row in rows)
+
+
+def test_what_is_no_export_is_said_so_whatever_lies_in_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NotAnExport, match=r"there is no \S+/manifest\.json"):
+        read_manifest(tmp_path)
