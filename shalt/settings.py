@@ -45,7 +45,7 @@ CONFIG_FILE = Path("shalt.toml")
 UPSTREAMS_MAX = 64  # each has a connection pool of its own in every worker
 MIB = 1024 * 1024
 GIB = 1024 * MIB
-_LIST = "; `shalt config` lists them all"
+_LIST = " (`shalt config` lists them all)"
 # Settings that are tables: `[upstreams.NAME]` and `[monitors.NAME]` by name, `[drift]` itself.
 TABLES: Mapping[str, type[BaseModel]] = {
     "upstreams": Upstream,
