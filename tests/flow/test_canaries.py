@@ -13,7 +13,7 @@ import signal
 import threading
 import urllib.error
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -232,9 +232,13 @@ def bodies(capture: Capture) -> Iterator[tuple[str, bytes]]:
 
 def kept(shalt: Shalt) -> Iterator[tuple[str, bytes]]:
     """Every file, every call of the store with its bodies, every page that shows one."""
-    for path in shalt.data_dir.rglob("*"):
-        if path.is_file():
-            yield str(path), path.read_bytes()
+    for folder, _, names in os.walk(shalt.data_dir):
+        for name in names:
+            path = Path(folder, name)
+            # Some are there for a moment only, before they get their names; sockets are no files.
+            with suppress(FileNotFoundError):
+                if path.is_file():
+                    yield str(path), path.read_bytes()
     settings = load(shalt.data_dir.parent / "shalt.toml", data_dir=shalt.data_dir)
     with closing(open_store(settings)) as store:
         ids = [str(id) for (id,) in shalt.rows("select id from call")]
