@@ -8,7 +8,7 @@ next shalt. `--wait` returns when the last byte within reach is gone.
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Final
 
 import msgspec
@@ -20,15 +20,16 @@ from shalt.places import DataDirError, Places
 from shalt.recording import build_recorder, build_upkeep, open_store
 from shalt.selecting import with_whole_ids
 from shalt.settings import Settings
-from shalt.terminal import one_line, print_json, print_line
+from shalt.terminal import one_line, print_json, print_line, print_note
 from storage.capture import SystemClock
 from storage.counted import counted, plural
 from storage.erasure import Kind, Selection
-from storage.receipts import Holding, Receipt, preview, receipt, request
+from storage.receipts import Holding, NothingToErase, Receipt, preview, receipt, request
 from storage.retention import Policy, Retention
 from storage.store import TraceStore
 
 POLL_SECONDS: Final = 0.1
+PROJECTS_LOOKED: Final = 100
 
 
 class ErasureNotFound(Exception):
@@ -50,6 +51,7 @@ def erase(
     with closing(open_store(settings)) as store:
         store.check()
         selection = with_whole_ids(selection, store)
+        _note_elsewhere(store, settings.project, selection)
         found = preview(store, settings.project, selection, clock=clock)
         if not as_json:
             span = f"from {found.first:%Y-%m-%d %H:%M} to {found.last:%Y-%m-%d %H:%M} UTC"
@@ -68,6 +70,26 @@ def erase(
         if wait:
             made = _wait(settings, store, made, found.calls)
         _print_receipt(made, as_json=as_json)
+
+
+def _note_elsewhere(store: TraceStore, project: str, selection: Selection) -> None:
+    """Say where else a user has calls: who asks to be forgotten knows nothing of projects.
+
+    Scans the calls of PROJECTS_LOOKED projects at most.
+    """
+    if selection.kind is not Kind.USER:
+        return
+    others = []
+    for other in store.projects(PROJECTS_LOOKED):
+        if other != project:
+            with suppress(NothingToErase):
+                preview(store, other, selection, clock=SystemClock())
+                others.append(other)
+    if others:
+        print_note(
+            "this user has calls in other projects, too, which are not erased: say it again with "
+            f"--project for each of {', '.join(others)}"
+        )
 
 
 def show_receipt(settings: Settings, erasure_id: str, *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from shalt.settings import Settings, load
 from storage.capture import SystemClock
 from storage.erasure import Kind, Selection
 from storage.receipts import NothingToErase
+from storage.rows import Recorded
 from storage.spool import FrameKind, SpoolLimits, SpoolWriter
 from tests.storage.calls import at, id_of, recorded
 
@@ -72,6 +74,24 @@ def test_a_dry_run_shows_and_a_no_leaves_everything(
         erase(settings, BY_ID, reason="", yes=False, dry_run=False, wait=False, as_json=False)
     with closing(open_store(settings)) as store:
         assert store.count("default") == 2
+
+
+def of_user(user: str, call: Recorded) -> Recorded:
+    """Make a call of this user."""
+    return msgspec.structs.replace(call, span=msgspec.structs.replace(call.span, user_id=user))
+
+
+def test_a_user_of_other_projects_is_not_taken_for_forgotten(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(open_store(settings)) as store:
+        store.insert([of_user("u", recorded(5, project="shop")), of_user("v", recorded(6))], at(2))
+    asked = partial(erase, settings, reason="", yes=True, dry_run=True, wait=False, as_json=False)
+    with pytest.raises(NothingToErase):
+        asked(Selection(Kind.USER, value="u"))
+    assert "other projects, too" in capsys.readouterr().err
+    asked(Selection(Kind.USER, value="v"))
+    assert capsys.readouterr().err == ""
 
 
 def test_an_unknown_id_is_no_success(settings: Settings) -> None:
