@@ -9,7 +9,7 @@ from storage.capture import Headers
 from storage.roster import read_roster
 from storage.segments import writers
 from tests.client import exchange, request
-from tests.relaying import running_relay, upstream_at
+from tests.relaying import running_relay, upstream_at, wait_until
 from tests.upstream import running_upstream
 
 
@@ -70,6 +70,7 @@ def test_a_session_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
         kept = relay.calls(3 * len(expected))
         sessions = [dict(call.request_headers)[b"x-shalt-session"].decode() for call in kept]
         assert sorted(sessions) == sorted([*expected] * 3)
+        wait_until(lambda: relay.tally().in_flight == 0)
         tally = relay.tally()
         assert (tally.accepted, tally.spooled) == (60, len(kept))
         assert tally.sampled_out == 60 - len(kept)
