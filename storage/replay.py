@@ -316,7 +316,8 @@ def _open_segment(directory: Path, number: int) -> BinaryIO:
 
 def _open_frames(path: Path) -> BinaryIO:
     file = open(path, "rb", buffering=_READ_BYTES)
-    header = file.read(SEGMENT_HEADER.size)
+    # Past the buffer, which would be filled from the file's beginning, at every look for news.
+    header = os.pread(file.fileno(), SEGMENT_HEADER.size, 0)
     if len(header) < SEGMENT_HEADER.size:
         file.close()
         raise FileNotFoundError(path)
