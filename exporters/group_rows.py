@@ -31,6 +31,7 @@ from exporters.tally import Tally
 from exporters.templates import Templates
 from exporters.turns import Conversations
 from exporters.windows import Measured
+from storage.capture import Capture
 from storage.derive import derive
 from storage.grouped import GroupedCall
 from storage.labels import Label
@@ -148,7 +149,7 @@ class GroupWriter:
                         reason = reason or Reason.BODY_DELETED
                         self._count(part, call.id, group.id, reason)
                 else:
-                    span = derive(call.capture)
+                    span = _derived(call.capture)
                     yield (call, span), span
 
         for (call, recorded), span in group.histories.whole(derived()):
@@ -246,7 +247,7 @@ class GroupWriter:
 
     def _read(self, call_id: str) -> Span | None:
         call = self._reader.get(call_id)
-        return derive(call.capture) if call is not None and call.capture is not None else None
+        return _derived(call.capture) if call is not None and call.capture is not None else None
 
 
 class _Group:
@@ -340,6 +341,11 @@ class _Group:
         span = self.histories.again(span)
         label = self.labels.get(call_id)
         return span if label is None else relabelled(span, label)
+
+
+def _derived(capture: Capture) -> Span:
+    """Derive a call but for who made it, which is in no row."""
+    return derive(capture, with_context=False)
 
 
 def _answer_of(span: Span) -> Message | None:

@@ -194,5 +194,5 @@ def _prompts(
         for start in range(0, len(wanted), PAGE_ROWS):
             bodies = BodyReader(connection)  # remembers 32 MB, and first calls are no others' base
             for _, capture in bodies.captures(wanted[start : start + PAGE_ROWS]):
-                prompts.append(prompt_of(derive(capture).understood.messages))
+                prompts.append(prompt_of(derive(capture, with_context=False).understood.messages))
     return prompts

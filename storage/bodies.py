@@ -282,7 +282,8 @@ class BodyReader:
             for ids in _slices(wanted):
                 query = select(body.c.call_id, body.c.codec, body.c.capture, body.c.base_id)
                 these = among(self._connection, body.c.call_id, ids)
-                found = self._connection.execute(query.where(these))
+                # All at once: row by row the driver is asked for each.
+                found = self._connection.execute(query.where(these)).all()
                 for call_id, codec, data, base_id in found:
                     self._stored[call_id] = (codec, data, base_id)
                     if base_id is not None and base_id not in self._packed:

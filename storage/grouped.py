@@ -168,17 +168,19 @@ def read_groups(
                 said = reader.labels(ids) if labels else {}
                 judged = reader.scores(ids) if scores else {}
                 for found, capture in _with_captures(bodies, page):
+                    # Taken apart at once: an attribute of a row takes 0.3 µs.
+                    call_id, group_id, side, source, matching, again_of, edit_of, _ = found
                     yield GroupedCall(
-                        found.id,
-                        found.group_id,
-                        _SIDES[found.side],
-                        found.source,
-                        bool(found.matches),
-                        found.regenerated_from,
-                        found.edited_from,
+                        call_id,
+                        group_id,
+                        _SIDES[side],
+                        source,
+                        bool(matching),
+                        again_of,
+                        edit_of,
                         capture,
-                        said.get(found.id, ()),
-                        judged.get(found.id, ()),
+                        said.get(call_id, ()),
+                        judged.get(call_id, ()),
                     )
 
 
@@ -191,11 +193,12 @@ def _with_captures(
     bodies: BodyReader, page: _Page
 ) -> Generator[tuple[Row[*tuple[Any, ...]], Capture | None]]:
     for part in _parts(page):
-        captures = bodies.captures([found.id for found in part])
+        ids = [found.id for found in part]
+        captures = bodies.captures(ids)
         following = next(captures, None)
-        for found in part:
+        for call_id, found in zip(ids, part, strict=True):
             capture = None
-            if following is not None and following[0] == found.id:
+            if following is not None and following[0] == call_id:
                 capture, following = following[1], next(captures, None)
             yield found, capture
 

@@ -198,6 +198,20 @@ def test_the_session_is_the_header_in_utf8_or_latin1() -> None:
         )
 
 
+def test_without_the_context_all_else_is_the_same() -> None:
+    headers = [
+        (b"x-shalt-session", b"s"),
+        (b"x-shalt-tag-team", b"red"),
+        (b"helicone-user-id", b"u"),
+        (b"traceparent", f"00-{TRACE}-b7ad6b7169203331-01".encode()),
+    ]
+    made = capture(request=REQUEST, response=STREAM, request_headers=headers)
+    whole = derive(made)
+    assert (whole.session_id, whole.user_id, whole.tags) == ("s", "u", {"team": "red"})
+    bare = msgspec.structs.replace(whole, session_id="", user_id="", tags={})
+    assert derive(made, with_context=False) == bare
+
+
 def test_tags_are_of_headers_and_body_and_headers_win() -> None:
     made = capture(
         request=b'{"messages": [], "metadata": {"Team": "a", "n": 2, "deep": {"x": [1]}}}',
