@@ -6,19 +6,20 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text
 
 from storage.capture import SystemClock
 from storage.database import (
     StoreNotReady,
     StoreUnavailable,
     check,
+    insert_rows,
     open_engine,
     reading,
     upgrade,
     writing,
 )
-from storage.schema import SCHEMA_REVISION
+from storage.schema import SCHEMA_REVISION, dropped_call
 from storage.sqlite import PAGE_BYTES
 from storage.store import TraceStore
 from tests.storage.calls import ask, at, id_of, new_store, recorded, url_of
@@ -60,6 +61,17 @@ def test_connections_are_durable_and_keep_keys_and_case(tmp_path: Path) -> None:
         ]
         assert pragmas == [2, 1, 10_000]
         assert connection.exec_driver_sql("SELECT 'A' LIKE 'a'").scalar_one() == 0
+    engine.dispose()
+
+
+def test_rows_go_in_by_the_names_of_their_columns(tmp_path: Path) -> None:
+    engine = open_engine(url_of(tmp_path))
+    upgrade(engine)
+    rows = [{"call_id": "a", "reason": "poison"}, {"reason": "spool_full", "call_id": "b"}]
+    with writing(engine) as connection:
+        insert_rows(connection, dropped_call, rows)
+        found = connection.execute(select(dropped_call)).all()
+    assert set(found) == {("a", "poison"), ("b", "spool_full")}
     engine.dispose()
 
 
