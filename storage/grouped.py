@@ -12,7 +12,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, Row, case, func, literal, select
+from sqlalchemy import ColumnElement, Integer, Row, and_, case, func, literal, select
 
 from storage.bodies import BodyReader
 from storage.capture import Capture
@@ -117,17 +117,17 @@ def group_firsts(
 
     Index (project, group_id), and a row for each call of these groups.
     """
-    firsts: dict[str, str | None] = {}
+    firsts: dict[str, str] = {}
     with reader.reading() as connection:
         seen = visible(connection)
         for start in range(0, len(group_ids), GROUPS_AT_ONCE):
             wanted = listed(connection, group_ids[start : start + GROUPS_AT_ONCE])
-            of_group = [call.c.project == project, call.c.group_id == wanted.c.value]
-            first = select(func.min(call.c.id)).where(*of_group, *seen).correlate(wanted)
-            rows = connection.execute(select(wanted.c.value, first.scalar_subquery()))
+            # Joined: for a minimum by itself SQLite goes through all ids until one is of the group.
+            of_group = and_(call.c.project == project, call.c.group_id == wanted.c.value)
+            query = select(wanted.c.value, func.min(call.c.id)).join(call, of_group)
+            rows = connection.execute(query.where(*seen).group_by(wanted.c.value))
             firsts.update((group_id, call_id) for group_id, call_id in rows)
-    found = ((group_id, firsts.get(group_id)) for group_id in group_ids)
-    return [(group_id, call_id) for group_id, call_id in found if call_id is not None]
+    return [(group_id, firsts[group_id]) for group_id in group_ids if group_id in firsts]
 
 
 def read_groups(
