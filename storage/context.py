@@ -13,8 +13,11 @@
 so that an application which spoke to one of those needs another base URL and nothing else. Our own
 word wins over theirs. `x-litellm-spend-logs-metadata` and `op-tags` are JSON objects;
 `x-litellm-tags` is a list of words, each of which becomes a tag with the value `true`. What cannot
-be read is passed over: it is a hint, and no reason to refuse a call. `proxy.context` reads what
-decides whether a call is recorded, before it is; everything else is read here, afterwards.
+be read is passed over: it is a hint, and no reason to refuse a call. A header that begins like ours
+and is none, a misspelt one, is named, so that the record says why nothing came of it.
+
+`proxy.context` reads what decides whether a call is recorded, before it is; everything else is read
+here, afterwards.
 """
 
 import msgspec
@@ -22,8 +25,12 @@ import msgspec
 from storage.capture import Headers
 
 _OURS = b"x-shalt-tag-"
+_OURS_ALL = b"x-shalt-"
+_KNOWN = frozenset(
+    _OURS_ALL + word for word in (b"session", b"record", b"project", b"key", b"timing")
+)
 _HELICONE = b"helicone-property-"
-_PREFIXES = (b"x-shalt-", b"helicone-", b"x-litellm-", b"op-tags")
+_PREFIXES = (_OURS_ALL, b"helicone-", b"x-litellm-", b"op-tags")
 _BEGINNING_BYTES = 4  # few other names begin like these, and looking them up is faster
 _BEGINNINGS = frozenset(prefix[:_BEGINNING_BYTES] for prefix in _PREFIXES)
 _SESSIONS = (b"x-shalt-session", b"helicone-session-id", b"x-litellm-session-id")
@@ -35,11 +42,13 @@ _decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What the headers said. `tags` in order of precedence; a key may come twice."""
+    """What the headers said. `tags` in order of precedence; a key may come twice. `unknown`: names
+    of headers that begin like ours."""
 
     session_id: str = ""
     user_id: str = ""
     tags: tuple[tuple[str, str], ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 _NONE = Context()
@@ -56,7 +65,10 @@ def context_of(headers: Headers) -> Context:
         return _NONE
     named = dict(reversed(said))
     tags = [(_rest(name, _OURS), text) for name, text in said if name.startswith(_OURS)]
+    unknown: tuple[str, ...] = ()
     if len(tags) < len(said):
+        others = (name for name in named if name.startswith(_OURS_ALL) and name not in _KNOWN)
+        unknown = tuple(header_text(name) for name in others if not name.startswith(_OURS))
         theirs = [each for each in said if each[0].startswith(_HELICONE)]
         tags += [(_rest(name, _HELICONE), text) for name, text in theirs]
     for name in _JSON_TAGS:
@@ -64,7 +76,7 @@ def context_of(headers: Headers) -> Context:
             tags += _object(text)
     if text := named.get(_WORD_TAGS):
         tags += [(word, "true") for word in _words(text)]
-    return Context(_first(named, _SESSIONS), _first(named, _USERS), tuple(tags))
+    return Context(_first(named, _SESSIONS), _first(named, _USERS), tuple(tags), unknown)
 
 
 def header_text(value: bytes) -> str:

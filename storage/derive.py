@@ -39,6 +39,7 @@ from storage.wire import NOTE_CHARS_MAX, Notes, as_text, read_object
 
 TAGS_MAX = 64
 TAG_KEY_CHARS_MAX = 128
+UNKNOWN_NAMED_MAX = 4  # headers that are none of ours, named in a note
 TAG_VALUE_CHARS_MAX = 512  # an index of PostgreSQL takes 2,704 bytes of key, value and id
 NAME_CHARS_MAX = 512
 
@@ -233,9 +234,11 @@ def _trace_id(headers: Headers) -> str:
 def _tags(context: Context, metadata: dict[str, str], notes: Notes) -> dict[str, str]:
     """Collect the tags of headers and body; the first of a key counts, headers before the body."""
     tags: dict[str, str] = {}
+    for name in context.unknown[:UNKNOWN_NAMED_MAX]:
+        notes.append(f"{_cut(name, TAG_KEY_CHARS_MAX, 'a header', notes)} is no header of shalt's")
     for key, value in [*context.tags, *metadata.items()]:
         key = _cut(key.lower(), TAG_KEY_CHARS_MAX, "a tag's key", notes)
-        if key in tags:
+        if key in tags or not key:
             continue
         if len(tags) == TAGS_MAX:
             notes.append(f"only {TAGS_MAX} tags were kept")

@@ -220,6 +220,13 @@ def test_tags_are_of_headers_and_body_and_headers_win() -> None:
     assert derive(made).tags == {"team": "b", "env": "prod", "n": "2", "deep": '{"x":[1]}'}
 
 
+def test_a_misspelt_header_is_noted_and_a_tag_without_a_key_is_none() -> None:
+    headers = [(b"x-shalt-sesion", b"s"), (b"x-shalt-tag-", b"v"), (b"x-shalt-timing", b"1")]
+    made = capture(request=b'{"messages": []}', request_headers=headers)
+    assert (derive(made).session_id, derive(made).tags) == ("", {})
+    assert note(made) == "x-shalt-sesion is no header of shalt's"
+
+
 def test_tags_have_limits_and_what_is_cut_is_noted() -> None:
     metadata = {f"k{i}": "v" for i in range(TAGS_MAX)}
     headers = [(b"x-shalt-tag-" + b"a" * 200, b"b" * 2_000)]
