@@ -24,7 +24,8 @@ FROM python:3.13-slim
 COPY --from=build /opt/shalt /opt/shalt
 RUN useradd --system --uid 10001 --home-dir /data --no-create-home shalt \
     && install --directory --owner shalt --group shalt --mode 700 /data
-USER shalt
+# By its number, which Kubernetes wants to see before it believes that it is not root.
+USER 10001
 WORKDIR /data
 VOLUME /data
 ENV PATH=/opt/shalt/bin:$PATH PYTHONUNBUFFERED=1 SHALT_DATA_DIR=/data SHALT_HOST=0.0.0.0

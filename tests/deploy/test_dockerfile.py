@@ -54,3 +54,9 @@ def test_its_health_check_finds_shalt_past_a_proxy() -> None:
             command = [sys.executable, code, script.replace(own, url)]
             ran = subprocess.run(command, env=environment, capture_output=True, check=False)
             assert (ran.returncode == 0) is healthy, ran.stderr
+
+
+def test_it_runs_as_a_number_that_is_not_root() -> None:
+    (user,) = [line.split()[1] for line in LINES if line.startswith("USER ")]
+    assert int(user) > 0
+    assert any(f"--uid {user} " in line for line in LINES)
