@@ -28,6 +28,14 @@ def _shalt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shalt]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def made(shalt: Shalt) -> str:
+    """The name of a dataset that is there."""
+    ask(shalt, name="made")
+    wait_for(shalt, "made")
+    return "made"
+
+
 def ask(shalt: Shalt, **body: object) -> Answer:
     return request(shalt.port, "/api/datasets", json.dumps(body).encode(), headers=JSON)
 
@@ -100,23 +108,20 @@ def test_a_name_that_is_taken_is_409_and_an_unknown_one_404(shalt: Shalt) -> Non
 
 
 @pytest.mark.parametrize("file", ["../../shalt.sqlite", "..%2F..%2Fshalt.sqlite", "other.jsonl"])
-def test_nothing_but_the_files_of_the_manifest_is_given(shalt: Shalt, file: str) -> None:
-    ask(shalt, name="closed")
-    wait_for(shalt, "closed")
-    assert get(shalt, f"/closed/files/{file}").status == 404
+def test_nothing_but_the_files_of_the_manifest_is_given(shalt: Shalt, made: str, file: str) -> None:
+    assert get(shalt, f"/{made}/files/manifest.json").status == 200
+    assert get(shalt, f"/{made}/files/{file}").status == 404
 
 
-def test_a_file_comes_in_parts_and_with_its_checksum(shalt: Shalt) -> None:
-    ask(shalt, name="parts")
-    wait_for(shalt, "parts")
-    whole = get(shalt, "/parts/files/manifest.json")
-    ids = get(shalt, "/parts/files/ids.jsonl")
+def test_a_file_comes_in_parts_and_with_its_checksum(shalt: Shalt, made: str) -> None:
+    whole = get(shalt, f"/{made}/files/manifest.json")
+    ids = get(shalt, f"/{made}/files/ids.jsonl")
     (entry,) = [file for file in json.loads(whole.body)["files"] if file["name"] == "ids.jsonl"]
     assert ids.header("etag") == f'"{entry["sha256"]}"'
     digest = hashlib.sha256(whole.body).digest()
     assert ids.header("x-content-type-options") == "nosniff"
     assert whole.header("repr-digest") == f"sha-256=:{base64.b64encode(digest).decode()}:"
-    path = "/api/datasets/parts/files/manifest.json"
+    path = f"/api/datasets/{made}/files/manifest.json"
     rest = request(shalt.port, path, b"", "GET", headers={"range": "bytes=100-"})
     assert (rest.status, rest.body) == (206, whole.body[100:])
     assert rest.header("content-range") == f"bytes 100-{len(whole.body) - 1}/{len(whole.body)}"
