@@ -38,11 +38,9 @@ def test_the_bytes_do_not_depend_on_the_number_of_processes(
     sqlite_store: TraceStore, tmp_path: Path
 ) -> None:
     fill(sqlite_store)
-    for processes in (1, 2, 3):
+    for processes in (1, 3):  # and two: the next test
         export(sqlite_store, ExportRequest(), tmp_path / f"out{processes}", processes=processes)
-    one = contents(tmp_path / "out1")
-    assert contents(tmp_path / "out2") == one
-    assert contents(tmp_path / "out3") == one
+    assert contents(tmp_path / "out3") == contents(tmp_path / "out1")
     assert multiprocessing.active_children() == []
 
 
