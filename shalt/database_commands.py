@@ -9,7 +9,7 @@ from shalt.places import Places
 from shalt.recording import open_store
 from shalt.settings import Settings
 from shalt.sources import without_password
-from shalt.terminal import print_json, print_line, print_table
+from shalt.terminal import print_json, print_line, print_note, print_table
 from storage import backup as copying
 from storage import database, sizes, soundness
 from storage.counted import counted
@@ -24,7 +24,7 @@ def upgrade(settings: Settings) -> None:
     """Bring the store to this version's tables, creating it where there is none."""
     with closing(open_store(settings)) as store:
         before = database.revision_of(store.engine)
-        store.upgrade()
+        store.upgrade(print_note)
     name = without_password(settings.store_url)
     if before == SCHEMA_REVISION:
         print_line(f"{name} is at revision {SCHEMA_REVISION} already")

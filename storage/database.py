@@ -6,7 +6,7 @@ storage.postgres, behind the same functions; the errors of both are those of sto
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final, Protocol
 
@@ -169,8 +169,10 @@ def insert_missing(connection: Connection, target: Table, rows: Sequence[Row]) -
     return _kind(connection.engine).insert_missing(connection, target, rows)
 
 
-def upgrade(engine: Engine) -> None:
+def upgrade(engine: Engine, progress: Callable[[str], None] = lambda _done: None) -> None:
     """Bring the database to this code's revision, creating it where it is not there.
+
+    `progress` is told each revision that is done.
 
     Several processes may call this at once: one does the work while the others wait for its
     lock. Raise StoreTooNew where a newer shalt has been here.
@@ -185,7 +187,7 @@ def upgrade(engine: Engine) -> None:
                 # Half a second of imports that only this one moment in a store's life needs.
                 from storage.migration import run_migrations  # noqa: PLC0415
 
-                run_migrations(connection)
+                run_migrations(connection, progress=progress)
 
 
 def check(engine: Engine, wait_seconds: float = 0.0) -> None:

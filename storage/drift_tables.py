@@ -17,7 +17,7 @@ from sqlalchemy import (
     Table,
 )
 
-from storage.column_types import HASH, ID, TEXT, metadata
+from storage.column_types import CALL_ID, HASH, ID, TEXT, metadata
 
 # What is measured of every call: columns of `call`, all NULL where nothing was measured. The small
 # ones are of 16 bits, the others of 32.
@@ -78,7 +78,7 @@ FEATURE_TEXTS: Final = (
 text_feature = Table(
     "text_feature",
     metadata,
-    Column("call_id", ID, ForeignKey("call.id"), primary_key=True),
+    Column("call_id", CALL_ID, ForeignKey("call.id"), primary_key=True),
     Column("feature_version", SmallInteger, nullable=False),
     Column("sample_bits", SmallInteger, nullable=False),
     Column("prompt_language", TEXT, nullable=False),

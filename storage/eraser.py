@@ -29,6 +29,7 @@ from sqlalchemy import Connection, func, select, update
 
 from storage import database, erasure, label_store, search
 from storage.capture import Clock
+from storage.column_types import id_text
 from storage.deletion import delete_calls, delete_tool_sets, unused_tool_sets
 from storage.drift_reports import forget_in_reports
 from storage.erasure import Erasure, Kind
@@ -290,7 +291,7 @@ class Eraser:
         if self._store.engine.dialect.name != "postgresql":
             return ()
         # A million milliseconds, a quarter of an hour: few enough to be read at once.
-        time_of = func.substr(erased_call.c.call_id, 1, 7)
+        time_of = func.substr(id_text(erased_call.c.call_id), 1, 7)
         of_these = erased_call.c.erasure_id.in_([wanted.id for wanted in ready])
         query = select(time_of).where(of_these).distinct()
         with database.reading(self._store.engine) as connection:

@@ -1,9 +1,9 @@
 """What a filter implies of the calls it finds, so that an index can find them.
 
-Ids begin with the millisecond they were minted in, so a time in a filter bounds the ids as well:
-the index (project, id) serves both. Only what stands at the top of a filter, alone or joined by
-AND, implies anything; whatever else a filter says is left to the database to check, and so is
-this: bounds only narrow where it looks.
+Ids begin with the millisecond they were minted in, so a time in a filter bounds the ids as well as
+an id does: the index (project, id) serves both. Only what stands at the top of a filter, alone or
+joined by AND, implies anything; whatever else a filter says is left to the database to check, and
+so is this: bounds only narrow where it looks.
 """
 
 import functools
@@ -15,7 +15,7 @@ from sqlglot import exp
 from storage.capture import Outcome
 from storage.filter_columns import read_time
 from storage.filter_syntax import parse
-from storage.id_range import ALL_IDS, IdRange, ids_between
+from storage.id_range import ALL_IDS, IdRange, after, ids_between
 
 NARROW = ("session_id", "group_id", "provider_id")  # columns with an index of few calls a value
 TAGS_MAX = 8  # of a filter that are looked at
@@ -44,7 +44,7 @@ def bounds_of(text: str) -> Bounds:
     tags: list[tuple[str, str]] = []
     failed = narrow = False
     for node in _conjuncts(parse(text)):
-        ids = ids.meeting(ids_between(*_times(node)))
+        ids = ids.meeting(ids_between(*_times(node))).meeting(_ids(node))
         if (tag := _tag(node)) is not None and len(tags) < TAGS_MAX:
             tags.append(tag)
         failed = failed or _says_failed(node)
@@ -81,6 +81,31 @@ def _times(node: exp.Expr) -> tuple[int | None, int | None]:
         return time, time
     is_least = isinstance(node, exp.GT | exp.GTE) == is_first
     return (time, None) if is_least else (None, time)
+
+
+def _ids(node: exp.Expr) -> IdRange:
+    """Say among which ids a condition that compares the id with a text puts a call."""
+    if isinstance(node, exp.Between):
+        low, high = node.args["low"], node.args["high"]
+        is_meant = _is_column(node.this, "id") and _is_text(low) and _is_text(high)
+        return IdRange(low.name, after(high.name)) if is_meant else ALL_IDS
+    if isinstance(node, exp.In):
+        texts = [each.name for each in node.expressions if _is_text(each)]
+        is_meant = _is_column(node.this, "id") and len(texts) == len(node.expressions) > 0
+        return IdRange(min(texts), after(max(texts))) if is_meant else ALL_IDS
+    if not isinstance(node, exp.EQ | exp.GT | exp.GTE | exp.LT | exp.LTE):
+        return ALL_IDS
+    is_first = _is_column(node.this, "id")
+    column, given = (node.this, node.expression) if is_first else (node.expression, node.this)
+    if not _is_column(column, "id") or not _is_text(given):
+        return ALL_IDS
+    text = given.name
+    if isinstance(node, exp.EQ):
+        return IdRange(text, after(text))
+    is_least = isinstance(node, exp.GT | exp.GTE) == is_first
+    is_strict = isinstance(node, exp.GT | exp.LT)
+    end = text if is_least != is_strict else after(text)
+    return IdRange(end, None) if is_least else IdRange(None, end)
 
 
 def _tag(node: exp.Expr) -> tuple[str, str] | None:

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Integer, Row, and_, case, func, literal, s
 
 from storage.bodies import BodyReader
 from storage.capture import Capture
+from storage.column_types import id_text
 from storage.database import listed
 from storage.erasure import visible
 from storage.filters import compile_filter
@@ -124,7 +125,7 @@ def group_firsts(
             wanted = listed(connection, group_ids[start : start + GROUPS_AT_ONCE])
             # Joined: for a minimum by itself SQLite goes through all ids until one is of the group.
             of_group = and_(call.c.project == project, call.c.group_id == wanted.c.value)
-            query = select(wanted.c.value, func.min(call.c.id)).join(call, of_group)
+            query = select(wanted.c.value, func.min(id_text(call.c.id))).join(call, of_group)
             rows = connection.execute(query.where(*seen).group_by(wanted.c.value))
             firsts.update((group_id, call_id) for group_id, call_id in rows)
     return [(group_id, firsts[group_id]) for group_id in group_ids if group_id in firsts]

@@ -8,7 +8,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, false
+
+from storage.column_types import least_id
 
 CLOCK_MILLISECONDS = 60_000
 MILLISECONDS_MAX = 2**48 - 1
@@ -31,9 +33,10 @@ class IdRange(NamedTuple):
     def conditions(self, id: ColumnElement[str]) -> Iterator[ColumnElement[bool]]:
         """Say in SQL that a column lies within."""
         if self.first is not None:
-            yield id >= self.first
-        if self.before is not None:
-            yield id < self.before
+            least = least_id(self.first)
+            yield false() if least is None else id >= least
+        if self.before is not None and (least := least_id(self.before)) is not None:
+            yield id < least
 
     def meeting(self, other: "IdRange") -> "IdRange":
         """Return what lies within both."""
@@ -54,6 +57,11 @@ class IdRange(NamedTuple):
 
 ALL_IDS = IdRange()
 NO_IDS = IdRange("", "")
+
+
+def after(id: str) -> str:
+    """Return the least text that is greater than an id, as an end of a range."""
+    return f"{id}0"
 
 
 def ids_between(first: int | None, last: int | None) -> IdRange:

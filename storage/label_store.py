@@ -28,6 +28,7 @@ from sqlalchemy import (
     update,
 )
 
+from storage.column_types import id_text
 from storage.database import insert_missing
 from storage.erasure import Erasure, Kind, Matcher, matcher, remember, since
 from storage.label_rows import (
@@ -241,8 +242,10 @@ def _place(connection: Connection, said: Score | Label, now_us: int) -> Place:
     )
     meant = (call.c.project == said.project, named)
     last = _last_id_at(microseconds_of(said.created_at))
-    chosen = connection.scalar(select(func.max(call.c.id)).where(*meant, call.c.id <= last))
-    chosen = chosen or connection.scalar(select(func.min(call.c.id)).where(*meant))
+    chosen = connection.scalar(
+        select(func.max(id_text(call.c.id))).where(*meant, call.c.id <= last)
+    )
+    chosen = chosen or connection.scalar(select(func.min(id_text(call.c.id))).where(*meant))
     return Place(chosen or "", said.project, now_us if chosen else None)
 
 

@@ -25,6 +25,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select, update
 
 from storage.capture import Endpoint
+from storage.column_types import id_text
 from storage.database import among
 from storage.postgres import lock
 from storage.reservation import IN_MAX, Cause, Policy
@@ -202,7 +203,7 @@ class Links:
         if wanted:
             answered = self._among(call.c.provider_id, sorted(wanted))
             ids = self._connection.scalars(
-                select(func.min(call.c.id))
+                select(func.min(id_text(call.c.id)))
                 .where(call.c.project == self._project, answered)
                 .group_by(call.c.provider_id)
             )

@@ -27,18 +27,20 @@ from sqlalchemy import (
     Select,
     exists,
     func,
+    literal,
     literal_column,
     select,
 )
 
 from storage import database, search
 from storage.capture import Outcome
+from storage.column_types import NO_ID
 from storage.erasure import visible
 from storage.filter_bounds import Bounds, bounds_of
 from storage.filters import compile_filter
 from storage.id_range import NO_IDS, IdRange
 from storage.rows import CALL_COLUMNS
-from storage.schema import call, tag
+from storage.schema import CALL_ID, call, tag
 from storage.search_words import parse_search
 from storage.trace import Side
 
@@ -149,7 +151,7 @@ class Listing:
         self, connection: Connection, matching: Sequence[ColumnElement[bool]], limit: int
     ) -> list[Found]:
         # An expression that is the id and no index: else SQLite reads all calls in their order.
-        id = func.coalesce(call.c.id, "") if self._bounds.narrow else call.c.id
+        id = func.coalesce(call.c.id, literal(NO_ID, CALL_ID)) if self._bounds.narrow else call.c.id
         query = select(*CALL_COLUMNS).where(*matching).limit(limit)
         query = query.order_by(id.desc() if self._newest_first else id)
         return list(connection.execute(query))

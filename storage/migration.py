@@ -4,6 +4,7 @@ A module of its own because importing Alembic takes longer than most commands ru
 `storage.database.upgrade` loads it, and only when there is something to do.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from alembic import command
@@ -14,10 +15,17 @@ from sqlalchemy import Connection
 SCRIPTS = Path(__file__).parent.parent / "migrations"  # beside `storage`, installed or not
 
 
-def run_migrations(connection: Connection, revision: str = "head") -> None:
-    """Bring the database of this connection to a revision, in its open transaction."""
+def run_migrations(
+    connection: Connection,
+    revision: str = "head",
+    progress: Callable[[str], None] = lambda _done: None,
+) -> None:
+    """Bring the database of this connection to a revision, in its open transaction.
+
+    `progress` is told each revision that is done, with what it is about.
+    """
     config = _config()
-    config.attributes["connection"] = connection
+    config.attributes |= {"connection": connection, "progress": progress}
     command.upgrade(config, revision)
 
 

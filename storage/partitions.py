@@ -99,8 +99,8 @@ def partition_of(call_id: str) -> Partition:
 
 def _create_one(connection: Connection, table: str, partition: Partition) -> None:
     name = f"{table}_{partition.name}"
-    start = f"'{partition.start}'" if partition.start else "MINVALUE"
-    end = f"'{partition.end}'" if partition.end else "MAXVALUE"
+    start = f"'{partition.start:0<32}'" if partition.start else "MINVALUE"
+    end = f"'{partition.end:0<32}'" if partition.end else "MAXVALUE"
     connection.exec_driver_sql(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
     for index in _ASCENDING[table]:
         connection.exec_driver_sql(f"ALTER INDEX {name}_{index} SET (fillfactor = 100)")

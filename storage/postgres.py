@@ -19,6 +19,8 @@ from functools import lru_cache
 from operator import itemgetter
 
 import psycopg
+from psycopg.abc import Buffer
+from psycopg.adapt import Dumper, Loader
 from sqlalchemy import (
     URL,
     BigInteger,
@@ -41,12 +43,13 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT, UUID
 from sqlalchemy.dialects.postgresql import insert as insert_or_pass
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.dml import Insert
 
+from storage.column_types import NO_ID, CallId, is_id
 from storage.sqlite import Row
 from storage.store_errors import RowRejected, StoreError, StoreUnavailable, not_ready, shown
 
@@ -175,7 +178,10 @@ def named(url: URL, error: Exception) -> StoreError | None:
 
 
 def among(column: ColumnElement[str], values: Sequence[str]) -> ColumnElement[bool]:
-    """Say that a text is one of many, which are one parameter."""
+    """Say that a text, or the id of a call, is one of many, which are one parameter."""
+    if isinstance(column.type, CallId):
+        values = list(filter(is_id, values))
+        return column == any_(bindparam(None, values, ARRAY(UUID(as_uuid=False))))
     return column == any_(bindparam(None, list(values), ARRAY(TEXT)))
 
 
@@ -211,10 +217,12 @@ def insert_missing(connection: Connection, target: Table, rows: Sequence[Row]) -
         "ON COMMIT DELETE ROWS"
     )
     _copy(connection, target, staging, rows)
-    columns = ", ".join(map(quote, rows[0]))
+    columns, key = ", ".join(map(quote, rows[0])), ", ".join(map(quote, keys))
+    # They lie nearly in the order of their keys there. What is inserted quite in order fills the
+    # pages of an index: without it call ids took 17 bytes more of 2,600 a call.
     returned = connection.exec_driver_sql(
         f"INSERT INTO {quote(target.name)} ({columns}) SELECT {columns} FROM {staging} "  # noqa: S608  names of the schema
-        f"ON CONFLICT DO NOTHING RETURNING {', '.join(map(quote, keys))}"
+        f"ORDER BY {key} ON CONFLICT DO NOTHING RETURNING {key}"
     )
     new = {tuple(key) for key in returned}
     return [row for row in rows if tuple(row[key] for key in keys) in new]
@@ -252,6 +260,7 @@ def _type_name(target: Table, name: str) -> str:
         (Boolean, "bool"),
         (Float, "float8"),
         (LargeBinary, "bytea"),
+        (CallId, "uuid"),  # a kind of the next
         (String, "text"),
     ):
         if isinstance(target.c[name].type, kind):
@@ -259,7 +268,30 @@ def _type_name(target: Table, name: str) -> str:
     raise AssertionError(f"no type for {target.name}.{name}")
 
 
+class _IdLoader(Loader):
+    """Reads a uuid as 32 digits."""
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).replace(b"-", b"").decode()
+
+
+class _IdDumper(Dumper):
+    """Writes what `_IdLoader` reads, for a binary COPY."""
+
+    format = psycopg.pq.Format.BINARY
+    oid = psycopg.postgres.types["uuid"].oid
+
+    def dump(self, obj: str) -> bytes:
+        if obj != "" and not is_id(obj):
+            raise psycopg.DataError("the id of a call is not 32 hexadecimal digits")
+        return bytes.fromhex(obj or NO_ID)
+
+
 def _prepare_connection(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    raw = connection.driver_connection if hasattr(connection, "driver_connection") else connection
+    assert isinstance(raw, psycopg.Connection)
+    raw.adapters.register_loader("uuid", _IdLoader)
+    raw.adapters.register_dumper(None, _IdDumper)
     # A segment of the spool is deleted once its calls are committed: that must mean on disk.
     # A stronger setting than "on" is left as it is.
     cursor = connection.cursor()

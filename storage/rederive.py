@@ -26,6 +26,7 @@ from storage.derive import derive
 from storage.features import FEATURE_VERSION, Features, features_of
 from storage.filters import compile_filter
 from storage.grouping import Group
+from storage.lists import conditions
 from storage.prices import WITHOUT_OUTPUT, Billed, cost_of
 from storage.rows import (
     FEATURE_COLUMNS,
@@ -198,7 +199,7 @@ def reprice(
 def _last_of_page(store: TraceStore, project: str, condition: str) -> str | None:
     """Find the last id of the next page, None where there is nothing left. Index (project, id)."""
     size = call.c.request_bytes + call.c.response_bytes
-    query = select(call.c.id, size).where(call.c.project == project, compile_filter(condition))
+    query = select(call.c.id, size).where(*conditions(project, condition))
     last: str | None = None
     page_bytes = 0
     with database.reading(store.engine) as connection:

@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import ColumnElement, String, case
 
 from storage.capture import Capture, Dialect, Endpoint, Outcome
+from storage.column_types import id_text
 from storage.counters import Tally
 from storage.drift_tables import FEATURE_TEXTS
 from storage.features import Features
@@ -192,10 +193,15 @@ class GroupSize(msgspec.Struct, frozen=True):
 
 
 def read_column(name: str) -> ColumnElement[Any]:
-    """Name a column of `call` as it is read: a trace id that is the call's own is stored empty."""
+    """Name a column of `call` as it is read.
+
+    The id as text; a trace id that is the call's own is stored empty.
+    """
+    if name == "id":
+        return id_text(call.c.id).label(name)
     if name != "trace_id":
         return call.c[name]
-    return case((call.c.trace_id == "", call.c.id), else_=call.c.trace_id).label(name)
+    return case((call.c.trace_id == "", id_text(call.c.id)), else_=call.c.trace_id).label(name)
 
 
 _ROW_FIELDS = tuple(name for name in CallRow.__struct_fields__ if name != "tags")

@@ -30,7 +30,15 @@ from sqlalchemy import (
     Table,
 )
 
-from storage.column_types import HASH, ID, TEXT, metadata, partial_index
+from storage.column_types import (
+    CALL_ID,
+    CALL_ID_OR_EMPTY,
+    HASH,
+    ID,
+    TEXT,
+    metadata,
+    partial_index,
+)
 from storage.drift_tables import (
     FEATURE_NUMBERS,
     FEATURE_TEXTS,
@@ -41,6 +49,7 @@ from storage.drift_tables import (
 )
 
 __all__ = [  # with those of other modules, so that one import has them all
+    "CALL_ID",
     "HASH",
     "ID",
     "SCHEMA_REVISION",
@@ -70,7 +79,7 @@ __all__ = [  # with those of other modules, so that one import has them all
     "tool_set",
 ]
 
-SCHEMA_REVISION = "0006"  # the last one in migrations/versions: what this code reads and writes
+SCHEMA_REVISION = "0007"  # the last one in migrations/versions: what this code reads and writes
 
 # One row per recorded call: what lists show and filters ask for, what is measured of it. A number
 # begins at a multiple of its width in PostgreSQL: those of one width stand together. What is
@@ -78,7 +87,7 @@ SCHEMA_REVISION = "0006"  # the last one in migrations/versions: what this code 
 call = Table(
     "call",
     metadata,
-    Column("id", ID, primary_key=True),
+    Column("id", CALL_ID, primary_key=True),
     Column("streamed", Boolean, nullable=False),
     Column("redacted", Boolean, nullable=False),
     Column("truncated", Boolean, nullable=False),
@@ -146,12 +155,12 @@ call = Table(
 body = Table(
     "body",
     metadata,
-    Column("call_id", ID, ForeignKey("call.id"), primary_key=True),
+    Column("call_id", CALL_ID, ForeignKey("call.id"), primary_key=True),
     Column("codec", Integer, nullable=False),
     Column("capture", LargeBinary, nullable=False),
     # The call of its group whose body this one is encoded against, and cannot be read without. No
     # foreign key: those that belong together come, and go, in any order within a transaction.
-    Column("base_id", ID),
+    Column("base_id", CALL_ID),
     partial_index("ix_body_base_id", "base_id IS NOT NULL", "base_id", using="hash"),
     postgresql_partition_by="RANGE (call_id)",
 )
@@ -168,7 +177,7 @@ part = Table(
 body_part = Table(
     "body_part",
     metadata,
-    Column("call_id", ID, ForeignKey("body.call_id"), primary_key=True),
+    Column("call_id", CALL_ID, ForeignKey("body.call_id"), primary_key=True),
     Column("hash", HASH, ForeignKey("part.hash"), primary_key=True),
     Index(None, "hash"),
     sqlite_with_rowid=False,
@@ -186,7 +195,7 @@ dictionary = Table(
 tag = Table(
     "tag",
     metadata,
-    Column("call_id", ID, ForeignKey("call.id"), primary_key=True),
+    Column("call_id", CALL_ID, ForeignKey("call.id"), primary_key=True),
     Column("key", TEXT, primary_key=True),
     Column("value", TEXT, nullable=False),
     Index(None, "key", "value", "call_id"),
@@ -254,7 +263,7 @@ test_set_call = Table(
     metadata,
     Column("project", TEXT, primary_key=True),
     Column("name", TEXT, primary_key=True),
-    Column("call_id", ID, primary_key=True),
+    Column("call_id", CALL_ID, primary_key=True),
     Column("group_id", TEXT, nullable=False),
     Column("taken", Boolean, nullable=False),
     ForeignKeyConstraint(["project", "name"], ["test_set.project", "test_set.name"]),
@@ -277,7 +286,7 @@ dataset_item = Table(
     "dataset_item",
     metadata,
     Column("dataset_id", ID, ForeignKey("dataset.id"), primary_key=True),
-    Column("call_id", ID, primary_key=True),
+    Column("call_id", CALL_ID, primary_key=True),
     Column("group_id", TEXT, nullable=False),
     Column("side", TEXT, nullable=False),
     Index(None, "call_id"),
@@ -326,7 +335,7 @@ erasure = Table(
 erased_call = Table(
     "erased_call",
     metadata,
-    Column("call_id", ID, primary_key=True),
+    Column("call_id", CALL_ID, primary_key=True),
     Column("erasure_id", ID, ForeignKey("erasure.id"), nullable=False),
     sqlite_with_rowid=False,
 )
@@ -335,7 +344,7 @@ erased_call = Table(
 dropped_call = Table(
     "dropped_call",
     metadata,
-    Column("call_id", ID, primary_key=True),
+    Column("call_id", CALL_ID, primary_key=True),
     Column("reason", TEXT, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -349,7 +358,7 @@ def _said_columns() -> list[Column[Any]]:
     return [
         Column("id", ID, primary_key=True),
         Column("project", TEXT, nullable=False),
-        Column("call_id", ID, nullable=False),  # empty while it is not known
+        Column("call_id", CALL_ID_OR_EMPTY, nullable=False),  # empty while it is not known
         Column("provider_id", TEXT, nullable=False),
         Column("session_id", TEXT, nullable=False),
         Column("joined_at", BigInteger),  # when its call was here, too

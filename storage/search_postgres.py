@@ -36,7 +36,7 @@ from sqlalchemy.sql import FromClause, TableClause
 
 from storage.id_range import IdRange
 from storage.postgres import among
-from storage.schema import call
+from storage.schema import CALL_ID, call
 from storage.search_words import Entry, Phrase, Search
 
 LOOKED_AT_ONCE = 500  # calls looked at for the words, one by one, at first …
@@ -57,7 +57,7 @@ def create_week(connection: Connection, week: int) -> None:
     """Make the table of a week."""
     name = table_of(week)
     connection.exec_driver_sql(
-        f'CREATE TABLE {name} (call_id text COLLATE "C" CONSTRAINT pk_{name} PRIMARY KEY,'
+        f"CREATE TABLE {name} (call_id uuid CONSTRAINT pk_{name} PRIMARY KEY,"
         ' project text COLLATE "C" NOT NULL, words tsvector NOT NULL)'
         f" WITH (toast_tuple_target = {INLINE_BYTES_MAX})"
     )
@@ -243,4 +243,4 @@ def _phrase(words: Phrase) -> str:
 
 
 def _table(week: int) -> TableClause:
-    return table(table_of(week), column("call_id"), column("project"), column("words"))
+    return table(table_of(week), column("call_id", CALL_ID), column("project"), column("words"))

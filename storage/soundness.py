@@ -132,18 +132,16 @@ def _unreadable_labels(connection: Connection) -> Iterator[str]:
 
 def _some_ids(connection: Connection) -> list[str]:
     """Choose ids of bodies at random: the one that follows a point in the range of ids."""
-    ends = select(func.min(body.c.call_id), func.max(body.c.call_id))
-    first, last = connection.execute(ends).one()
-    if first is None:
+    ids = select(body.c.call_id).order_by(body.c.call_id).limit(1)
+    first = connection.scalar(ids)
+    last = connection.scalar(ids.order_by(None).order_by(body.c.call_id.desc()))
+    if first is None or last is None:
         return []
     total = connection.execute(select(func.count()).select_from(body)).scalar_one()
     if total <= SAMPLE:
         return list(connection.scalars(select(body.c.call_id).order_by(body.c.call_id)))
     points = (random.randint(int(first, 16), int(last, 16)) for _ in range(SAMPLE))
-    following = select(func.min(body.c.call_id))
-    found = (
-        connection.scalar(following.where(body.c.call_id >= f"{point:032x}")) for point in points
-    )
+    found = (connection.scalar(ids.where(body.c.call_id >= f"{point:032x}")) for point in points)
     return sorted({call_id for call_id in found if call_id is not None})
 
 

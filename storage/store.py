@@ -10,7 +10,7 @@ hosts write at once, but for what `_place` has to see in order. Readers never wa
 not here, nor deleting (storage.eraser, storage.retention).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from operator import attrgetter
 
@@ -90,13 +90,13 @@ class TraceStore(StoreReader):
         self._ratios = (test_ratio, val_ratio)
         self._searchable = searchable
 
-    def upgrade(self) -> None:
+    def upgrade(self, progress: Callable[[str], None] = lambda _done: None) -> None:
         """Create or upgrade the tables. Safe when several processes call it at once.
 
-        Raise StoreTooNew where a newer shalt has upgraded them, StoreUnavailable where the
-        database cannot be written.
+        `progress` is told each revision that is done. Raise StoreTooNew where a newer shalt has
+        upgraded them, StoreUnavailable where the database cannot be written.
         """
-        database.upgrade(self._engine)
+        database.upgrade(self._engine, progress)
         self._partitions.prepare([], self._clock.wall_ns())
         if self._searchable:
             with database.writing(self._engine) as connection:

@@ -34,7 +34,13 @@ def test_an_upgrade_says_from_where_to_where(
 ) -> None:
     settings = Settings(data_dir=tmp_path)
     commands.upgrade(settings)
-    assert f"revision none → {SCHEMA_REVISION}" in printed(capsysbinary)
+    said = capsysbinary.readouterr()
+    assert f"revision none → {SCHEMA_REVISION}" in said.out.decode()
+    steps = said.err.decode().splitlines()
+    assert [each[:14] for each in steps] == [
+        f"revision {number:04d}:" for number in range(1, len(steps) + 1)
+    ]
+    assert steps[-1].startswith(f"revision {SCHEMA_REVISION}: ")
     commands.upgrade(settings)
     assert f"is at revision {SCHEMA_REVISION} already" in printed(capsysbinary)
 

@@ -4,7 +4,7 @@ import pytest
 
 from storage.filter_bounds import TAGS_MAX, bounds_of
 from storage.filter_syntax import FilterError
-from storage.id_range import ALL_IDS, ids_between
+from storage.id_range import ALL_IDS, IdRange, ids_between
 
 OCTOBER, NOVEMBER = 1_790_812_800_000_000, 1_793_491_200_000_000  # microseconds: 2026-10-01, -11-01
 
@@ -24,6 +24,27 @@ def test_times_at_the_top_bound_the_ids(text: str) -> None:
 
 def test_an_exact_time_bounds_both_ends() -> None:
     assert bounds_of("started_at = '2026-10-01'").ids == ids_between(OCTOBER, OCTOBER)
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("id = '01a'", IdRange("01a", "01a0")),
+        ("'01a' = id and streamed", IdRange("01a", "01a0")),
+        ("id > '01a'", IdRange("01a0", None)),
+        ("id >= '01a'", IdRange("01a", None)),
+        ("id < '01a'", IdRange(None, "01a")),
+        ("id <= '01a'", IdRange(None, "01a0")),
+        ("'01a' >= id", IdRange(None, "01a0")),
+        ("'01a' < id", IdRange("01a0", None)),
+        ("id between '01a' and '01b'", IdRange("01a", "01b0")),
+        ("id in ('01c', '01a')", IdRange("01a", "01c0")),
+        ("id <> '01a' and id > session_id and id in ('01a', user_id)", ALL_IDS),
+        ("id > '01a' or streamed", ALL_IDS),
+    ],
+)
+def test_an_id_that_is_compared_bounds_the_ids(text: str, ids: IdRange) -> None:
+    assert bounds_of(text).ids == ids
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,14 @@
 import pytest
 
 from storage.capture import new_id
-from storage.id_range import ALL_IDS, CLOCK_MILLISECONDS, MILLISECONDS_MAX, IdRange, ids_between
+from storage.id_range import (
+    ALL_IDS,
+    CLOCK_MILLISECONDS,
+    MILLISECONDS_MAX,
+    IdRange,
+    after,
+    ids_between,
+)
 from tests.storage.calls import START_NS, StillClock
 
 
@@ -19,6 +26,13 @@ def test_a_range_allows_for_clocks_and_no_more() -> None:
     slack = (CLOCK_MILLISECONDS + 1) * 1000
     assert not ids_between(now + slack, None).has(id)
     assert not ids_between(None, now - slack).has(id)
+
+
+@pytest.mark.parametrize("id", ["", "01a", "01a" + "f" * 29, "f" * 32])
+def test_what_comes_after_an_id_is_all_that_is_greater(id: str) -> None:
+    greater = [each for each in ("0" * 32, "01a" + "0" * 29, "01b" + "0" * 29) if each > id]
+    assert all(IdRange(after(id), None).has(each) for each in greater)
+    assert not IdRange(after(id), None).has(id)
 
 
 def test_times_before_1970_and_far_away_are_ends_like_others() -> None:

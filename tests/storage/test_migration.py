@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect
 
+from storage.column_types import NO_ID
 from storage.database import open_engine, reading, upgrade, writing
 from storage.features import FEATURE_VERSION
 from storage.migration import SCRIPTS, newest_revision, run_migrations
@@ -30,6 +31,7 @@ INDEX_OF_THE_OTHER = {
     "postgresql": "ix_call_project_provider_id",
 }
 STORES = Path(__file__).parents[1] / "corpus" / "stores"
+ONE, TWO, LATE = (f"{begins:0<32}" for begins in ("01", "02", "019a"))
 
 
 def test_the_code_reads_and_writes_the_newest_revision() -> None:
@@ -147,11 +149,11 @@ def test_bases_and_the_index_of_answers_are_as_new_in_an_upgraded_postgresql(
     with filled_at(url, "0004") as connection:
         for table in ("call", "body"):
             connection.exec_driver_sql(f"CREATE TABLE {table}_all PARTITION OF {table} DEFAULT")
-        for number in (1, 2):
-            connection.exec_driver_sql(f"INSERT INTO body VALUES ('0{number}', {number}, 'abc')")
-        connection.exec_driver_sql("INSERT INTO body_base VALUES ('02', '01')")
+        for number, call_id in enumerate((ONE, TWO), start=1):
+            connection.exec_driver_sql(f"INSERT INTO body VALUES ('{call_id}', {number}, 'abc')")
+        connection.exec_driver_sql(f"INSERT INTO body_base VALUES ('{TWO}', '{ONE}')")
     bodies = "SELECT call_id, codec, capture, base_id FROM body_all ORDER BY call_id"
-    assert ask(url, bodies) == [("01", 1, b"abc", None), ("02", 2, b"abc", "01")]
+    assert ask(url, bodies) == [(ONE, 1, b"abc", None), (TWO, 2, b"abc", ONE)]
     indexes = "SELECT indexdef FROM pg_indexes WHERE tablename IN ('call_all', 'body_all')"
     made = [row[0].rpartition(" USING ")[2] for row in ask(url, indexes)]
     assert {"hash (provider_id)", "hash (base_id) WHERE (base_id IS NOT NULL)"} <= set(made)
@@ -170,13 +172,13 @@ def test_features_are_in_the_rows_of_their_calls_in_an_upgraded_postgresql(
         for table in ("call", "feature"):
             connection.exec_driver_sql(f"CREATE TABLE {table}_{week.format(table)}")
         connection.exec_driver_sql("CREATE TABLE call_all PARTITION OF call DEFAULT")
-        for table, call_id in (("call", "019a"), ("feature", "019a"), ("call", "02")):
+        for table, call_id in (("call", LATE), ("feature", LATE), ("call", TWO)):
             others = ", '1'" * (len(inspect(connection).get_columns(table)) - 1)
             connection.exec_driver_sql(f"INSERT INTO {table} VALUES ('{call_id}'{others})")
     found = "SELECT tableoid::regclass::text, id, path, prompt_words, roles FROM call ORDER BY id"
     assert ask(url, found) == [
-        ("call_2026_09_17", "019a", "1", 1, "1"),
-        ("call_all", "02", "1", None, None),
+        ("call_2026_09_17", LATE, "1", 1, "1"),
+        ("call_all", TWO, "1", None, None),
     ]
     later = partition_of("01a0" + "0" * 28)
     engine = open_engine(url)
@@ -199,6 +201,32 @@ def test_features_are_in_the_rows_of_their_calls_in_an_upgraded_postgresql(
     postgres.drop(url)
 
 
+def test_ids_take_half_of_their_bytes_in_an_upgraded_postgresql(postgres: Server) -> None:
+    url = postgres.url(postgres.create())
+    with filled_at(url, "0006") as connection:
+        for number in (1, 2):
+            connection.exec_driver_sql(
+                f"INSERT INTO dropped_call VALUES ('{number}{ONE[1:]}', 'poison')"
+            )
+        connection.exec_driver_sql("CREATE TABLE search_1 (call_id text PRIMARY KEY)")
+        connection.exec_driver_sql(
+            "INSERT INTO score (id, project, call_id, provider_id, session_id, created_at, source,"
+            " author, name, kind, text, comment) VALUES ('s', '', '', 'p', '', 1, '', '', '', '',"
+            " '', '')"
+        )
+    assert ask(url, "SELECT pg_column_size(call_id), call_id FROM dropped_call ORDER BY 2") == [
+        (16, f"1{ONE[1:]}"),
+        (16, f"2{ONE[1:]}"),
+    ]
+    assert ask(url, "SELECT call_id FROM score") == [(NO_ID,)]
+    texts = (
+        "SELECT table_name, column_name FROM information_schema.columns WHERE"
+        " column_name IN ('call_id', 'base_id') AND data_type <> 'uuid' AND table_schema = 'public'"
+    )
+    assert ask(url, texts) == []
+    postgres.drop(url)
+
+
 def test_weeks_that_calls_have_get_partitions_of_text_features(postgres: Server) -> None:
     url = postgres.url(postgres.create())
     weeks = {"2026_09_17": "FROM ('019a') TO ('019b')", "future": "FROM ('019b') TO (MAXVALUE)"}
@@ -208,7 +236,7 @@ def test_weeks_that_calls_have_get_partitions_of_text_features(postgres: Server)
             connection.exec_driver_sql(create)
     partitions = "SELECT relname FROM pg_class WHERE relname ~ '^text_feature_[0-9f].*[0-9e]$'"
     assert sorted(ask(url, partitions)) == [(f"text_feature_{week}",) for week in weeks]
-    ask(url, "INSERT INTO text_feature VALUES ('019a', 2, 0, '', '', '', '', '')")
+    ask(url, f"INSERT INTO text_feature VALUES ('{LATE}', 2, 0, '', '', '', '', '')")
     assert ask(url, "SELECT count(*) FROM text_feature_2026_09_17") == [(1,)]
     postgres.drop(url)
 
