@@ -53,7 +53,7 @@ from storage import shared_state
 from storage.reader import StoreReader
 from storage.rows import DatasetItem
 from storage.store import TraceStore
-from storage.trace import Side
+from storage.trace import Apart, Side
 
 # Fewer calls than this are read sooner than another process has started.
 POOL_CALLS_MIN = 2 * SEGMENT_CALLS
@@ -264,14 +264,16 @@ def _write_text(path: Path, text: str) -> FileEntry:
 def _items(ids_path: Path) -> Iterator[DatasetItem]:
     """List every call that leaves, those inside other calls' rows too, each of them once."""
     group, seen = "", set[str]()
+    sides: dict[str, Side | Apart] = {}
     for line in read_leaving(ids_path):
         if line.group != group:
             group, seen = line.group, set()
+        if line.file not in sides:
+            sides[line.file] = side_of_part(line.file.rpartition(".")[0])
         for call_id in (line.call, *line.continued):
             if call_id not in seen:
                 seen.add(call_id)
-                part = line.file.rpartition(".")[0]
-                yield DatasetItem(call_id, line.group, side_of_part(part))
+                yield DatasetItem(call_id, line.group, sides[line.file])
 
 
 def _named(partial: Path, reference: Drawn) -> Iterator[str]:

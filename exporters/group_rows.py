@@ -42,8 +42,8 @@ from storage.trace import Message, Side, Span
 from storage.withheld import SYNTHETIC
 
 # Fingerprints are made of several rows at once (exporters.fingerprints).
-ROWS_AT_ONCE: Final = 32
-ROW_BYTES_AT_ONCE: Final = 256 * 1024
+ROWS_AT_ONCE: Final = 64
+ROW_BYTES_AT_ONCE: Final = 512 * 1024
 
 
 class RowPlan(msgspec.Struct, frozen=True):

@@ -2,9 +2,9 @@
 
 Each process is told the store, joins the state that the first one has pinned (storage.shared_state)
 and then takes one look after the other: a part of the plan (exporters.planning), a range of groups
-(exporters.segment). Messages go through a pipe each. A process that dies ends
-the run; when the run ends, well or not, the processes are ended. When this one is killed, the
-others end with their segment: their pipe is closed.
+(exporters.segment); at last it puts a file of the dataset together (exporters.merging). Messages go
+through a pipe each. A process that dies ends the run; when the run ends, well or not, the processes
+are ended. When this one is killed, the others end with their segment or file: their pipe is closed.
 
 Limits: starting a process takes up to START_SECONDS_MAX, a second as a rule; joining must be done
 within JOIN_SECONDS_MAX, because the recorder may be waiting, and takes milliseconds.
