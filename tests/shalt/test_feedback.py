@@ -145,3 +145,5 @@ def test_feedback_is_no_call_in_the_ledger(shalt: Shalt) -> None:
     wait_until(lambda: "shalt_feedback_waiting 1.0" in shalt.get("/metrics").decode())
     assert shalt.status() == before
     assert "shalt_scores_total" in shalt.get("/metrics").decode()
+    call(shalt, "nobody")  # whose it is, so that nothing waits in the tests that come after
+    wait_until(lambda: "shalt_feedback_waiting 0.0" in shalt.get("/metrics").decode())
