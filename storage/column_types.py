@@ -47,6 +47,17 @@ def partial_index(name: str, condition: str, *columns: str, using: str = "btree"
     return Index(name, *columns, sqlite_where=where, postgresql_where=where, postgresql_using=using)
 
 
+def hash_index(name: str, column: str) -> Index:
+    """Make an index, in PostgreSQL alone, for texts that are looked up whole: half of the bytes.
+
+    The empty text is not in it: the rows that have it would be one chain, and each that is inserted
+    walks to its end, 50 microseconds behind 300,000 others. A query names the condition literally.
+    """
+    index = partial_index(name, f"{column} <> ''", column, using="hash")
+    index.ddl_if("postgresql")
+    return index
+
+
 def is_id(given: str) -> bool:
     """Tell whether a text is a whole id."""
     return len(given) == ID_DIGITS and _HEX.fullmatch(given) is not None

@@ -236,7 +236,7 @@ def _place(connection: Connection, said: Score | Label, now_us: int) -> Place:
             return Place(said.call_id, said.project, None)
         return Place(said.call_id, project, now_us)
     named = (
-        call.c.provider_id == said.provider_id
+        (call.c.provider_id == said.provider_id) & (call.c.provider_id != _NOTHING)
         if said.provider_id
         else call.c.session_id == said.session_id
     )

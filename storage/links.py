@@ -202,9 +202,10 @@ class Links:
         stored: list[Link] = []
         if wanted:
             answered = self._among(call.c.provider_id, sorted(wanted))
+            is_answer = call.c.provider_id != literal_column("''")  # as PostgreSQL's index has it
             ids = self._connection.scalars(
                 select(func.min(id_text(call.c.id)))
-                .where(call.c.project == self._project, answered)
+                .where(call.c.project == self._project, is_answer, answered)
                 .group_by(call.c.provider_id)
             )
             found = self._read(self._among(call.c.id, ids.all()))

@@ -36,6 +36,7 @@ from storage.column_types import (
     HASH,
     ID,
     TEXT,
+    hash_index,
     metadata,
     partial_index,
 )
@@ -143,9 +144,8 @@ call = Table(
     partial_index("ix_call_project_id_failed", "outcome <> 'complete'", "project", "id", "outcome"),
     Index(None, "project", "group_id"),
     Index(None, "project", "session_id"),
-    # Looked up whole, by an answer's id alone: in PostgreSQL hashes take half of the bytes.
+    hash_index("ix_call_provider_id", "provider_id"),  # PostgreSQL; the next one is SQLite's
     Index(None, "project", "provider_id").ddl_if("sqlite"),
-    Index(None, "provider_id", postgresql_using="hash").ddl_if("postgresql"),
     # Most calls continue nothing, and would fill the index with the empty text.
     partial_index("ix_call_project_linked_to", "linked_to <> ''", "project", "linked_to"),
     postgresql_partition_by="RANGE (id)",

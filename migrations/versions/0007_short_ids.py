@@ -3,6 +3,7 @@
 Revision 0007, from 0006. Partitions are taken off, rewritten by the server, one after the other,
 and put back; all in one transaction: it is whole or did not happen, and memory does not grow. Until
 it ends the disk holds the tables twice. SQLite, which has no such type, keeps its ids as they are.
+The index of the answers' ids leaves out calls that have none.
 """
 
 import re
@@ -38,6 +39,15 @@ def upgrade() -> None:
         _convert_partitions(table, key)
     for table in (*_WHOLE, *_searches()):
         _convert(table, ("call_id",))
+    # Of calls without an answer's id the index of hashes made one chain, walked by each insert.
+    op.drop_index("ix_call_provider_id", "call")
+    op.create_index(
+        "ix_call_provider_id",
+        "call",
+        ["provider_id"],
+        postgresql_using="hash",
+        postgresql_where=sa.text("provider_id <> ''"),
+    )
 
 
 def _convert(table: str, columns: tuple[str, ...]) -> None:
