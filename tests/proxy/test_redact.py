@@ -1,7 +1,6 @@
 """Tests of proxy.redact."""
 
 import re
-import time
 
 import pytest
 
@@ -9,6 +8,7 @@ from proxy.personal import Rule
 from proxy.redact import Redactor
 from proxy.redact_bodies import BodyRedactor
 from proxy.redact_personal import LineSearch, PersonalRules
+from tests.timed import least_seconds
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,6 @@ def test_without_a_rule_for_the_project_nothing_is_searched() -> None:
 @pytest.mark.parametrize("unit", [b"eyJ", b"eyJa.", b"api_key", b"Bearer ", b"sk-", b"&key="])
 def test_no_head_takes_long_whatever_it_repeats(unit: bytes) -> None:
     value = unit * (60_000 // len(unit))
-    started = time.process_time()
-    Redactor(b"key").headers([(b"x", value), (value, b"x")])
-    Redactor(b"key").target(b"/" + value + b"?" + value)
-    assert time.process_time() - started < 0.5
+    made = Redactor(b"key")
+    assert least_seconds(lambda: made.headers([(b"x", value), (value, b"x")])) < 0.5
+    assert least_seconds(lambda: made.target(b"/" + value + b"?" + value)) < 0.5

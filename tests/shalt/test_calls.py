@@ -131,4 +131,4 @@ def test_a_name_with_line_ends_does_not_look_like_our_lines(
     lines = capsysbinary.readouterr().out.decode().split("\n")
     assert lines[0].endswith("  m\\nerror: none → small-1-0613")
     said = lines.index("user a\\nassistant")
-    assert lines[said + 1 : said + 3] == ["  one\\rtwo\u2028", "  "]
+    assert lines[said + 1 : said + 3] == ["  one\\rtwo\\u2028", "  "]
