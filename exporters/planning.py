@@ -4,11 +4,11 @@ The plan of a run is what all its rows have in common (exporters.group_rows.RowP
 groups that segments take, and what the manifest says of them all: which groups are withheld, what
 the filter does to the training data. A filter that changes what the data is like stops here.
 
-Cost: a scan of the project's calls for their number, one for the first and the last of them, one
-for the samples of both sides, two of an index for the groups; with a filter what
-exporters.selection_report says; and one call of each of 10,000 groups with its body, from which the
-text that prompts share is learnt (exporters.templates). All of it but the filter is looked at by
-all processes of a run at once (exporters.pool).
+Cost: three scans of the project's calls in the order of their ids, in which they lie: for their
+number, for the first and the last of them, for the samples of both sides; three of an index for
+the groups; with a filter what exporters.selection_report says; and one call of each of 10,000
+groups with its body, from which the text that prompts share is learnt (exporters.templates). All of
+it but the filter is looked at by all processes of a run at once (exporters.pool).
 """
 
 from collections.abc import Iterable, Sequence
@@ -42,13 +42,15 @@ from storage.grouped import (
     has_labels,
     size_of,
 )
+from storage.id_range import IdRange
+from storage.measured import id_ranges
 from storage.reader import PAGE_ROWS, StoreReader
 from storage.reservation import Policy
 from storage.withheld import TargetedSet
 
 SENTENCES_SHOWN: Final = 3  # of a bias: the worst come first, the others say the same again
-# Samples are drawn of so many ranges at the same time: each may choose as many calls as are wanted
-# of all, and they come through a pipe.
+# Samples are drawn of so many ranges of ids at the same time: each may choose as many calls as are
+# wanted of all, and they come through a pipe.
 SPANS_MAX: Final = 8
 
 
@@ -97,14 +99,20 @@ def make_plan(reader: StoreReader, request: ExportRequest, looker: Looker | None
     sizes = looker.begin(partial(size_of, project=project))
     cut = looker.begin(partial(group_ranges, project=project, calls=SEGMENT_CALLS))
     began = looker.begin(partial(beginning, project=project, where=request.where))
-    size, ranges, begins = sizes.result(), cut.result(), began.result()
-    draw = partial(_begin_draw, looker, project, request.where, parts, ranges)
+    size, ranges = sizes.result(), cut.result()
+    calls_each = max(-(-size.calls // SPANS_MAX), SEGMENT_CALLS)
+    spans = looker.begin(partial(_spans, project=project, calls=calls_each))
+    begins = began.result()
+    draw = partial(_begin_draw, looker, project, request.where, parts, spans.result())
     drawn = draw(begins)
     looks = [
         looker.begin(partial(_prompts, project=project, group_count=size.groups, among=among))
         for among in ranges
     ]
     samples = samples_of(_all(drawn), begins, lambda: _all(draw(0)))
+    to_measure = [
+        looker.begin(partial(unmeasured, call_ids=sample.call_ids)) for sample in samples.values()
+    ]
     templates = learn(size.groups, (look.result() for look in looks))
     return Plan(
         policy=policy,
@@ -118,7 +126,7 @@ def make_plan(reader: StoreReader, request: ExportRequest, looker: Looker | None
             has_labels=has_labels(reader),
             shape=shape_of(request),
             templates=templates,
-            unmeasured=unmeasured(reader, samples),
+            unmeasured=frozenset[str]().union(*(look.result() for look in to_measure)),
         ),
         samples=samples,
         targeted=targeted,
@@ -154,23 +162,21 @@ def _begin_draw(
     project: str,
     where: str | None,
     parts: Parts,
-    ranges: Sequence[GroupRange],
+    spans: Sequence[IdRange],
     begins: int,
 ) -> Sequence[Pending[Choices]]:
     """Have calls chosen for the samples, of all groups or those that began in time."""
     among_all = partial(choose, project=project, where=where, parts=parts, begins=begins)
-    return [looker.begin(partial(among_all, among=span)) for span in spans(ranges)]
+    return [looker.begin(partial(among_all, ids=span)) for span in spans]
 
 
 def _all(drawn: Sequence[Pending[Choices]]) -> Sequence[Choices]:
     return [each.result() for each in drawn]
 
 
-def spans(ranges: Sequence[GroupRange]) -> Sequence[GroupRange]:
-    """Put ranges together to at most SPANS_MAX."""
-    step = -(-len(ranges) // SPANS_MAX)
-    parts = [ranges[start : start + step] for start in range(0, len(ranges), step)]
-    return [GroupRange(part[0].start, part[-1].end) for part in parts]
+def _spans(reader: StoreReader, project: str, calls: int) -> Sequence[IdRange]:
+    with reader.reading() as connection:
+        return id_ranges(connection, project, calls)
 
 
 def learn(group_count: int, prompts: Iterable[Sequence[Prompt]]) -> Templates:

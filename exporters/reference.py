@@ -34,7 +34,7 @@ from exporters.loading import BEGUN_GROUPS_MIN, read_measured
 from exporters.parts import Parts
 from exporters.periods import iso_time
 from exporters.reference_facts import Facts, ReferenceEntry, TermNames, facts_of, name_terms
-from exporters.reservoir import Reservoir, lowest
+from exporters.reservoir import Candidate, Chosen, Reservoir, lowest
 from exporters.window_files import write_window_file
 from exporters.windows import (
     CONVERSATIONS,
@@ -44,8 +44,9 @@ from exporters.windows import (
     Measured,
 )
 from storage.features import FEATURE_VERSION, features_of
-from storage.grouped import GroupRange
+from storage.id_range import IdRange
 from storage.measured import (
+    EVERY_ID,
     begun_before,
     first_and_last,
     measured_whole,
@@ -60,7 +61,6 @@ from storage.tool_sets import tool_set_of
 from storage.trace import Side, Span
 from storage.usage import usage_of
 
-EVERY_GROUP = GroupRange("", None)
 MICROSECONDS_MAX = 2**63  # later than any call
 BEGINNING_DAYS_MIN = 10  # so that the day left out is a tenth of the sample at most
 _DAY_MICROSECONDS = 86_400_000_000
@@ -83,9 +83,9 @@ Samples = Mapping[Side, Sample]
 
 
 class Choice(NamedTuple):
-    """What is chosen of a range of groups: the call of each; times as the store has them."""
+    """What is chosen of a range of calls: one of each group; times as the store has them."""
 
-    calls: Mapping[str, str]
+    calls: Mapping[str, Chosen]
     call_count: int
     first: int
     last: int
@@ -101,11 +101,10 @@ def draw(reader: StoreReader, project: str, where: str | None, parts: Parts) -> 
     return samples_of([drawn(begins)], begins, lambda: [drawn(0)])
 
 
-def unmeasured(reader: StoreReader, samples: Samples) -> frozenset[str]:
-    """Say of which calls in the samples not all is stored that `measure` would measure."""
-    chosen = [call_id for sample in samples.values() for call_id in sample.call_ids]
+def unmeasured(reader: StoreReader, call_ids: Sequence[str]) -> frozenset[str]:
+    """Say of which calls of a sample not all is stored that `measure` would measure."""
     with reader.reading() as connection:
-        return frozenset(chosen) - measured_whole(connection, chosen, FEATURE_VERSION)
+        return frozenset(call_ids) - measured_whole(connection, call_ids, FEATURE_VERSION)
 
 
 def beginning(reader: StoreReader, project: str, where: str | None) -> int:
@@ -125,9 +124,9 @@ def choose(
     where: str | None,
     parts: Parts,
     begins: int,
-    among: GroupRange = EVERY_GROUP,
+    ids: IdRange = EVERY_ID,
 ) -> Choices:
-    """Choose calls for both samples among some groups, of which those count that began in time."""
+    """Choose calls for both samples among some, of groups that began in time."""
 
     def went_on(group_ids: Sequence[str]) -> Set[str]:
         if not begins:
@@ -137,23 +136,14 @@ def choose(
     reservoirs = {side: Reservoir(REFERENCE_GROUPS_MAX, went_on) for side in SIDES}
     first, last = dict.fromkeys(SIDES, MICROSECONDS_MAX), dict.fromkeys(SIDES, 0)
     with reader.reading() as connection:
-        for page in read_leaving(
-            connection,
-            project,
-            where,
-            CONVERSATIONS,
-            SIDES,
-            groups_from=among.start,
-            groups_before=among.end,
-        ):
+        for page in read_leaving(connection, project, where, CONVERSATIONS, SIDES, ids):
+            kept: dict[str, list[Candidate]] = {side.value: [] for side in SIDES}
+            for call_id, group_id, started_at, side in page:
+                if parts.cause(group_id) is None:
+                    kept[side].append((call_id, group_id, started_at))
             for side in SIDES:
-                kept = [
-                    (call_id, group_id, started_at)
-                    for call_id, group_id, started_at, of_side in page
-                    if of_side == side and parts.cause(group_id) is None
-                ]
-                reservoirs[side].add(kept)
-                times = [started_at for _, _, started_at in kept]
+                reservoirs[side].add(kept[side])
+                times = [started_at for _, _, started_at in kept[side]]
                 first[side] = min([first[side], *times])
                 last[side] = max([last[side], *times])
         return {

@@ -14,6 +14,7 @@ from exporters.windows import rank_of, slot_of
 _NEVER = -1  # before every slot
 
 Candidate = tuple[str, str, int]  # call id, group id and start
+Chosen = tuple[int, str]  # the slot that a call started in, and its id
 
 
 def choose_calls(
@@ -25,14 +26,22 @@ def choose_calls(
     reservoir = Reservoir(groups_max, passed_over)
     for page in pages:
         reservoir.add(page)
-    return sorted(reservoir.chosen().values()), reservoir.call_count
+    return sorted(call_id for _, call_id in reservoir.chosen().values()), reservoir.call_count
 
 
-def lowest(parts: Iterable[Mapping[str, str]], groups_max: int) -> list[str]:
-    """Choose among what was chosen of parts that have no group in common; return ids in order."""
-    chosen = {group_id: call_id for part in parts for group_id, call_id in part.items()}
+def lowest(parts: Iterable[Mapping[str, Chosen]], groups_max: int) -> list[str]:
+    """Choose among what was chosen of parts, each by as many groups; return ids in order.
+
+    A group may have calls in several parts: among the lowest of all, it is so in each of these.
+    """
+    chosen: dict[str, Chosen] = {}
+    for part in parts:
+        for group_id, found in part.items():
+            other = chosen.get(group_id)
+            if other is None or _order(found) < _order(other):
+                chosen[group_id] = found
     groups = heapq.nsmallest(groups_max, chosen, key=lambda each: (rank_of(each), each))
-    return sorted(chosen[group_id] for group_id in groups)
+    return sorted(chosen[group_id][1] for group_id in groups)
 
 
 class Reservoir:
@@ -51,7 +60,7 @@ class Reservoir:
         self.call_count = 0
         self._groups_max = groups_max
         self._passed_over = passed_over
-        self._kept: dict[str, tuple[int, str]] = {}
+        self._kept: dict[str, Chosen] = {}
         self._ranks: dict[str, int] = {}
         self._rank_max = 1 << 64
 
@@ -71,9 +80,7 @@ class Reservoir:
                     fresh.append(group_id)
                 continue
             slot = slot_of(started_at)
-            if slot < other[0] or (
-                slot == other[0] and (rank_of(call_id), call_id) < (rank_of(other[1]), other[1])
-            ):
+            if slot < other[0] or slot == other[0] and _order((slot, call_id)) < _order(other):
                 kept[group_id] = slot, call_id
         self.call_count += count
         for group_id in self._passed_over(fresh):
@@ -82,11 +89,11 @@ class Reservoir:
         if len(ranks) > self._groups_max + self._groups_max // 2:
             self._evict()
 
-    def chosen(self) -> dict[str, str]:
+    def chosen(self) -> dict[str, Chosen]:
         """Return the call of each group that is chosen."""
         if len(self._ranks) > self._groups_max:
             self._evict()
-        return {group_id: self._kept[group_id][1] for group_id in self._ranks}
+        return {group_id: self._kept[group_id] for group_id in self._ranks}
 
     def _evict(self) -> None:
         """Let go of the groups that rank behind the first `groups_max`."""
@@ -95,3 +102,9 @@ class Reservoir:
         for group_id in ordered[self._groups_max :]:
             del self._kept[group_id], ranks[group_id]
         self._rank_max = ranks[ordered[self._groups_max - 1]]
+
+
+def _order(found: Chosen) -> tuple[int, int, str]:
+    """Of a group the call that comes first by this is chosen."""
+    slot, call_id = found
+    return slot, rank_of(call_id), call_id

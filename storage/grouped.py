@@ -21,6 +21,7 @@ from storage.database import listed
 from storage.erasure import visible
 from storage.filters import compile_filter
 from storage.labels import Label, Score
+from storage.lists import BY_ID
 from storage.reader import BODIES_BYTES_MAX, PAGE_ROWS, StoreReader
 from storage.schema import call, label
 from storage.trace import Side
@@ -65,12 +66,15 @@ class ProjectSize(NamedTuple):
 
 
 def size_of(reader: StoreReader, project: str) -> ProjectSize:
-    """Count the calls and groups of a project, and the bytes of its bodies. Scans its calls."""
+    """Count the calls and groups of a project, and the bytes of its bodies.
+
+    Scans its calls in the order of their ids, and the index (project, group_id).
+    """
     bodies = func.sum(call.c.request_bytes + call.c.response_bytes)
     with reader.reading() as connection:
         query = select(func.count(), func.coalesce(bodies, 0)).where(call.c.project == project)
         seen = visible(connection)
-        calls, body_bytes = connection.execute(query.where(*seen)).one()
+        calls, body_bytes = connection.execute(query.where(BY_ID, *seen)).one()
         groups = select(call.c.group_id).where(call.c.project == project, *seen).distinct()
         counted = select(func.count()).select_from(groups.subquery())
         return ProjectSize(calls, connection.scalar(counted) or 0, int(body_bytes))

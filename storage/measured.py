@@ -16,7 +16,7 @@ from storage.capture import Endpoint, Outcome
 from storage.database import among, listed
 from storage.erasure import visible
 from storage.grouping import TAG_PREFIX
-from storage.id_range import ids_between
+from storage.id_range import IdRange, ids_between
 from storage.label_rows import score_names
 from storage.lists import conditions
 from storage.rows import IS_MEASURED
@@ -29,6 +29,7 @@ ROWS_AT_ONCE: Final = 2_000  # more at a time are slower: the garbage collector 
 Columns = TypeVarTuple("Columns")
 Scores = dict[str, dict[str, float | str]]  # of calls by their ids, by name
 
+EVERY_ID: Final = IdRange("")  # with a beginning, for SQLite: storage.lists.BY_ID
 _TERMS: Final = ("prompt_terms", "answer_terms", "answer_fields")
 
 
@@ -52,27 +53,33 @@ def read_leaving(
     where: str | None,
     endpoints: Collection[Endpoint],
     sides: Collection[Side],
-    *,
-    groups_from: str = "",
-    groups_before: str | None = None,
+    ids: IdRange = EVERY_ID,
 ) -> Iterator[Sequence[Row[str, str, int, str]]]:
     """Read id, group, start and side of those of such calls that may leave on some sides.
 
-    Of a range of groups. Without its body a call leaves in no export. Index (project, group_id);
-    raises FilterError.
+    Of a range of ids. Without its body a call leaves in no export. Index (project, id), about the
+    order in which rows and bodies lie: 1.5 microseconds a call, six in the order of their groups.
+    Raises FilterError.
     """
     has_body = exists().where(body.c.call_id == call.c.id)
     query = select(call.c.id, call.c.group_id, call.c.started_at, call.c.side).where(
         *conditions(project, where),
         *_counting(endpoints),
         *visible(connection),
-        call.c.group_id >= groups_from,
+        *ids.conditions(call.c.id),
         call.c.side.in_([side.value for side in sides]),
         has_body,
     )
-    if groups_before is not None:
-        query = query.where(call.c.group_id < groups_before)
     yield from _pages(connection, query)
+
+
+def id_ranges(connection: Connection, project: str, calls: int) -> Sequence[IdRange]:
+    """Cut a project's calls into ranges of so many ids. Index (project, id), without the rows."""
+    cuts = [""]
+    query = select(call.c.id).where(call.c.project == project).order_by(call.c.id)
+    while cut := connection.scalar(query.where(call.c.id >= cuts[-1]).offset(calls).limit(1)):
+        cuts.append(cut)
+    return [IdRange(first, before) for first, before in zip(cuts, [*cuts[1:], None], strict=True)]
 
 
 def first_and_last(
@@ -83,7 +90,9 @@ def first_and_last(
     Scans the calls of the filter.
     """
     query = select(func.min(call.c.started_at), func.max(call.c.started_at)).where(
-        *conditions(project, where), *_counting(endpoints), *visible(connection)
+        *conditions(project, where, has_order=False),
+        *_counting(endpoints),
+        *visible(connection),
     )
     first, last = connection.execute(query).one()
     return first or 0, last or 0

@@ -2,10 +2,9 @@
 
 import pytest
 
-from exporters.planning import SPANS_MAX, make_plan, spans
+from exporters.planning import make_plan
 from exporters.request import ExportError, ExportRequest
 from storage.filters import FilterError
-from storage.grouped import GroupRange
 from storage.store import TraceStore
 from tests.exporters.calls import conversation, record
 
@@ -33,13 +32,3 @@ def test_a_bad_filter_is_refused(store: TraceStore) -> None:
     record(store, conversation(0, "hi", 1))
     with pytest.raises(FilterError):
         make_plan(store, ExportRequest(where="no_such_column = 1"))
-
-
-def test_few_spans_hold_every_range_once() -> None:
-    starts = ["", *(f"{number:03d}" for number in range(1, 21))]
-    ranges = [GroupRange(*each) for each in zip(starts, [*starts[1:], None], strict=True)]
-    found = spans(ranges)
-    assert len(found) == 7 < SPANS_MAX
-    assert (found[0].start, found[-1].end) == ("", None)
-    assert [each.end for each in found[:-1]] == [each.start for each in found[1:]]
-    assert spans(ranges[:1]) == ranges[:1]

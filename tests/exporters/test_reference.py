@@ -7,7 +7,15 @@ import pytest
 
 from exporters import reference
 from exporters.parts import Parts
-from exporters.reference import Samples, draw, measure, unmeasured, write_reference
+from exporters.reference import (
+    Samples,
+    choose,
+    draw,
+    measure,
+    samples_of,
+    unmeasured,
+    write_reference,
+)
 from exporters.window_files import read_window_file
 from exporters.windows import Measured
 from storage.capture import Capture, Outcome
@@ -16,6 +24,7 @@ from storage.deletion import delete_bodies
 from storage.derive import derive
 from storage.features import features_of
 from storage.grouping import group_of
+from storage.measured import id_ranges
 from storage.reservation import Cause
 from storage.rows import Checkpoint, Recorded
 from storage.store import TraceStore
@@ -119,13 +128,23 @@ def test_what_cannot_leave_is_in_no_sample(sqlite_store: TraceStore) -> None:
     assert draw(store, "default", "outcome != 'complete'", parts())[Side.TRAIN].started is None
 
 
+def test_samples_are_the_same_however_the_calls_were_cut(store: TraceStore) -> None:
+    record(store, conversations(30))
+    whole = draw(store, "default", None, parts())
+    for calls in (1, 7, 50):
+        with store.reading() as connection:
+            ranges = id_ranges(connection, "default", calls)
+        choices = [choose(store, "default", None, parts(), 0, ids) for ids in ranges]
+        assert samples_of(choices, 0, list) == whole
+
+
 def test_only_what_the_recorder_has_not_measured_is_measured_again(store: TraceStore) -> None:
     captures = conversations(30)
     record(store, captures[:40], texts=True)
     record(store, captures[40:])
     samples = draw(store, "default", None, parts())
     drawn = {call_id for sample in samples.values() for call_id in sample.call_ids}
-    assert unmeasured(store, samples) == drawn & {one.id for one in captures[40:]}
+    assert unmeasured(store, sorted(drawn)) == drawn & {one.id for one in captures[40:]}
 
 
 def test_stored_measures_and_new_ones_make_the_same_files(
@@ -136,7 +155,8 @@ def test_stored_measures_and_new_ones_make_the_same_files(
     record(store, captures[40:])
     samples = draw(store, "default", None, parts())
     every = frozenset(one.id for one in captures)
-    for name, wanted in (("few", unmeasured(store, samples)), ("all", every)):
+    chosen = [call_id for sample in samples.values() for call_id in sample.call_ids]
+    for name, wanted in (("few", unmeasured(store, chosen)), ("all", every)):
         (tmp_path / name).mkdir()
         rows = measured(samples, wanted, captures)
         sides = write_reference(tmp_path / name, store, "default", samples, rows).entries

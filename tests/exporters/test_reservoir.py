@@ -56,12 +56,16 @@ def test_groups_that_are_passed_over_leave_their_places_to_others() -> None:
 
 
 def test_what_is_chosen_of_parts_adds_up_to_what_is_chosen_of_all() -> None:
+    """A group may have calls in several of them."""
     chance = random.Random(5)
-    calls = [(f"{number:032x}", f"group {chance.randrange(60)}", 0) for number in range(300)]
+    calls = [
+        (f"{number:032x}", f"group {chance.randrange(60)}", chance.randrange(3) * SLOT_MICROSECONDS)
+        for number in range(300)
+    ]
     for groups_max in (1, 20, 60, 100):
         reservoirs = [Reservoir(groups_max) for _ in range(3)]
         for number, each in enumerate(reservoirs):
-            each.add(call for call in calls if int(call[1].split()[1]) % 3 == number)
+            each.add(calls[number * 100 : (number + 1) * 100])
         chosen = lowest((each.chosen() for each in reservoirs), groups_max)
         assert chosen == choose_calls([calls], groups_max)[0]
         assert sum(each.call_count for each in reservoirs) == 300

@@ -13,6 +13,7 @@ from storage.features import FEATURE_VERSION
 from storage.filters import FilterError
 from storage.measured import (
     count_between,
+    id_ranges,
     measured_whole,
     read_candidates,
     read_columns,
@@ -68,6 +69,25 @@ def sample(store: TraceStore, number: int, version: int = FEATURE_VERSION) -> No
     }
     with writing(store.engine) as connection:
         insert_rows(connection, text_feature, [row])
+
+
+def test_ranges_of_ids_hold_every_call_once(store: TraceStore) -> None:
+    store.insert([recorded(number) for number in range(1, 8)], at(1))
+    for calls in (1, 3, 7, 8):
+        with store.reading() as connection:
+            ranges = id_ranges(connection, "default", calls)
+            held = [
+                [
+                    call_id
+                    for page in read_leaving(connection, "default", None, CHATS, list(Side), among)
+                    for call_id, _, _, _ in page
+                ]
+                for among in ranges
+            ]
+        assert [len(each) for each in held if each] == [
+            min(calls, 7 - start) for start in range(0, 7, calls)
+        ]
+        assert sorted(sum(held, [])) == [id_of(number) for number in range(1, 8)]
 
 
 def test_complete_conversations_that_somebody_had_are_candidates(store: TraceStore) -> None:
