@@ -11,9 +11,9 @@ core, which it gives back in between; it is meant for a thread.
 """
 
 import hashlib
-import re
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import chain, repeat
 from typing import Final, NamedTuple
 
 import zstandard
@@ -28,7 +28,9 @@ SAMPLE_BYTES_MAX: Final = 12 * 2**10  # of one body: 36 MB of samples at most
 CALLS_BETWEEN_MAX: Final = 256_000  # from one training to the next, once there have been some
 GAIN_MIN: Final = 0.05  # a new dictionary must save so much over the one in use
 
-_PIECE = re.compile(rb'[^"\\\n.,:;{}]+|["\\\n.,:;{}]')
+_MARKS: Final = b'"\\\n.,:;{}'
+_AS_ONE_MARK: Final = bytes.maketrans(_MARKS, _MARKS[:1] * len(_MARKS))
+_NO_MARKS: Final = bytes(code for code in range(256) if code not in _MARKS)
 
 
 class Dictionary:
@@ -118,18 +120,38 @@ def train(samples: Sequence[Sample], current: Dictionary | None) -> Dictionary |
 
 
 def _common_pieces(samples: Sequence[Sample]) -> list[bytes | bytearray | memoryview]:
-    """Leave of each body the pieces that many users have."""
-    owners: defaultdict[bytes, set[tuple[str, str]]] = defaultdict(set)
+    """Leave of each body the pieces that many users have: texts, and the marks between them."""
+    owned: defaultdict[tuple[str, str], list[bytes]] = defaultdict(list)
     for sample in samples:
-        for piece in set(_PIECE.findall(sample.packed)):
-            seen = owners[piece]
-            if len(seen) < OWNERS_MIN:
-                seen.add(sample.owner)
-    common = {piece for piece, seen in owners.items() if len(seen) >= OWNERS_MIN}
-    return [
-        b"".join(piece for piece in _PIECE.findall(sample.packed) if piece in common)
-        for sample in samples
-    ]
+        owned[sample.owner].append(sample.packed)
+    # An owner at a time, so that a piece needs a count and not a set of those who have it.
+    texts: Counter[bytes] = Counter()
+    marks: Counter[int] = Counter()
+    for bodies in owned.values():
+        texts.update(set(chain.from_iterable(map(_texts, bodies))))
+        marks.update(set(chain.from_iterable(map(_marks, bodies))))
+    common = {text: text for text, count in texts.items() if count >= OWNERS_MIN}
+    common_marks = {mark: bytes((mark,)) for mark, count in marks.items() if count >= OWNERS_MIN}
+    return [_only(sample.packed, common, common_marks) for sample in samples]
+
+
+def _only(packed: bytes, texts: Mapping[bytes, bytes], marks: Mapping[int, bytes]) -> bytes:
+    """Leave of a body these texts and marks, in their order."""
+    found, between = _texts(packed), _marks(packed)
+    pieces = [b""] * (len(found) + len(between))
+    pieces[::2] = map(texts.get, found, repeat(b""))
+    pieces[1::2] = map(marks.get, between, repeat(b""))
+    return b"".join(pieces)
+
+
+def _texts(packed: bytes) -> list[bytes]:
+    """Split a body at its marks, in half of the time that a pattern takes."""
+    return packed.translate(_AS_ONE_MARK).split(_MARKS[:1])
+
+
+def _marks(packed: bytes) -> bytes:
+    """Leave of a body its marks: one between two of its texts."""
+    return packed.translate(None, _NO_MARKS)
 
 
 def _number_of(samples: Sequence[bytes | bytearray | memoryview]) -> int:

@@ -50,6 +50,10 @@ def test_what_recurs_is_compressed_away() -> None:
     assert dictionary_of(compressed) == trained().id
 
 
+def test_the_same_bodies_leave_the_same_pieces_in_every_version() -> None:
+    assert trained().id == 1_090_749_957  # the number is a hash of the pieces, in their order
+
+
 def test_what_fewer_groups_have_is_not_in_it() -> None:
     content = trained().content
     assert b"answer with the clause" in content
