@@ -63,8 +63,8 @@ In reading order; a module imports only those above it:
     partitions      a partition of PostgreSQL for each week of call ids
     reservation     group to side; the policy and its ledger
     rows            what goes into the store and comes out, and how it becomes rows
-    retakes         calls that ask for an answer again: regenerated, or the message edited
     packing         capture to bytes and back: the codecs; what recurs is cut out
+    retakes         calls that ask for an answer again: regenerated, or the message edited
     dictionary      what bodies have in common, for zstd to know beforehand
     filling         an order of rows in which they fill SQLite's pages
     bodies          bodies in the database: encoded against others, read, let go of

@@ -94,11 +94,15 @@ def pack(capture: Capture, encoded: bytes = b"") -> tuple[bytes, dict[bytes, byt
     parts: dict[bytes, bytes] = {}
     request, request_cuts = _cut(capture.request_body, parts)
     response, response_cuts = _cut(capture.response_body, parts)
-    if encoded and not parts:
-        return b"".join((_THREE, encoded, _NONE, _NONE)), parts
-    if parts:
-        capture = msgspec.structs.replace(capture, request_body=request, response_body=response)
+    if not parts:
+        return as_packed(capture, encoded), parts
+    capture = msgspec.structs.replace(capture, request_body=request, response_body=response)
     return _encode(Packed(capture, request_cuts, response_cuts)), parts
+
+
+def as_packed(capture: Capture, encoded: bytes = b"") -> bytes:
+    """Write a capture as MessagePack of Packed with nothing taken out, as `pack` mostly does."""
+    return b"".join((_THREE, encoded or _encode(capture), _NONE, _NONE))
 
 
 def is_large(capture: Capture) -> bool:

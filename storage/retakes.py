@@ -15,21 +15,20 @@ is sent again after it is a retry, not a regeneration.
 `compare_all` is exact, over every call of a group. `Retakes` is what the recorder has: the last
 CALLS_HELD of each group that it stored, in the order in which they came. It misses what repeats an
 older one, and what was before a restart; `shalt db rederive` finds that. Of each it holds the
-capture as the spool had it: one object instead of a hundred, which are slow to let go of. Only a
-call with as many messages as one of those is digested, and those with it: a microsecond for
-another, 2 µs a message for one that is, and 50 once for a call that is held. Memory is
-HELD_BYTES_MAX, of which a call of a few words takes 1 KB.
+capture as bytes: one object instead of a hundred, which are slow to let go of, and mostly the one
+that storage.bodies holds to encode the next against. Only a call with as many messages as one of
+those is digested, and those with it: a microsecond for another, 2 µs a message for one that is, 50
+once for a call that is held. Memory is HELD_BYTES_MAX, of which a call of a few words takes 1 KB.
 """
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
-import msgspec
-
-from storage.capture import Capture, Endpoint, Outcome
+from storage.capture import Endpoint, Outcome
 from storage.derive import derive
 from storage.digests import Digested, digest_answered, digest_turns
+from storage.packing import Parts, as_packed, unpack
 from storage.rows import Recorded
 from storage.trace import Span
 
@@ -48,9 +47,6 @@ HELD_BYTES_MAX: Final = 48 * 2**20  # of all groups together
 # would be copied while its record is, too.
 KEPT_BYTES_MAX: Final = 2**20
 _CALL_BYTES: Final = 600  # of the objects around it, and of the group it may be alone in
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Capture).decode
 
 
 class Retake(NamedTuple):
@@ -151,12 +147,15 @@ class Retakes:
         self._groups: OrderedDict[tuple[str, str], list[_Held]] = OrderedDict()
         self._held_bytes = 0
 
-    def add(self, recorded: Recorded, group_id: str, *, named: bool) -> Retake:
-        """Say what a call that is being stored repeats or edits, and remember it."""
+    def add(self, recorded: Recorded, group_id: str, *, named: bool, packed: bytes = b"") -> Retake:
+        """Say what a call that is being stored repeats or edits, and remember it.
+
+        `packed`: the whole capture as storage.packing has it, where it is held elsewhere anyway.
+        """
         span = recorded.span
         if span.endpoint not in CONVERSATIONS or not span.understood.messages:
             return NO_RETAKE
-        new = _Held(recorded)
+        new = _Held(recorded, packed)
         key = (span.project, group_id)
         group = self._groups.get(key)
         retake = NO_RETAKE
@@ -186,29 +185,29 @@ class Retakes:
 class _Held:
     """A call in memory, digested when it is first compared. `byte_count`: about what it takes."""
 
-    __slots__ = ("_encoded", "_take", "byte_count", "message_count")
+    __slots__ = ("_packed", "_take", "byte_count", "message_count")
 
-    def __init__(self, recorded: Recorded) -> None:
+    def __init__(self, recorded: Recorded, packed: bytes) -> None:
         capture = recorded.capture
         self.message_count = len(recorded.span.understood.messages)
-        self._encoded = b""
+        self._packed = b""
         self._take: Take | None = None
         if len(capture.request_body.data) + len(capture.response_body.data) > KEPT_BYTES_MAX:
             self.digest(recorded.span)
         else:
-            self._encoded = recorded.encoded or _encode(capture)
-        self.byte_count = _CALL_BYTES + len(self._encoded)
+            self._packed = packed or as_packed(capture, recorded.encoded)
+        self.byte_count = _CALL_BYTES + len(self._packed)
 
     def digest(self, span: Span) -> None:
         """Keep of the call what is compared, and no more. `span`: its own."""
         found = take_of(span)
         self._take = None if found is None else found[0]
-        self._encoded = b""
+        self._packed = b""
 
     def take(self) -> Take | None:
         """Return what is compared of the call; None where nothing is."""
-        if self._encoded:
-            self.digest(derive(_decode(self._encoded)))
+        if self._packed:
+            self.digest(derive(unpack(self._packed, _no_parts)))
         return self._take
 
 
@@ -222,6 +221,10 @@ def _may_be_asked_again(span: Span, group: Collection[_Held], *, named: bool) ->
         return True
     # Without a reply, and without a name: strangers.
     return any(message.role == "assistant" for message in understood.messages)
+
+
+def _no_parts(hashes: Sequence[bytes]) -> Parts:
+    raise AssertionError(f"{len(hashes)} parts were taken out of a call that is held whole")
 
 
 def is_named(group_source: str) -> bool:

@@ -18,7 +18,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, case, select, update
 
 from storage import bodies, database, erasure, label_store, reservation, search
-from storage.bodies import BodyWriter
+from storage.bodies import BodyWriter, Encoded
 from storage.capture import Clock, new_id
 from storage.counters import Tally
 from storage.database import StoreError, insert_missing, insert_rows
@@ -147,7 +147,7 @@ class TraceStore(StoreReader):
                 refused = erasure.refuse(connection, unknown)
                 gone = refused.fresh | refused.again
                 kept = [each for each in unknown if each.span.id not in gone]
-                new = self._insert_calls(connection, kept)
+                new = self._insert_calls(connection, kept, encoded)
                 ours = [encoded[recorded.span.id] for recorded in new]
                 bodies.write(connection, self._bodies.rows(connection, ours, self._now_us()))
                 search.add(connection, [words[each.span.id] for each in new if words])
@@ -258,14 +258,19 @@ class TraceStore(StoreReader):
         return [calls[id] for id in ids if id not in stored]
 
     def _insert_calls(
-        self, connection: Connection, unknown: Sequence[Recorded]
+        self,
+        connection: Connection,
+        unknown: Sequence[Recorded],
+        encoded: Mapping[str, Encoded],
     ) -> Sequence[Recorded]:
         """Insert all but the bodies, each call where it belongs; return the calls that were new."""
         placed: dict[str, Placed] = {}
         for project in sorted({recorded.span.project for recorded in unknown}):
             of_project = [recorded for recorded in unknown if recorded.span.project == project]
             placed |= self._place(connection, project, of_project)
-        marked = [self._marked(each, placed[each.span.id]) for each in unknown]
+        marked = [
+            self._marked(each, placed[each.span.id], encoded[each.span.id]) for each in unknown
+        ]
         rows = [
             call_values(each, place) | feature_values(each)
             for each, place in zip(unknown, marked, strict=True)
@@ -290,10 +295,11 @@ class TraceStore(StoreReader):
         links.move()
         return {recorded.span.id: links.placed(recorded.span.id) for recorded in new}
 
-    def _marked(self, recorded: Recorded, placed: Placed) -> Placed:
+    def _marked(self, recorded: Recorded, placed: Placed, encoded: Encoded) -> Placed:
         """Say which calls of its group, as far as remembered, a call repeats or edits."""
         named = is_named(placed.group_source)
-        retake = self._retakes.add(recorded, placed.group_id, named=named)
+        packed = b"" if encoded.parts else encoded.packed
+        retake = self._retakes.add(recorded, placed.group_id, named=named, packed=packed)
         return placed if retake == NO_RETAKE else placed._replace(**retake._asdict())
 
     def _advance(

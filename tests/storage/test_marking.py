@@ -1,9 +1,13 @@
 """Stored calls are marked when they are stored, and exactly when they are marked again."""
 
+import base64
+import random
+
 import msgspec
 
 from storage.capture import Capture
 from storage.marking import mark_again
+from storage.packing import CUT_BYTES_MIN
 from storage.store import TraceStore
 from tests.exporters.calls import chat, conversation, record, said
 from tests.storage.calls import ask
@@ -12,10 +16,10 @@ MARKS = "SELECT id, regenerated_from, edited_from FROM call WHERE regenerated_fr
 MARKS += "edited_from <> '' ORDER BY id"
 
 
-def in_session(number: int) -> Capture:
+def in_session(number: int, asked: str = "Where?") -> Capture:
     return chat(
         number,
-        (said("user", "Where?"),),
+        (said("user", asked),),
         said("assistant", "Here."),
         session="it's one",
         started_at_ns=number * 10**9,
@@ -28,6 +32,15 @@ def test_a_call_is_marked_when_it_is_stored(store: TraceStore) -> None:
     record(store, [third], offset=2)
     assert ask(store, MARKS) == [(second.id, first.id, ""), (third.id, second.id, "")]
     assert store.count("default", "regenerated_from <> ''") == 2
+
+
+def test_a_call_is_marked_of_which_an_image_is_kept_apart(store: TraceStore) -> None:
+    image = base64.b64encode(random.Random(1).randbytes(2 * CUT_BYTES_MIN)).decode()
+    first, second = (in_session(number, image) for number in (1, 2))
+    record(store, [first])
+    record(store, [second], offset=1)
+    assert ask(store, "SELECT count(*) FROM part") == [(1,)]
+    assert ask(store, MARKS) == [(second.id, first.id, "")]
 
 
 def test_what_came_before_a_restart_is_found_by_marking_again(store: TraceStore) -> None:
