@@ -47,6 +47,7 @@ from storage.reader import StoreReader
 from storage.rows import storable
 from storage.schema import call
 from storage.segments import writers
+from storage.short_columns import of_answer, of_session
 from storage.trace import Message
 from storage.tracing import explain
 
@@ -228,10 +229,8 @@ class Acceptance:
         if feedback.id:
             return self.of_id(feedback.id, project)
         provider_id, session_id = storable(feedback.provider_id), storable(feedback.session)
-        column = (
-            call.c.provider_id == provider_id if provider_id else call.c.session_id == session_id
-        )
-        is_stored = self._is_stored(project, column)
+        meant = of_answer(project, provider_id) if provider_id else of_session(project, session_id)
+        is_stored = self._is_stored(meant)
         return About(project, "", provider_id, session_id, is_stored)
 
     def of_id(self, given: str, project: str) -> About:
@@ -287,9 +286,9 @@ class Acceptance:
         # Not the project of the call: that is known only once it is stored.
         return id_of_key(feedback.project or project, key, what)
 
-    def _is_stored(self, project: str, meant: ColumnElement[bool]) -> bool:
+    def _is_stored(self, meant: ColumnElement[bool]) -> bool:
         """Tell whether a call is there. Index of the provider's id, or the session."""
-        query = select(call.c.id).where(call.c.project == project, meant).limit(1)
+        query = select(call.c.id).where(meant).limit(1)
         try:
             with self._store.reading() as connection:
                 return connection.execute(query).first() is not None

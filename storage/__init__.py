@@ -54,6 +54,7 @@ In reading order; a module imports only those above it:
     prices          what a call cost, by the table of genai-prices
     column_types    what the tables of the schema are made with
     drift_tables    the tables of drift: what is measured of calls, reports
+    said_tables     the tables of what is said of calls: scores, labels
     schema          the SQL tables, and nothing else
     migration       run the numbered Alembic revisions
     store_errors    what can be wrong with the store, by what one can do about it
@@ -62,6 +63,7 @@ In reading order; a module imports only those above it:
     database        engine, transactions, named errors, upgrade, inserts
     partitions      a partition of PostgreSQL for each week of call ids
     reservation     group to side; the policy and its ledger
+    short_columns   columns of a call that say less than they mean, and how they are read
     rows            what goes into the store and comes out, and how it becomes rows
     packing         capture to bytes and back: the codecs; what recurs is cut out
     retakes         calls that ask for an answer again: regenerated, or the message edited

@@ -24,8 +24,9 @@ from storage.erasure import visible
 from storage.features import Features
 from storage.filter_columns import COLUMNS
 from storage.lists import conditions
-from storage.rows import IS_MEASURED, read_column
+from storage.rows import IS_MEASURED
 from storage.schema import call, label, score, tag, text_feature, tool_set
+from storage.short_columns import read_column
 
 BATCH_ROWS = 20_000
 FEATURES = Features.__struct_fields__

@@ -42,6 +42,7 @@ from storage.filters import compile_filter
 from storage.reservation import find_policy
 from storage.rows import Recorded, storable
 from storage.schema import call, dataset_item, erased_call, erasure, tag
+from storage.short_columns import of_session
 from storage.trace import Span
 
 IDS_MAX: Final = 1_000  # calls that one request may name
@@ -148,10 +149,13 @@ def condition_of(wanted: Erasure) -> ColumnElement[bool]:
     selection = wanted.selection
     if selection.hashed:
         return false()
-    of_project = [call.c.project == wanted.project]
+    # What selects a session says of which project it is.
+    is_session = selection.kind is Kind.SESSION
+    of_project = [] if is_session else [call.c.project == wanted.project]
     if selection.kind is Kind.ID:
         return and_(*of_project, call.c.id.in_(selection.ids))
-    return and_(*of_project, call.c.started_at <= wanted.requested_at, *_selected(selection))
+    selected = _selected(wanted.project, selection)
+    return and_(*of_project, call.c.started_at <= wanted.requested_at, *selected)
 
 
 class Refusal(NamedTuple):
@@ -317,12 +321,12 @@ def encoded(selection: Selection) -> str:
 _IS_ASKED = erasure.c.kind != Kind.RETENTION.value
 
 
-def _selected(selection: Selection) -> Sequence[ColumnElement[bool]]:
+def _selected(project: str, selection: Selection) -> Sequence[ColumnElement[bool]]:
     match selection.kind:
         case Kind.USER:
             return [call.c.user_id == selection.value]
         case Kind.SESSION:
-            return [call.c.session_id == selection.value]
+            return [of_session(project, selection.value)]
         case Kind.TAG:
             calls = select(tag.c.call_id).where(
                 tag.c.key == selection.key, tag.c.value == selection.value

@@ -15,7 +15,7 @@ from sqlglot import exp
 from storage.capture import Outcome
 from storage.filter_columns import read_time
 from storage.filter_syntax import parse
-from storage.id_range import ALL_IDS, IdRange, after, ids_between
+from storage.id_range import ALL_IDS, NO_IDS, IdRange, after, ids_between
 
 NARROW = ("session_id", "group_id", "provider_id")  # columns with an index of few calls a value
 TAGS_MAX = 8  # of a filter that are looked at
@@ -24,14 +24,14 @@ TAGS_MAX = 8  # of a filter that are looked at
 class Bounds(NamedTuple):
     """What holds for every call that a filter finds.
 
-    Its id is one of `ids`, it has `tags`, and, if `failed`, its outcome is not `complete`. If
-    `narrow`, it has a value in one of the columns NARROW that few calls share.
+    Its id is one of `ids`, it has `tags`, and, if `failed`, its outcome is not `complete`. It has
+    the values `narrow`, by column: of some of the columns NARROW, values that few calls share.
     """
 
     ids: IdRange = ALL_IDS
     tags: tuple[tuple[str, str], ...] = ()
     failed: bool = False
-    narrow: bool = False
+    narrow: tuple[tuple[str, str], ...] = ()
 
 
 @functools.lru_cache(maxsize=64)
@@ -42,14 +42,17 @@ def bounds_of(text: str) -> Bounds:
     """
     ids = ALL_IDS
     tags: list[tuple[str, str]] = []
-    failed = narrow = False
+    narrow: list[tuple[str, str]] = []
+    failed = False
     for node in _conjuncts(parse(text)):
         ids = ids.meeting(ids_between(*_times(node))).meeting(_ids(node))
         if (tag := _tag(node)) is not None and len(tags) < TAGS_MAX:
             tags.append(tag)
         failed = failed or _says_failed(node)
-        narrow = narrow or _is_narrow(node)
-    return Bounds(ids, tuple(tags), failed, narrow)
+        narrow += _narrow(node)
+    if len(dict(tags)) < len(set(tags)):  # a tag has one value: there is no such call
+        ids = NO_IDS
+    return Bounds(ids, tuple(tags), failed, tuple(narrow))
 
 
 def _conjuncts(node: exp.Expr) -> Iterator[exp.Expr]:
@@ -140,14 +143,15 @@ def _says_failed(node: exp.Expr) -> bool:
     return bool(value.name == complete) == isinstance(node, exp.NEQ)
 
 
-def _is_narrow(node: exp.Expr) -> bool:
-    """Tell whether a condition gives one of NARROW a value; many calls have the empty text."""
+def _narrow(node: exp.Expr) -> Iterator[tuple[str, str]]:
+    """Yield the one of NARROW that a condition gives a value; many calls have the empty text."""
     if not isinstance(node, exp.EQ):
-        return False
+        return
     column, value = node.this, node.expression
     if _is_text(column):
         column, value = value, column
-    return any(_is_column(column, name) for name in NARROW) and _is_text(value) and value.name != ""
+    if _is_text(value) and value.name != "":
+        yield from ((name, value.name) for name in NARROW if _is_column(column, name))
 
 
 def _is_column(node: exp.Expr, name: str) -> bool:

@@ -69,8 +69,8 @@ from storage.filter_syntax import (
     parse,
     refusal,
 )
-from storage.rows import read_column
 from storage.schema import TEXT, call, tag
+from storage.short_columns import read_column
 
 __all__ = ["COLUMNS", "FUNCTIONS", "FilterError", "compile_filter"]
 

@@ -24,6 +24,7 @@ from storage.labels import Label, Score
 from storage.lists import BY_ID
 from storage.reader import BODIES_BYTES_MAX, PAGE_ROWS, StoreReader
 from storage.schema import call, label
+from storage.short_columns import read_column
 from storage.trace import Side
 
 GROUPS_AT_ONCE = 10_000
@@ -157,7 +158,7 @@ def read_groups(
         call.c.id,
         call.c.group_id,
         call.c.side,
-        call.c.source,
+        read_column("source"),
         matches.label("matches"),
         call.c.regenerated_from,
         call.c.edited_from,

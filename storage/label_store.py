@@ -23,12 +23,13 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
+    literal,
     literal_column,
     select,
     update,
 )
 
-from storage.column_types import id_text
+from storage.column_types import CALL_ID, NO_ID, id_text
 from storage.database import insert_missing
 from storage.erasure import Erasure, Kind, Matcher, matcher, remember, since
 from storage.label_rows import (
@@ -44,6 +45,7 @@ from storage.labels import Label, Said, Score
 from storage.reservation import IN_MAX
 from storage.rows import Recorded, Values, microseconds_of, storable
 from storage.schema import call, erased_call, label, score
+from storage.short_columns import of_answer, of_session
 
 EXPIRED_AT_ONCE: Final = 500
 ALIKE_MAX: Final = 100  # scores of one call or session read to find one of a kind
@@ -235,17 +237,16 @@ def _place(connection: Connection, said: Score | Label, now_us: int) -> Place:
         if project is None:
             return Place(said.call_id, said.project, None)
         return Place(said.call_id, project, now_us)
-    named = (
-        (call.c.provider_id == said.provider_id) & (call.c.provider_id != _NOTHING)
+    meant = (
+        of_answer(said.project, said.provider_id)
         if said.provider_id
-        else call.c.session_id == said.session_id
+        else of_session(said.project, said.session_id)
     )
-    meant = (call.c.project == said.project, named)
     last = _last_id_at(microseconds_of(said.created_at))
-    chosen = connection.scalar(
-        select(func.max(id_text(call.c.id))).where(*meant, call.c.id <= last)
-    )
-    chosen = chosen or connection.scalar(select(func.min(id_text(call.c.id))).where(*meant))
+    # An expression that is the id: else SQLite reads the calls of a project in its order.
+    id = func.coalesce(call.c.id, literal(NO_ID, CALL_ID))
+    chosen = connection.scalar(select(func.max(id_text(id))).where(meant, id <= last))
+    chosen = chosen or connection.scalar(select(func.min(id_text(id))).where(meant))
     return Place(chosen or "", said.project, now_us if chosen else None)
 
 

@@ -31,6 +31,7 @@ from storage.postgres import lock
 from storage.reservation import IN_MAX, Cause, Policy
 from storage.rows import Placed, Recorded, Values, storable
 from storage.schema import call, dataset_item, test_set_call
+from storage.short_columns import of_answers
 from storage.sides import (
     TRAINED,
     Change,
@@ -196,17 +197,14 @@ class Links:
     def _earliest(self, answers: Iterable[str]) -> dict[str, Link]:
         """Find the earliest call, stored or new, of each of these answers.
 
-        Index of the provider_id; the primary key.
+        Index of the ends of provider ids; the primary key.
         """
         wanted = set(answers)
         stored: list[Link] = []
         if wanted:
-            answered = self._among(call.c.provider_id, sorted(wanted))
-            is_answer = call.c.provider_id != literal_column("''")  # as PostgreSQL's index has it
+            answered = of_answers(self._connection, self._project, sorted(wanted))
             ids = self._connection.scalars(
-                select(func.min(id_text(call.c.id)))
-                .where(call.c.project == self._project, is_answer, answered)
-                .group_by(call.c.provider_id)
+                select(func.min(id_text(call.c.id))).where(answered).group_by(call.c.provider_id)
             )
             found = self._read(self._among(call.c.id, ids.all()))
             stored = [self._known.setdefault(row.id, row) for row in found]

@@ -21,6 +21,7 @@ from storage.label_rows import score_names
 from storage.lists import conditions
 from storage.rows import IS_MEASURED
 from storage.schema import body, call, score, text_feature, tool_set
+from storage.short_columns import read_column
 from storage.trace import Side
 from storage.withheld import SYNTHETIC
 
@@ -260,4 +261,4 @@ def _counting(endpoints: Collection[Endpoint]) -> list[ColumnElement[bool]]:
 def _column(name: str) -> ColumnElement[Any]:
     if name == "call_id":
         return call.c.id
-    return call.c[name] if name in call.c else text_feature.c[name]
+    return read_column(name) if name in call.c else text_feature.c[name]

@@ -261,7 +261,6 @@ def _derived_again(
     group = Group(row.group_id, row.group_source, row.linked_to)
     recorded = Recorded(capture, span, group, features_of(span))
     values = call_values(recorded, Placed(row.group_id, row.group_source, row.side))
-    values["trace_id"] = span.trace_id  # as it is read, not as it is written
     old: Values = {name: getattr(row, name) for name in values if name not in _KEPT}
     new = {name: values[name] for name in old if values[name] != old[name]}
     version = {"derive_version": new.pop("derive_version", values["derive_version"])}

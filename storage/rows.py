@@ -8,19 +8,19 @@ fit 32 bits is no count: it becomes NULL, and is said too.
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, String, case
+from sqlalchemy import ColumnElement, String
 
 from storage.capture import Capture, Dialect, Endpoint, Outcome
-from storage.column_types import id_text
 from storage.counters import Tally
 from storage.drift_tables import FEATURE_TEXTS
 from storage.features import Features
 from storage.grouping import Group
 from storage.prices import billed, cost_of
 from storage.schema import call
+from storage.short_columns import read_column
 from storage.terms import TextFeatures
 from storage.trace import Apart, Side, Span
 from storage.usage import usage_of
@@ -192,18 +192,6 @@ class GroupSize(msgspec.Struct, frozen=True):
     calls: int
 
 
-def read_column(name: str) -> ColumnElement[Any]:
-    """Name a column of `call` as it is read.
-
-    The id as text; a trace id that is the call's own is stored empty.
-    """
-    if name == "id":
-        return id_text(call.c.id).label(name)
-    if name != "trace_id":
-        return call.c[name]
-    return case((call.c.trace_id == "", id_text(call.c.id)), else_=call.c.trace_id).label(name)
-
-
 _ROW_FIELDS = tuple(name for name in CallRow.__struct_fields__ if name != "tags")
 CALL_COLUMNS: tuple[ColumnElement[object], ...] = tuple(map(read_column, _ROW_FIELDS))
 FEATURE_COLUMNS: tuple[ColumnElement[object], ...] = tuple(
@@ -253,7 +241,7 @@ def storable(text: str) -> str:
 
 
 def call_values(recorded: Recorded, placed: Placed) -> Values:
-    """Write the row of `call`, but for what is measured of it."""
+    """Write the row of `call` in full, but for what is measured of it."""
     span, capture = recorded.span, recorded.capture
     understood = span.understood
     usage, estimated = usage_of(span)
@@ -283,7 +271,7 @@ def call_values(recorded: Recorded, placed: Placed) -> Values:
         "time_to_first_token_ms": span.time_to_first_token_ms,
         "overhead_ms": capture.overhead_ns / 1e6,
         "session_id": span.session_id,
-        "trace_id": "" if span.trace_id == span.id else span.trace_id,
+        "trace_id": span.trace_id,
         "user_id": span.user_id,
         "provider_id": understood.provider_id,
         "previous_id": understood.previous_id,

@@ -14,8 +14,6 @@ foreign key leads into those: checking one would look into every partition, and 
 one transaction with their call's.
 """
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -32,11 +30,10 @@ from sqlalchemy import (
 
 from storage.column_types import (
     CALL_ID,
-    CALL_ID_OR_EMPTY,
     HASH,
     ID,
     TEXT,
-    hash_index,
+    answer_end,
     metadata,
     partial_index,
 )
@@ -48,6 +45,7 @@ from storage.drift_tables import (
     text_feature,
     tool_set,
 )
+from storage.said_tables import label, score
 
 __all__ = [  # with those of other modules, so that one import has them all
     "CALL_ID",
@@ -80,11 +78,16 @@ __all__ = [  # with those of other modules, so that one import has them all
     "tool_set",
 ]
 
-SCHEMA_REVISION = "0007"  # the last one in migrations/versions: what this code reads and writes
+SCHEMA_REVISION = "0008"  # the last one in migrations/versions: what this code reads and writes
+
+# What puts a call's session or answer into its index; storage.short_columns says the same.
+_OWN_SESSION = "session_id <> '' AND session_id <> '='"
+_ANSWER = "provider_id <> ''"
 
 # One row per recorded call: what lists show and filters ask for, what is measured of it. A number
 # begins at a multiple of its width in PostgreSQL: those of one width stand together. What is
 # measured stands last: who looks for a column walks over those before it, a fifth of a scan's time.
+# What most calls say alike is a mark in some columns: read them by storage.short_columns.
 call = Table(
     "call",
     metadata,
@@ -122,7 +125,7 @@ call = Table(
     Column("error", TEXT, nullable=False),
     Column("finish_reason", TEXT, nullable=False),
     Column("session_id", TEXT, nullable=False),
-    Column("trace_id", TEXT, nullable=False),  # empty where it is the id: storage.rows.read_column
+    Column("trace_id", TEXT, nullable=False),
     Column("user_id", TEXT, nullable=False),
     Column("provider_id", TEXT, nullable=False),
     Column("previous_id", TEXT, nullable=False),
@@ -143,13 +146,12 @@ call = Table(
     # A few of a hundred calls; one outcome is found without reading the rows of the others.
     partial_index("ix_call_project_id_failed", "outcome <> 'complete'", "project", "id", "outcome"),
     Index(None, "project", "group_id"),
-    Index(None, "project", "session_id"),
-    hash_index("ix_call_provider_id", "provider_id"),  # PostgreSQL; the next one is SQLite's
-    Index(None, "project", "provider_id").ddl_if("sqlite"),
+    partial_index("ix_call_session_id", _OWN_SESSION, "session_id"),
     # Most calls continue nothing, and would fill the index with the empty text.
     partial_index("ix_call_project_linked_to", "linked_to <> ''", "project", "linked_to"),
     postgresql_partition_by="RANGE (id)",
 )
+partial_index("ix_call_answer_end", _ANSWER, answer_end(call.c.provider_id))
 
 # The capture as it came, one compressed blob (see storage.store for the codecs).
 body = Table(
@@ -161,7 +163,7 @@ body = Table(
     # The call of its group whose body this one is encoded against, and cannot be read without. No
     # foreign key: those that belong together come, and go, in any order within a transaction.
     Column("base_id", CALL_ID),
-    partial_index("ix_body_base_id", "base_id IS NOT NULL", "base_id", using="hash"),
+    partial_index("ix_body_base_id", "base_id IS NOT NULL", "base_id"),
     postgresql_partition_by="RANGE (call_id)",
 )
 
@@ -198,7 +200,9 @@ tag = Table(
     Column("call_id", CALL_ID, ForeignKey("call.id"), primary_key=True),
     Column("key", TEXT, primary_key=True),
     Column("value", TEXT, nullable=False),
-    Index(None, "key", "value", "call_id"),
+    Index(None, "key", "value", "call_id").ddl_if("sqlite"),
+    # A tenth of the bytes: PostgreSQL writes a value once, with the places of its rows.
+    Index(None, "key", "value").ddl_if("postgresql"),
     sqlite_with_rowid=False,
     postgresql_partition_by="RANGE (call_id)",
 )
@@ -347,54 +351,4 @@ dropped_call = Table(
     Column("call_id", CALL_ID, primary_key=True),
     Column("reason", TEXT, nullable=False),
     sqlite_with_rowid=False,
-)
-
-
-def _said_columns() -> list[Column[Any]]:
-    """Make what scores and labels share: which call is meant, by which name (storage.labels).
-
-    No foreign key: what is said may be here before its call. It waits while `joined_at` is NULL.
-    """
-    return [
-        Column("id", ID, primary_key=True),
-        Column("project", TEXT, nullable=False),
-        Column("call_id", CALL_ID_OR_EMPTY, nullable=False),  # empty while it is not known
-        Column("provider_id", TEXT, nullable=False),
-        Column("session_id", TEXT, nullable=False),
-        Column("joined_at", BigInteger),  # when its call was here, too
-        Column("created_at", BigInteger, nullable=False),
-        Column("source", TEXT, nullable=False),
-        Column("author", TEXT, nullable=False),
-    ]
-
-
-# What was said of answers: judgements under a name. Rows are only added.
-score = Table(
-    "score",
-    metadata,
-    *_said_columns(),
-    Column("name", TEXT, nullable=False),
-    Column("kind", TEXT, nullable=False),  # boolean, number or text
-    Column("number", Float),  # of a boolean 0 or 1
-    Column("text", TEXT, nullable=False),
-    Column("comment", TEXT, nullable=False),
-    Index(None, "call_id", "name"),
-    Index(None, "project", "name"),
-    # Of both kinds there are few, and every batch of calls asks for them.
-    partial_index("ix_score_waiting", "joined_at IS NULL", "provider_id"),
-    partial_index("ix_score_session", "session_id <> ''", "project", "session_id"),
-)
-
-# Corrected answers, and verdicts on them: rows with the id of a label. Rows are only added.
-label = Table(
-    "label",
-    metadata,
-    *_said_columns(),
-    Column("label_id", ID, nullable=False),  # of the label that this is a verdict on, else empty
-    Column("status", TEXT, nullable=False),
-    Column("message", TEXT, nullable=False),  # JSON; empty in a verdict
-    Column("note", TEXT, nullable=False),
-    Index(None, "call_id"),
-    partial_index("ix_label_waiting", "joined_at IS NULL", "provider_id"),
-    partial_index("ix_label_session", "session_id <> ''", "project", "session_id"),
 )

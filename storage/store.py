@@ -52,6 +52,7 @@ from storage.schema import (
     tool_set,
 )
 from storage.search_words import entry_of
+from storage.short_columns import shorten
 from storage.tool_sets import tool_set_of
 
 # Rows of a dataset handed to the driver together, in the order of their key: of 350,000 one takes
@@ -275,6 +276,8 @@ class TraceStore(StoreReader):
             call_values(each, place) | feature_values(each)
             for each, place in zip(unknown, marked, strict=True)
         ]
+        for row in rows:
+            shorten(row)
         inserted = {row["id"] for row in insert_missing(connection, call, rows)}
         new = [each for each in unknown if each.span.id in inserted]
         insert_rows(connection, tag, [values for each in new for values in tag_values(each)])

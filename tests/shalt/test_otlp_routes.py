@@ -69,7 +69,7 @@ def test_json_of_several_conventions_is_taken_and_the_rest_is_counted(shalt: Sha
     assert isinstance(said, dict)
     assert said["rejectedSpans"] == "2"
     wait_until(lambda: rows(shalt, "trace_id = '4bf92f3577b34da6a3ce929d0e0e4736'") == 9)
-    assert rows(shalt, "source = 'otlp' AND session_id = 'conv-1'") == 1
+    assert rows(shalt, "source = 'otlp' AND group_id = 'conv-1'") == 1
 
 
 def test_protobuf_is_taken_plain_and_compressed(shalt: Shalt) -> None:

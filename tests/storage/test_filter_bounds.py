@@ -4,7 +4,7 @@ import pytest
 
 from storage.filter_bounds import TAGS_MAX, bounds_of
 from storage.filter_syntax import FilterError
-from storage.id_range import ALL_IDS, IdRange, ids_between
+from storage.id_range import ALL_IDS, NO_IDS, IdRange, ids_between
 
 OCTOBER, NOVEMBER = 1_790_812_800_000_000, 1_793_491_200_000_000  # microseconds: 2026-10-01, -11-01
 
@@ -69,6 +69,12 @@ def test_tags_that_are_wanted_are_known() -> None:
     assert bounds_of(text).tags == (("app", "chat"), ("b", "x"))
 
 
+def test_no_call_has_two_values_of_a_tag() -> None:
+    assert bounds_of("tags['a'] = 'x' and tags['A'] = 'y'").ids == NO_IDS
+    assert bounds_of("tags['a'] = 'x' and tags['a'] = 'x'").ids == ALL_IDS
+    assert bounds_of("tags['a'] = 'x' and tags['b'] = 'y'").ids == ALL_IDS
+
+
 def test_only_so_many_tags_are_looked_at() -> None:
     text = " and ".join(f"tags['{number}'] = 'x'" for number in range(TAGS_MAX + 3))
     assert len(bounds_of(text).tags) == TAGS_MAX
@@ -116,4 +122,4 @@ def test_what_is_no_expression_is_an_error() -> None:
     ],
 )
 def test_a_value_that_few_calls_share_is_known(text: str, narrow: bool) -> None:
-    assert bounds_of(text).narrow is narrow
+    assert bool(bounds_of(text).narrow) is narrow

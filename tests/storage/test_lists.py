@@ -133,7 +133,8 @@ def test_a_time_is_found_by_the_ids(sqlite_store: TraceStore) -> None:
 
 def test_a_session_is_found_by_its_index(sqlite_store: TraceStore) -> None:
     sqlite_store.insert([call(number) for number in range(30)], at(1))
-    assert "ix_call_project_session_id" in _plan_of(sqlite_store, "session_id = 'session 3'")
+    assert "ix_call_session_id (session_id=?)" in _plan_of(sqlite_store, "session_id = 'session 3'")
+    assert "ix_call_answer_end (<expr>=?)" in _plan_of(sqlite_store, "provider_id = 'chatcmpl-1'")
     assert "ix_call_project_id" in _plan_of(sqlite_store, "session_id = ''")
 
 
@@ -142,7 +143,8 @@ def test_a_session_is_found_by_its_index(sqlite_store: TraceStore) -> None:
     [
         ("user_id = 'u'", "ix_call_project_id (project=? AND id>?)"),
         ("outcome = 'client_gone'", "ix_call_project_id_failed (project=? AND id>?)"),
-        ("session_id = 's'", "ix_call_project_session_id (project=? AND session_id=?)"),
+        ("session_id = 's'", "ix_call_project_group_id (project=? AND group_id=?)"),
+        ("provider_id = 'a'", "ix_call_answer_end (<expr>=?)"),
     ],
 )
 def test_what_needs_no_order_reads_the_calls_as_they_lie(
