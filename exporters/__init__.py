@@ -51,6 +51,7 @@ In reading order; a module imports only those above it:
     selection   which calls become examples, the others counted by reason
     stitching   turns that an upstream kept, put before the calls that go on from them
     turns       the calls of a group to rows, branch by branch
+    call_reading  what a call meant, as far as rows say it; what recurs is understood once
     tool_changes  a tool's definition then and now: what a change breaks
     tool_files  the tools offered now, from a JSON file in any dialect
     toolsets    recorded tools against those: keep, flag, upgrade, drop

@@ -1,6 +1,6 @@
 """The calls of one group to rows, in every part of a dataset that the group is in.
 
-    derive    what the calls meant; turns that an upstream kept are put before them (stitching)
+    read      what the calls meant (call_reading), after turns that an upstream kept (stitching)
     label     the answer that a label puts in the place of the recorded one (labelling)
     place     which parts a call belongs to (parts), and why it is no row there (selection, formats)
     turns     the calls of each part to examples (turns), or to pairs of answers (pairs)
@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from exporters.call_reading import CallReader
 from exporters.fingerprints import Conversation, fingerprints
 from exporters.formats import FORMATS, Shape
 from exporters.labelling import LabelPolicy, choose, relabelled
@@ -31,7 +32,6 @@ from exporters.tally import Tally
 from exporters.templates import Templates
 from exporters.turns import Conversations
 from exporters.windows import Measured
-from storage.capture import Capture
 from storage.derive import derive
 from storage.grouped import GroupedCall
 from storage.labels import Label
@@ -90,6 +90,7 @@ class GroupWriter:
         self._pending: list[tuple[bytes, IdLine, Conversation]] = []
         self._pending_bytes = 0
         self._tools = tool_policy(plan.request)
+        self._calls = CallReader()
 
     def add_group(self, group_id: str, calls: Iterable[GroupedCall]) -> int:
         """Write the rows of a group; return how many calls it had."""
@@ -102,7 +103,8 @@ class GroupWriter:
                     group.rows_by_label.add(call.id)
                 span = relabelled(span, label)
             if call.id in self._plan.unmeasured:
-                self.measured.append(measure(group_id, recorded))
+                assert call.capture is not None, "it was read"
+                self.measured.append(measure(group_id, derive(call.capture, with_context=False)))
             unfit = self._format.unfit(span.understood, self._plan.shape)
             for part, reason in self._plan.parts.of(call, group.cause):
                 self.tally.calls[part] += 1
@@ -149,7 +151,7 @@ class GroupWriter:
                         reason = reason or Reason.BODY_DELETED
                         self._count(part, call.id, group.id, reason)
                 else:
-                    span = _derived(call.capture)
+                    span = self._calls.read(call.capture)
                     yield (call, span), span
 
         for (call, recorded), span in group.histories.whole(derived()):
@@ -247,7 +249,9 @@ class GroupWriter:
 
     def _read(self, call_id: str) -> Span | None:
         call = self._reader.get(call_id)
-        return _derived(call.capture) if call is not None and call.capture is not None else None
+        if call is None or call.capture is None:
+            return None
+        return self._calls.read(call.capture)
 
 
 class _Group:
@@ -341,11 +345,6 @@ class _Group:
         span = self.histories.again(span)
         label = self.labels.get(call_id)
         return span if label is None else relabelled(span, label)
-
-
-def _derived(capture: Capture) -> Span:
-    """Derive a call but for who made it, which is in no row."""
-    return derive(capture, with_context=False)
 
 
 def _answer_of(span: Span) -> Message | None:

@@ -105,12 +105,13 @@ def read_request(request: Object, notes: Notes) -> Understood:
 def _messages(values: list[Json], notes: Notes) -> Iterable[Message]:
     for value in values:
         if isinstance(value, dict):
-            yield _message(value, notes)
+            yield read_message(value, notes)
         else:
             notes.append("a message is not an object")
 
 
-def _message(raw: Object, notes: Notes) -> Message:
+def read_message(raw: Object, notes: Notes) -> Message:
+    """Read one message, of a request or an answer."""
     said = raw.get("role")
     role = _ROLES.get(said, "user") if isinstance(said, str) else "user"
     content = raw.get("content")
@@ -277,7 +278,7 @@ def _choice(raw: Object, position: int, notes: Notes) -> Choice:
         message, known = {"role": "assistant", "content": raw["text"]}, known | {"text"}
     index = as_count(raw.get("index"))
     return Choice(
-        message=_message({"role": "assistant", **as_object(message)}, notes),
+        message=read_message({"role": "assistant", **as_object(message)}, notes),
         finish_reason=as_text(raw.get("finish_reason")),
         index=position if index is None else index,
         logprobs=raw.get("logprobs"),
