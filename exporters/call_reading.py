@@ -22,15 +22,13 @@ from msgspec.structs import replace
 from storage.capture import Body, Capture, Dialect, Endpoint, endpoint_of
 from storage.derive import NAME_CHARS_MAX, derive
 from storage.trace import Choice, Json, Message, Span, Tool, Understood
-from storage.wire import NESTING_MAX, as_count
+from storage.wire import DEEP_BYTES, NESTING_MAX, as_count, is_shallow
 from storage.wire_openai import read_message, read_request
 
 KNOWN_BYTES_MAX: Final = 2**20
 
-# Of a body so short no level can be too deep: every one opens and closes.
-_SHORT_BYTES: Final = 2 * NESTING_MAX
 # Above a message or tool are the object and the list that hold it.
-_BRACKETS_MAX: Final = NESTING_MAX - 2
+_LEVELS_MAX: Final = NESTING_MAX - 2
 _NOTHING_ASKED: Final = Body(b'{"messages":[]}')
 _ENCODED: Final = b"content-encoding"
 _TRACED: Final = b"traceparent"
@@ -41,9 +39,9 @@ Piece = TypeVar("Piece")
 class CallReader:
     """Reads calls one after the other; best those of a group in a row, for they repeat much."""
 
-    def __init__(self) -> None:
-        self._messages = _Known(_message)
-        self._tools = _Known(_tool)
+    def __init__(self, known_bytes_max: int = KNOWN_BYTES_MAX) -> None:
+        self._messages = _Known(_message, known_bytes_max)
+        self._tools = _Known(_tool, known_bytes_max)
 
     def read(self, capture: Capture) -> Span:
         """Read a call but for who made it, which is in no row either. Never raises."""
@@ -76,7 +74,7 @@ class CallReader:
             sent = list(map(bytes, request.messages))
             offered = list(map(bytes, request.tools or ()))
             rest_bytes = len(body.data) - sum(map(len, sent)) - sum(map(len, offered))
-            if rest_bytes >= _SHORT_BYTES and not _is_shallow(body.data, NESTING_MAX):
+            if rest_bytes >= DEEP_BYTES and not is_shallow(body.data):
                 return None
             messages, tools = self._messages.find(sent), self._tools.find(offered)
         except _UNUSUAL:
@@ -133,8 +131,9 @@ _decode: Final = msgspec.json.Decoder().decode
 class _Known(Generic[Piece]):
     """Messages, or tools, by the bytes they were sent in."""
 
-    def __init__(self, understand: Callable[[Json], Piece | None]) -> None:
+    def __init__(self, understand: Callable[[Json], Piece | None], bytes_max: int) -> None:
         self._understand = understand
+        self._bytes_max = bytes_max
         self._known: dict[bytes, Piece] = {}
         self._known_bytes = 0
 
@@ -146,13 +145,13 @@ class _Known(Generic[Piece]):
         return tuple([known or self._new(each) for each, known in zip(sent, found, strict=True)])
 
     def _new(self, sent: bytes) -> Piece:
-        if len(sent) >= _SHORT_BYTES and not _is_shallow(sent, _BRACKETS_MAX):
+        if not is_shallow(sent, _LEVELS_MAX):
             raise _Unusual
         piece = self._understand(_decode(sent))
         if piece is None:
             raise _Unusual
         self._known_bytes += len(sent)
-        if self._known_bytes > KNOWN_BYTES_MAX:
+        if self._known_bytes > self._bytes_max:
             self._known.clear()
             self._known_bytes = len(sent)
         self._known[sent] = piece
@@ -175,7 +174,7 @@ def _choices(capture: Capture) -> tuple[Choice, ...] | None:
         not data.startswith(b"{")
         or capture.response_body.truncated
         or _ENCODED in [name for name, _ in capture.response_headers]
-        or not (len(data) < _SHORT_BYTES or _is_shallow(data, NESTING_MAX))
+        or not is_shallow(data)
     ):
         return None
     try:
@@ -224,8 +223,3 @@ def _span(capture: Capture, asked: _Asked, choices: tuple[Choice, ...]) -> Span:
         ),
         source=capture.source,
     )
-
-
-def _is_shallow(data: bytes, levels: int) -> bool:
-    """Tell that JSON cannot nest deeper: so many brackets are needed."""
-    return data.count(b"{") + data.count(b"[") <= levels

@@ -23,9 +23,8 @@ from storage.database import among
 from storage.schema import call
 
 SAME: Final = "="  # in session_id; a session of that very name is stored and read alike
-SESSION: Final = (
-    "session"  # call.group_source where the group's id is a session's, or a conversation's
-)
+# In call.group_source where the group's id is a session's, or a conversation's.
+SESSION: Final = "session"
 
 USUAL: Final = {"method": "POST", "dialect": "openai", "source": "relay"}
 USUAL_PATHS: Final = {

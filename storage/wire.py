@@ -22,7 +22,7 @@ NESTING_MAX = 200
 EVENTS_MAX = 1_000_000
 TOKENS_MAX = 2**31 - 1  # what an SQL integer holds
 NOTE_CHARS_MAX = 1_000
-_DEEP_BYTES = 2 * NESTING_MAX  # fewer cannot nest too deep: every level opens and closes
+DEEP_BYTES = 2 * NESTING_MAX  # fewer cannot nest too deep: every level opens and closes
 
 Object = dict[str, Json]
 Notes = list[str]
@@ -142,8 +142,7 @@ def _read_event(data: bytes, notes: Notes) -> Object | None:
 
 
 def _nests_too_deep(data: bytes, value: Json) -> bool:
-    # Depth needs as many opening brackets; counting those is quick and settles nearly all.
-    if len(data) < _DEEP_BYTES or _count(data, b"{") + _count(data, b"[") <= NESTING_MAX:
+    if is_shallow(data):  # quick, and settles nearly all
         return False
     level = [value]
     for _ in range(NESTING_MAX):
@@ -157,6 +156,11 @@ def _nests_too_deep(data: bytes, value: Json) -> bool:
         if not level:
             return False
     return True
+
+
+def is_shallow(data: bytes, levels: int = NESTING_MAX) -> bool:
+    """Tell that JSON cannot nest deeper: each level takes two brackets."""
+    return len(data) < 2 * levels or _count(data, b"{") + _count(data, b"[") <= levels
 
 
 def _count(data: bytes, symbol: bytes) -> int:

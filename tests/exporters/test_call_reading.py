@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from exporters import call_reading
 from exporters.call_reading import CallReader
 from storage.capture import Body, Capture, Outcome
 from storage.derive import NAME_CHARS_MAX, derive
@@ -224,9 +223,8 @@ def test_what_is_sent_again_is_the_same_object() -> None:
     assert first.messages[1] != second.messages[1]
 
 
-def test_what_was_forgotten_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call_reading, "KNOWN_BYTES_MAX", 100)
-    reader = CallReader()
+def test_what_was_forgotten_is_read_again() -> None:
+    reader = CallReader(known_bytes_max=100)
     calls = [call(request({"role": "user", "content": f"{at} " * 20})) for at in (0, 1, 2, 0)]
     first, *_, again = [reader.read(each).understood.messages[0] for each in calls]
     assert first == again
